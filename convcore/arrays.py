@@ -1,0 +1,58 @@
+"""What counts as an array of numbers, decided in one place for tensors, kernels and data."""
+
+import numbers
+
+import numpy as np
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def is_scalar(value):
+    """Whether `value` is one Python or NumPy number, which takes the dtype of whatever it meets."""
+    return isinstance(value, (numbers.Real, np.bool_)) and not isinstance(value, np.ndarray)
+
+
+def as_float_array(value, what):
+    """Return `value` as a NumPy array of float32 or float64.
+
+    Float arrays keep their dtype and are not copied; lists, integers and booleans become float64, values
+    as they are. `what` names the value in the error, for example ``"conv2d: x"``.
+
+    Raises
+    ------
+    TypeError
+        Complex numbers, objects, strings, other float widths, ragged lists.
+
+    Examples
+    --------
+    >>> as_float_array([1, 2], "demo: x")
+    array([1., 2.])
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{what} must be an array of numbers, got a ragged {type(value).__name__}") from error
+    if array.dtype in FLOATS:
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if array.dtype.kind in "biu":
+        return array.astype(np.float64)
+    if array.size == 0 and isinstance(value, (list, tuple)):
+        return array.astype(np.float64)
+    got = type(value).__name__ if array.dtype.kind == "O" else f"dtype {array.dtype}"
+    raise TypeError(f"{what} must be float32, float64, integers or booleans, got {got}")
+
+
+def same_dtype(op, **arrays):
+    """Return the one dtype that all given arrays share; None entries are passed over.
+
+    Raises
+    ------
+    TypeError
+        float32 and float64 together; the error says which is which.
+    """
+    given = {name: array for name, array in arrays.items() if array is not None}
+    dtypes = {array.dtype for array in given.values()}
+    if len(dtypes) == 1:
+        return dtypes.pop()
+    listing = ", ".join(f"{name} is {array.dtype}" for name, array in given.items())
+    raise TypeError(f"{op}: arrays must share one dtype: {listing}")

@@ -1,0 +1,143 @@
+"""The order of the images in an epoch, and the mini-batches cut from it.
+
+Everything here is a pure function of seed and epoch: a run that is resumed in the middle of an epoch draws the same
+order again and goes on at its batch number, with no generator state to store.
+"""
+
+import operator
+
+import numpy as np
+
+SHUFFLES = ("once", "every-epoch", "never")
+SHUFFLE_STREAM = 0x6F726472  # "ordr": keeps these draws apart from whatever else is drawn from the same seed
+
+
+def epoch_order(count, shuffle, seed, epoch):
+    """Return the order in which an epoch visits the images.
+
+    Parameters
+    ----------
+    count : int
+        Number of images.
+    shuffle : {"once", "every-epoch", "never"}
+        One order drawn from the seed for all epochs; a new one for each; or 0, 1, 2, ...
+    seed, epoch : int, from 0
+
+    Returns
+    -------
+    ndarray, shape (count,), int64, a permutation of 0 to count - 1
+
+    Raises
+    ------
+    TypeError
+        A count, seed or epoch that is no integer.
+    ValueError
+        A negative one; an unknown `shuffle`.
+
+    Notes
+    -----
+    Sorts the raw output of PCG64: NumPy promises the bits of a bit generator for all versions and machines, of
+    ``Generator.permutation`` it does not.
+
+    Examples
+    --------
+    >>> epoch_order(6, "once", seed=0, epoch=1)
+    array([3, 5, 1, 4, 2, 0])
+    >>> epoch_order(6, "never", seed=0, epoch=1)
+    array([0, 1, 2, 3, 4, 5])
+    """
+    count = _whole("epoch_order: count", count, 0)
+    seed = _whole("epoch_order: seed", seed, 0)
+    epoch = _whole("epoch_order: epoch", epoch, 0)
+    if shuffle not in SHUFFLES:
+        raise ValueError(f"epoch_order: shuffle must be one of {', '.join(SHUFFLES)}, got {shuffle!r}")
+    if shuffle == "never":
+        return np.arange(count, dtype=np.int64)
+    stream = (SHUFFLE_STREAM,) if shuffle == "once" else (SHUFFLE_STREAM, epoch)
+    keys = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=stream)).random_raw(count)  # (count,) uint64
+    return keys.argsort(kind="stable").astype(np.int64, copy=False)
+
+
+def num_batches(count, batch_size, drop_last=False):
+    """Return the number of mini-batches in an epoch of `count` images; a last, smaller one counts unless dropped.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A count that is not an integer from 0, a batch size that is not an integer from 1.
+
+    Examples
+    --------
+    >>> num_batches(1442, 128), num_batches(1442, 128, drop_last=True)
+    (12, 11)
+    """
+    count = _whole("num_batches: count", count, 0)
+    batch_size = _whole("num_batches: batch_size", batch_size, 1)
+    return count // batch_size if drop_last else -(-count // batch_size)
+
+
+def batches(x, y, order, batch_size, drop_last=False, start=0):
+    """Iterate over the mini-batches of an epoch.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (N, ...)
+        Images and targets, of any dtype; each batch keeps it (uint8 stays uint8).
+    order : ndarray, shape (M,), integers from 0 to N - 1
+        As from `epoch_order`; a part of the images will do.
+    batch_size : int, images
+    drop_last : bool
+        Leave out the last batch if it is smaller.
+    start : int
+        Number of the first batch to give, from 0: where a resumed epoch goes on.
+
+    Returns
+    -------
+    iterator of (x[i], y[i]); one batch at a time is copied, nothing else
+
+    Raises
+    ------
+    TypeError
+        An `order` of other than integers, a size that is none.
+    ValueError
+        x and y of different length, an `order` that is not one-dimensional or reaches outside x, a batch size
+        below 1, a `start` outside 0 to the number of batches.
+
+    Examples
+    --------
+    >>> x, y = np.arange(5) * 10, np.arange(5)
+    >>> for batch in batches(x, y, order=np.array([4, 3, 2, 1, 0]), batch_size=2, start=1):
+    ...     print(*batch)
+    [20 10] [2 1]
+    [0] [0]
+    """
+    x, y, order = np.asarray(x), np.asarray(y), np.asarray(order)
+    if x.ndim == 0 or y.ndim == 0:
+        raise ValueError(f"batches: x and y need a batch axis (x {x.shape}, y {y.shape})")
+    if len(x) != len(y):
+        raise ValueError(f"batches: x holds {len(x):,} images, y {len(y):,} targets (x {x.shape}, y {y.shape})")
+    if order.ndim != 1:
+        raise ValueError(f"batches: order must have 1 dimension, got {order.ndim} {order.shape}")
+    if order.size and order.dtype.kind not in "iu":
+        raise TypeError(f"batches: order must hold integers, got {order.dtype}")
+    for index in (order.min(), order.max()) if order.size else ():
+        if not 0 <= index < len(x):
+            raise ValueError(f"batches: order must hold indices from 0 to {len(x) - 1:,}, got {index:,}")
+    batch_size = _whole("batches: batch_size", batch_size, 1)
+    stop = num_batches(len(order), batch_size, drop_last)
+    start = _whole("batches: start", start, 0)
+    if start > stop:
+        raise ValueError(f"batches: start must lie in [0, {stop:,}], got {start:,}")
+    parts = (order[number * batch_size : (number + 1) * batch_size] for number in range(start, stop))
+    return ((x[part], y[part]) for part in parts)
+
+
+def _whole(what, value, least):
+    """Return `value` as an int of at least `least`, or raise in the name of `what`."""
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, got {value!r}") from None
+    if whole < least:
+        raise ValueError(f"{what} must be at least {least}, got {whole:,}")
+    return whole

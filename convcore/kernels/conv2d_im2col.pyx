@@ -1,0 +1,384 @@
+"""Convolution as matrix products: a tile of the input becomes columns (one per output pixel, one row per filter tap).
+
+Pixels are counted through the whole batch, so that a tile is full whatever the size of an image; a tile stays in the
+second-level cache, whatever the size of the problem. `columns_of` lays a tile out, `add_columns` adds one back onto
+the images; between them stands the micro-kernel of gemm_tile.
+"""
+
+from cython.parallel cimport prange, threadid
+from libc.string cimport memcpy, memset
+
+from convcore.kernels.common cimport ConvSizes, conv_sizes, end_inside, first_inside, floating
+from convcore.kernels.scratch import aligned
+
+include "gemm_tile.pxi"
+
+cdef enum:
+    TAPS = 256              # rows of columns in a tile, at most
+    FILTERS = 512           # filters that a tile is multiplied with at a time
+    PIXELS = 512            # columns in a tile, at most
+    TILE_NUMBERS = 98304    # numbers in a tile and its product: less than half of a 1 MiB cache in float32
+    TASKS = 16              # blocks to cut a problem into where it is large enough, whatever the number of threads
+
+
+cdef Py_ssize_t tile_pixels(Py_ssize_t pixels, Py_ssize_t rows, Py_ssize_t other_tasks, Py_ssize_t step) noexcept:
+    """How many pixels make a tile: as many as the cache holds, fewer where too few tasks would come of it."""
+    cdef Py_ssize_t size = min(<Py_ssize_t> PIXELS, <Py_ssize_t> TILE_NUMBERS // rows)
+    cdef Py_ssize_t tiles = max(blocks(pixels, size), blocks(TASKS, other_tasks))
+    return max(step, round_up(blocks(pixels, tiles), step))
+
+
+# forward: y tile (filters × pixels) = weight (filters × taps) · columns (taps × pixels)
+
+def forward(geometry,
+            const floating[:, :, :, ::1] x not None,        # IN  (N, IC, IH, IW)
+            const floating[:, :, :, ::1] weight not None,   # IN  (OC, IC/G, KH, KW)
+            const floating[::1] bias,                       # IN  (OC,) or None
+            floating[:, :, :, ::1] y not None,              # OUT (N, OC, OH, OW)
+            int n_threads):
+    """Write y; one task per tile of pixels, group and block of filters."""
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Py_ssize_t taps = s.CG * s.KH * s.KW, pixels = s.N * s.OH * s.OW
+    cdef Py_ssize_t KC = min(taps, <Py_ssize_t> TAPS), FC = min(s.FG, <Py_ssize_t> FILTERS)
+    cdef Py_ssize_t filter_blocks = blocks(s.FG, FC)
+    cdef Py_ssize_t PC = tile_pixels(pixels, KC + FC, s.G * filter_blocks, lanes(&y[0, 0, 0, 0]))
+    cdef Py_ssize_t tiles = blocks(pixels, PC)
+    dtype = y.base.dtype
+    cdef floating[:, ::1] packed = aligned(1, s.OC * taps, dtype)
+    cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
+    cdef floating[:, ::1] product = aligned(n_threads * FC, PC, dtype)
+    cdef const floating* b = &bias[0] if bias is not None else NULL
+    cdef Py_ssize_t task, g, f, r, block_f, block_r
+    for g in range(s.G):
+        for block_f in range(blocks(s.FG, FC)):
+            f = block_f * FC
+            for block_r in range(blocks(taps, KC)):
+                r = block_r * KC
+                pack(&weight[g * s.FG + f, 0, 0, 0] + r, taps, 1, min(FC, s.FG - f), min(KC, taps - r),
+                     &packed[0, (g * s.FG + f) * taps + r * min(FC, s.FG - f)])
+    for task in prange(tiles * s.G * filter_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        forward_tile(&s, &x[0, 0, 0, 0], &packed[0, 0], b, &y[0, 0, 0, 0], task // (s.G * filter_blocks) * PC, PC,
+                     (task // filter_blocks) % s.G, (task % filter_blocks) * FC, FC, KC,
+                     &columns[threadid() * KC, 0], &product[threadid() * FC, 0], columns.shape[1])
+
+
+cdef void forward_tile(ConvSizes* s, const floating* x, const floating* packed, const floating* bias, floating* y,
+                       Py_ssize_t q0, Py_ssize_t PC, Py_ssize_t g, Py_ssize_t f0, Py_ssize_t FC, Py_ssize_t KC,
+                       floating* columns, floating* product, Py_ssize_t pitch) noexcept nogil:
+    cdef Py_ssize_t P = s.OH * s.OW, taps = s.CG * s.KH * s.KW
+    cdef Py_ssize_t count = min(PC, s.N * P - q0), filters = min(FC, s.FG - f0)
+    cdef Py_ssize_t r, block_r, q, n, p, run, f, j, k
+    cdef floating* target
+    cdef floating* source
+    packed += (g * s.FG + f0) * taps
+    for block_r in range(blocks(taps, KC)):
+        r = block_r * KC
+        columns_of(s, x, g, r, min(KC, taps - r), q0, count, columns, pitch)
+        multiply(filters, count, min(KC, taps - r), packed + r * filters, columns, pitch, product, pitch, r > 0)
+    q = q0
+    while q < q0 + count:                                   # image by image
+        n = q // P
+        p = q - n * P
+        run = min(P - p, q0 + count - q)
+        for f in range(filters):
+            k = g * s.FG + f0 + f
+            target = y + (n * s.OC + k) * P + p
+            source = product + f * pitch + (q - q0)
+            if bias != NULL:
+                for j in range(run):
+                    target[j] = source[j] + bias[k]
+            else:
+                copy(source, target, run)
+        q += run
+
+
+# backward_input: columns (taps × pixels) = weightᵀ (taps × filters) · grad_y tile (filters × pixels), added to grad_x
+
+def backward_input(geometry,
+                   const floating[:, :, :, ::1] grad_y not None,    # IN  (N, OC, OH, OW)
+                   const floating[:, :, :, ::1] weight not None,    # IN  (OC, IC/G, KH, KW)
+                   floating[:, :, :, ::1] grad_x not None,          # OUT (N, IC, IH, IW)
+                   int n_threads):
+    """Write grad_x; one task per few images, group and block of channels, so that no two add to the same cell."""
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Py_ssize_t P = s.OH * s.OW, cells = s.KH * s.KW, taps = s.CG * cells
+    cdef Py_ssize_t CB = max(<Py_ssize_t> 1, min(s.CG, TAPS // cells))          # channels of a task
+    cdef Py_ssize_t KC = min(CB * cells, <Py_ssize_t> TAPS), FC = min(s.FG, <Py_ssize_t> FILTERS)
+    cdef Py_ssize_t channel_blocks = blocks(s.CG, CB)
+    cdef Py_ssize_t PC = tile_pixels(s.N * P, KC + FC, s.G * channel_blocks, lanes(&grad_x[0, 0, 0, 0]))
+    cdef Py_ssize_t images = max(<Py_ssize_t> 1, PC // P)                       # images of a task
+    cdef Py_ssize_t image_blocks = blocks(s.N, images)
+    dtype = grad_x.base.dtype
+    cdef floating[:, ::1] packed = aligned(1, s.OC * taps, dtype)
+    cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
+    cdef floating[:, ::1] gradients = aligned(n_threads * FC, PC, dtype)
+    cdef Py_ssize_t task, g, c, r, f, end, block_c, block_r, block_f
+    for g in range(s.G):
+        for block_c in range(blocks(s.CG, CB)):
+            c = block_c * CB
+            end = min(c + CB, s.CG) * cells
+            for block_r in range(blocks(end - c * cells, KC)):
+                r = c * cells + block_r * KC
+                for block_f in range(blocks(s.FG, FC)):
+                    f = block_f * FC
+                    pack(&weight[g * s.FG + f, 0, 0, 0] + r, 1, taps, min(KC, end - r), min(FC, s.FG - f),
+                         &packed[0, g * s.FG * taps + r * s.FG + f * min(KC, end - r)])
+    for task in prange(image_blocks * s.G * channel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        backward_input_images(&s, &grad_y[0, 0, 0, 0], &packed[0, 0], &grad_x[0, 0, 0, 0],
+                              task // (s.G * channel_blocks) * images, images, (task // channel_blocks) % s.G,
+                              (task % channel_blocks) * CB, CB, PC, KC, FC,
+                              &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1])
+
+
+cdef void backward_input_images(ConvSizes* s, const floating* grad_y, const floating* packed, floating* grad_x,
+                                Py_ssize_t n0, Py_ssize_t images, Py_ssize_t g, Py_ssize_t c0, Py_ssize_t CB,
+                                Py_ssize_t PC, Py_ssize_t KC, Py_ssize_t FC,
+                                floating* columns, floating* gradients, Py_ssize_t pitch) noexcept nogil:
+    cdef Py_ssize_t P = s.OH * s.OW, cells = s.KH * s.KW, taps = s.CG * cells
+    cdef Py_ssize_t q0, q1, count, r, f, rows, filters, n, block_q0, block_r, block_f
+    cdef Py_ssize_t channels = min(CB, s.CG - c0), r_end = (c0 + channels) * cells
+    images = min(images, s.N - n0)
+    for n in range(n0, n0 + images):
+        memset(grad_x + (n * s.IC + g * s.CG + c0) * s.IH * s.IW, 0, channels * s.IH * s.IW * sizeof(floating))
+    packed += g * s.FG * taps
+    q1 = (n0 + images) * P
+    for block_q0 in range(blocks(q1 - n0 * P, PC)):
+        q0 = n0 * P + block_q0 * PC
+        count = min(PC, q1 - q0)
+        for block_r in range(blocks(r_end - c0 * cells, KC)):
+            r = c0 * cells + block_r * KC
+            rows = min(KC, r_end - r)
+            for block_f in range(blocks(s.FG, FC)):
+                f = block_f * FC
+                filters = min(FC, s.FG - f)
+                if r == c0 * cells or s.FG > FC:            # else they still lie there
+                    gradients_of(s, grad_y, g * s.FG + f, filters, q0, count, gradients, pitch)
+                multiply(rows, count, filters, packed + r * s.FG + f * rows, gradients, pitch, columns, pitch, f > 0)
+            add_columns(s, columns, pitch, g, r, rows, q0, count, grad_x)
+
+
+# backward_weight: grad_weight (filters × taps) += grad_y tile (filters × pixels) · columns (taps × pixels)ᵀ
+
+def backward_weight(geometry,
+                    const floating[:, :, :, ::1] grad_y not None,       # IN  (N, OC, OH, OW)
+                    const floating[:, :, :, ::1] x not None,            # IN  (N, IC, IH, IW)
+                    floating[:, :, :, ::1] grad_weight not None,        # OUT (OC, IC/G, KH, KW)
+                    int n_threads):
+    """Write grad_weight; one task per share of the pixels, group and block of taps; shares are added up in order."""
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Py_ssize_t taps = s.CG * s.KH * s.KW, pixels = s.N * s.OH * s.OW
+    cdef Py_ssize_t KC = min(taps, <Py_ssize_t> TAPS), FC = min(s.FG, <Py_ssize_t> FILTERS)
+    cdef Py_ssize_t tap_blocks = blocks(taps, KC)
+    cdef Py_ssize_t PC = tile_pixels(pixels, KC + FC, s.G * tap_blocks, lanes(&grad_weight[0, 0, 0, 0]))
+    cdef Py_ssize_t tiles = blocks(pixels, PC)
+    cdef Py_ssize_t shares = min(tiles, max(<Py_ssize_t> 1, TASKS // (s.G * tap_blocks)))
+    cdef Py_ssize_t share_pixels = blocks(tiles, shares) * PC
+    dtype = grad_weight.base.dtype
+    cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
+    cdef floating[:, ::1] gradients = aligned(n_threads * FC, PC, dtype)
+    cdef floating[:, ::1] partial = aligned(shares, s.OC * taps, dtype)
+    cdef floating* total = &grad_weight[0, 0, 0, 0]
+    cdef Py_ssize_t task, share, j
+    shares = blocks(pixels, share_pixels)
+    for task in prange(shares * s.G * tap_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        backward_weight_share(&s, &grad_y[0, 0, 0, 0], &x[0, 0, 0, 0], &partial[task // (s.G * tap_blocks), 0],
+                              task // (s.G * tap_blocks) * share_pixels, share_pixels, (task // tap_blocks) % s.G,
+                              (task % tap_blocks) * KC, PC, KC, FC,
+                              &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1])
+    memcpy(total, &partial[0, 0], s.OC * taps * sizeof(floating))
+    for share in range(1, shares):
+        for j in range(s.OC * taps):
+            total[j] += partial[share, j]
+
+
+cdef void backward_weight_share(ConvSizes* s, const floating* grad_y, const floating* x, floating* partial,
+                                Py_ssize_t q_start, Py_ssize_t share_pixels, Py_ssize_t g, Py_ssize_t r, Py_ssize_t PC,
+                                Py_ssize_t KC, Py_ssize_t FC,
+                                floating* columns, floating* gradients, Py_ssize_t pitch) noexcept nogil:
+    cdef Py_ssize_t taps = s.CG * s.KH * s.KW, W = lanes(columns)
+    cdef Py_ssize_t q_end = min(q_start + share_pixels, s.N * s.OH * s.OW), q, f, count, filters, block_q, block_f
+    cdef Py_ssize_t rows = min(KC, taps - r)
+    for f in range(s.FG):
+        memset(partial + (g * s.FG + f) * taps + r, 0, rows * sizeof(floating))
+    for block_q in range(blocks(q_end - q_start, PC)):
+        q = q_start + block_q * PC
+        count = min(PC, q_end - q)
+        columns_of(s, x, g, r, rows, q, count, columns, pitch)
+        clear_tail(columns, rows, count, round_up(count, W), pitch)
+        for block_f in range(blocks(s.FG, FC)):
+            f = block_f * FC
+            filters = min(FC, s.FG - f)
+            gradients_of(s, grad_y, g * s.FG + f, filters, q, count, gradients, pitch)
+            clear_tail(gradients, filters, count, round_up(count, W), pitch)
+            add_dots(filters, rows, round_up(count, W), gradients, pitch, columns, pitch,
+                     partial + (g * s.FG + f) * taps + r, taps)
+
+
+cdef void clear_tail(floating* tile, Py_ssize_t rows, Py_ssize_t count, Py_ssize_t end, Py_ssize_t pitch) noexcept nogil:
+    """Zeros behind the last pixel of a tile, up to a whole vector."""
+    cdef Py_ssize_t i, j
+    for i in range(rows):
+        for j in range(count, end):
+            tile[i * pitch + j] = 0
+
+
+# laying out tiles
+
+cdef void gradients_of(ConvSizes* s, const floating* grad_y, Py_ssize_t k0, Py_ssize_t filters, Py_ssize_t q0,
+                       Py_ssize_t count, floating* tile, Py_ssize_t pitch) noexcept nogil:
+    """tile[f, j] = grad_y of filter k0 + f at pixel q0 + j."""
+    cdef Py_ssize_t P = s.OH * s.OW, q = q0, n, p, run, f
+    while q < q0 + count:
+        n = q // P
+        p = q - n * P
+        run = min(P - p, q0 + count - q)
+        for f in range(filters):
+            copy(grad_y + (n * s.OC + k0 + f) * P + p, tile + f * pitch + (q - q0), run)
+        q += run
+
+
+cdef void columns_of(ConvSizes* s, const floating* x, Py_ssize_t g, Py_ssize_t r0, Py_ssize_t rows, Py_ssize_t q0,
+                     Py_ssize_t count, floating* columns, Py_ssize_t pitch) noexcept nogil:
+    """columns[r, j] = the input cell that tap r0 + r reads for pixel q0 + j; one output row at a time."""
+    cdef Py_ssize_t r, q, run, low, high
+    cdef Tap tap
+    cdef RowOfPixels row
+    cdef floating padding = <floating> s.padding_value
+    cdef const floating* source
+    cdef floating* target
+    for r in range(rows):
+        tap = tap_of(s, r0 + r)
+        row = row_of(s, q0)
+        target = columns + r * pitch
+        q = 0
+        while q < count:
+            run = min(s.OW - row.ow, count - q)
+            low = min(max(tap.first - row.ow, 0), run)      # before it and from high on, the tap reads padding
+            high = max(low, min(tap.end - row.ow, run)) if is_inside(s, row, tap) else low
+            if low > 0:
+                fill(target + q, low, padding)
+            if high > low:
+                source = x + cell_of(s, row, tap, g) + low * s.SW
+                if s.SW == 1:
+                    copy(source, target + q + low, high - low)
+                else:
+                    gather(source, s.SW, target + q + low, high - low)
+            if run > high:
+                fill(target + q + high, run - high, padding)
+            q += run
+            next_row(s, &row)
+
+
+cdef void add_columns(ConvSizes* s, const floating* columns, Py_ssize_t pitch, Py_ssize_t g, Py_ssize_t r0,
+                      Py_ssize_t rows, Py_ssize_t q0, Py_ssize_t count, floating* grad_x) noexcept nogil:
+    """Add columns[r, j] to the input cell that tap r0 + r reads for pixel q0 + j: `columns_of` backward."""
+    cdef Py_ssize_t r, q, j, run, low, high
+    cdef Tap tap
+    cdef RowOfPixels row
+    cdef const floating* source
+    cdef floating* target
+    for r in range(rows):
+        tap = tap_of(s, r0 + r)
+        row = row_of(s, q0)
+        q = 0
+        while q < count:
+            run = min(s.OW - row.ow, count - q)
+            low = max(tap.first - row.ow, 0)
+            high = min(tap.end - row.ow, run)
+            if low < high and is_inside(s, row, tap):
+                source = columns + r * pitch + q + low
+                target = grad_x + cell_of(s, row, tap, g) + low * s.SW
+                if s.SW == 1:
+                    for j in range(high - low):
+                        target[j] += source[j]
+                else:
+                    for j in range(high - low):
+                        target[j * s.SW] += source[j]
+            q += run
+            next_row(s, &row)
+
+
+cdef struct Tap:
+    Py_ssize_t channel, kh                  # which channel of the group, which row of the filter
+    Py_ssize_t column                       # the input column that output column 0 reads
+    Py_ssize_t first, end                   # the output columns that read inside the image
+
+
+cdef inline Tap tap_of(ConvSizes* s, Py_ssize_t r) noexcept nogil:
+    """Tap number r of a group: channels, then filter rows, then filter columns."""
+    cdef Tap tap
+    cdef Py_ssize_t cell = r % (s.KH * s.KW)
+    tap.channel = r // (s.KH * s.KW)
+    tap.kh = cell // s.KW
+    tap.column = cell % s.KW * s.DW - s.left
+    tap.first = first_inside(tap.column, s.SW)
+    tap.end = end_inside(tap.column, s.SW, s.IW, s.OW)
+    return tap
+
+
+cdef struct RowOfPixels:
+    Py_ssize_t n, oh, ow                    # image, output row, first output column
+
+
+cdef inline RowOfPixels row_of(ConvSizes* s, Py_ssize_t q) noexcept nogil:
+    """Where pixel q, counted through the batch, lies."""
+    cdef RowOfPixels row
+    row.n = q // (s.OH * s.OW)
+    row.oh = q // s.OW % s.OH
+    row.ow = q % s.OW
+    return row
+
+
+cdef inline void next_row(ConvSizes* s, RowOfPixels* row) noexcept nogil:
+    row.ow = 0
+    row.oh += 1
+    if row.oh == s.OH:
+        row.oh = 0
+        row.n += 1
+
+
+cdef inline bint is_inside(ConvSizes* s, RowOfPixels row, Tap tap) noexcept nogil:
+    """Whether the input row that the tap reads lies inside the image."""
+    cdef Py_ssize_t ih = row.oh * s.SH + tap.kh * s.DH - s.top
+    return 0 <= ih < s.IH
+
+
+cdef inline Py_ssize_t cell_of(ConvSizes* s, RowOfPixels row, Tap tap, Py_ssize_t g) noexcept nogil:
+    """The place, in the whole input, of the cell that the tap reads for the row's first pixel."""
+    cdef Py_ssize_t ih = row.oh * s.SH + tap.kh * s.DH - s.top
+    return ((row.n * s.IC + g * s.CG + tap.channel) * s.IH + ih) * s.IW + row.ow * s.SW + tap.column
+
+
+cdef inline void fill(floating* target, Py_ssize_t count, floating value) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(count):
+        target[j] = value
+
+
+cdef inline void gather(const floating* source, Py_ssize_t step, floating* target, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(count):
+        target[j] = source[j * step]
+
+
+cdef inline void copy(const floating* source, floating* target, Py_ssize_t count) noexcept nogil:
+    """Copy a short row: whole chunks, then one chunk that ends with the row and overlaps the last.
+
+    Sizes that the compiler knows become single moves; a call of memcpy per row of 28 costs three times as much.
+    """
+    cdef Py_ssize_t size = count * sizeof(floating), done = 0
+    cdef const char* a = <const char*> source
+    cdef char* b = <char*> target
+    if size >= 64:
+        while done + 64 <= size:
+            memcpy(b + done, a + done, 64)
+            done += 64
+        memcpy(b + size - 64, a + size - 64, 64)
+    elif size >= 32:
+        memcpy(b, a, 32)
+        memcpy(b + size - 32, a + size - 32, 32)
+    elif size >= 16:
+        memcpy(b, a, 16)
+        memcpy(b + size - 16, a + size - 16, 16)
+    else:
+        memcpy(b, a, size)

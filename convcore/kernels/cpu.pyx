@@ -1,0 +1,66 @@
+"""What this processor, this build and this OpenMP runtime can do. Compiled for the baseline, so it runs anywhere."""
+
+cdef extern from *:
+    """
+    #ifndef CONVCORE_LEVELS
+    #define CONVCORE_LEVELS "generic"
+    #endif
+
+    #if defined(__x86_64__) && defined(__GNUC__)
+    #include <xmmintrin.h>
+    /* Single features, not the names of levels: GCC knows those only since version 12.
+       The built-in also asks whether the operating system saves the wide registers. */
+    static int has_v2(void) {
+        __builtin_cpu_init();
+        return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("popcnt");
+    }
+    static int has_v3(void) {
+        return has_v2() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+            && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    }
+    static int has_v4(void) {
+        return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+            && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
+            && __builtin_cpu_supports("avx512vl");
+    }
+    static int denormals_are_flushed(void) { return (_mm_getcsr() & 0x8040) != 0; }
+    #else
+    static int has_v2(void) { return 0; }
+    static int has_v3(void) { return 0; }
+    static int has_v4(void) { return 0; }
+    static int denormals_are_flushed(void) { return 0; }
+    #endif
+
+    #ifdef _OPENMP
+    #define OPENMP_DATE _OPENMP
+    #else
+    #define OPENMP_DATE 0
+    #endif
+    """
+    const char* CONVCORE_LEVELS
+    int OPENMP_DATE
+    bint has_v2()
+    bint has_v3()
+    bint has_v4()
+    bint denormals_are_flushed()
+
+
+def levels_built():
+    """The instruction-set levels that the kernels were compiled for, narrowest first."""
+    return tuple((<bytes> CONVCORE_LEVELS).decode().split())
+
+
+def levels_supported():
+    """The levels that this processor and operating system can run, narrowest first."""
+    has = {"x86-64-v2": has_v2(), "x86-64-v3": has_v3(), "x86-64-v4": has_v4()}
+    return ("generic", *(level for level in has if has[level]))
+
+
+def openmp_date():
+    """The date (yyyymm) of the OpenMP standard that the kernels were compiled with; 0 without OpenMP."""
+    return OPENMP_DATE
+
+
+def flushes_denormals():
+    """Whether the calling thread treats denormal numbers as zero (flush-to-zero or denormals-are-zero is set)."""
+    return denormals_are_flushed()

@@ -1,0 +1,193 @@
+"""The one choke point: every kernel call is validated, given its variant, level and threads, and made here."""
+
+import contextlib
+import contextvars
+import functools
+import os
+
+import numpy as np
+
+from convcore import isa, threads
+from convcore.arrays import FLOATS
+from convcore.kernels import registry
+from convcore.kernels.geometry import ConvGeometry
+
+_forced = contextvars.ContextVar("convcore_forced_variants", default=None)
+
+
+@contextlib.contextmanager
+def use_variant(op, variant):
+    """Use one variant of an op inside the ``with`` block, in this Python thread only.
+
+    Where the variant lacks a direction or refuses a problem, the call raises; nothing else is chosen in silence.
+
+    Examples
+    --------
+    >>> with use_variant("conv2d", "reference"):
+    ...     selected("conv2d", "forward", ConvGeometry.parse("ic1ih4oc1kh3"), np.dtype("f4"))[0]
+    'reference'
+    """
+    _check_variant(op, variant)
+    token = _forced.set({**(_forced.get() or {}), op: variant})
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def _check_variant(op, variant):
+    if variant not in registry.variants(op):
+        raise ValueError(f"{op}: variant must be one of {', '.join(registry.variants(op))}, got {variant!r}")
+
+
+def selected(op, direction, geometry, dtype, variant=None, level=None):
+    """Return (variant, level) for a problem: the one asked for, or the first that supports it.
+
+    The choice looks at the problem, the dtype and the level alone, never at the number of threads, so that results do
+    not depend on it.
+
+    Raises
+    ------
+    ValueError
+        An unknown variant or level, or a variant that refuses the problem; the text gives its reason.
+    """
+    level = isa.DEFAULT if level is None else isa.check(level, f"{op}: level")
+    if variant is None:
+        forced = (_forced.get() or {}).get(op) or os.environ.get(f"CONVCORE_{op.upper()}_VARIANT")
+        # The bias gradient is a plain sum that only some variants bother to have: forcing one does not take it away.
+        variant = None if direction == "backward_bias" else forced
+    if variant is not None:
+        _check_variant(op, variant)
+        reason = registry.refusal(op, variant, direction, geometry, dtype, level)
+        if reason is not None:
+            raise ValueError(f"{op}: variant {variant} cannot do {direction} of {geometry}: {reason}")
+        return variant, level
+    for name in registry.variants(op):
+        if registry.refusal(op, name, direction, geometry, dtype, level) is None:
+            return name, level
+    raise ValueError(f"{op}: no variant does {direction}")
+
+
+def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=None, out=None, **parameters):
+    """Compute one direction of an op.
+
+    Parameters
+    ----------
+    op, direction : str
+        For example "conv2d" and "backward_weight".
+    geometry : ConvGeometry or another geometry
+        The problem; its SIGNATURES name the arrays, its shapes their shapes.
+    *inputs : ndarray
+        All of one dtype, float32 or float64; in any memory order.
+    variant, level : str, optional
+        Otherwise chosen by `selected`.
+    n_threads : int, optional
+        Otherwise by the amount of work. The bits of the result do not depend on it.
+    out : ndarray or tuple of ndarray, optional
+        Where to write, C-contiguous, of the right shape and dtype; otherwise fresh arrays.
+    **parameters
+        Plain numbers that a kernel takes besides arrays.
+
+    Returns
+    -------
+    ndarray or tuple of ndarray, as the geometry's SIGNATURES say.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arrays that do not fit the geometry; a variant or level that cannot be used. Nothing is written before.
+    """
+    names, out_names = geometry.SIGNATURES[direction]
+    shapes, integers = geometry.shapes, getattr(geometry, "INTEGERS", {})
+    dtype = None
+    arrays = []
+    for name, array in zip(names, inputs, strict=True):
+        if array is None and name in geometry.OPTIONAL:
+            arrays.append(None)
+            continue
+        if array.shape != shapes[name]:
+            raise ValueError(f"{op}: {name} must have shape {shapes[name]}, got {array.shape} ({geometry})")
+        if name in integers:
+            if array.dtype != integers[name]:
+                raise TypeError(f"{op}: {name} must be {np.dtype(integers[name])}, got {array.dtype}")
+        else:
+            if dtype is None:
+                dtype = array.dtype
+                if dtype not in FLOATS:
+                    raise TypeError(f"{op}: {name} must be float32 or float64, got {dtype}")
+            elif array.dtype != dtype:
+                raise TypeError(f"{op}: arrays must share one dtype: {names[0]} is {dtype}, {name} is {array.dtype}")
+        arrays.append(array if array.flags.c_contiguous else np.ascontiguousarray(array))
+    if n_threads is not None:
+        threads.check(n_threads, op)
+    name, level = selected(op, direction, geometry, dtype, variant, level)
+    outputs = _outputs(op, geometry, out_names, dtype, out)
+    if out is not None and any(np.may_share_memory(a, o) for a in arrays if a is not None for o in outputs):
+        raise ValueError(f"{op}: out overlaps an input")
+    if any(array is not None and array.size == 0 for array in arrays):
+        for output in outputs:  # no observations: nothing to add up
+            output.fill(0)
+    else:
+        function = _function(op, name, level, direction) if (op, name) not in registry._users_own else getattr(
+            registry.load(op, name, level), direction)  # fmt: skip
+        function(geometry, *arrays, *outputs, threads.for_work(geometry.operations(direction), n_threads), **parameters)
+    return outputs[0] if len(outputs) == 1 else outputs or None
+
+
+@functools.cache
+def _function(op, variant, level, direction):
+    return getattr(registry.load(op, variant, level), direction)
+
+
+def _outputs(op, geometry, names, dtype, out):
+    """Return the arrays to write: fresh ones, or the user's after a check."""
+    if names is None:
+        return ()
+    single = isinstance(names, str)
+    names = (names,) if single else names
+    integers = getattr(geometry, "INTEGERS", {})
+    wanted = [(name, geometry.shapes[name], np.dtype(integers.get(name, dtype))) for name in names]
+    if out is None:
+        return tuple(np.empty(shape, kind) for _, shape, kind in wanted)
+    given = (out,) if single else tuple(out)
+    if len(given) != len(names):
+        raise ValueError(f"{op}: out must be {len(names)} arrays ({', '.join(names)}), got {len(given)}")
+    for (name, shape, kind), array in zip(wanted, given, strict=True):
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{op}: out must be a NumPy array, got {type(array).__name__}")
+        if array.shape != shape or array.dtype != kind:
+            raise ValueError(f"{op}: out for {name} must be {kind} of shape {shape}, got {array.dtype} of {array.shape}")
+        if not (array.flags.c_contiguous and array.flags.writeable):
+            raise ValueError(f"{op}: out for {name} must be C-contiguous and writeable")
+    return given
+
+
+def explain(op, geometry, direction="forward", dtype=np.float32, level=None):
+    """Return, line by line, which variant of an op computes a problem, and why the others were passed over.
+
+    Parameters
+    ----------
+    op : str
+    geometry : ConvGeometry or str
+        A problem, or its text form.
+
+    Examples
+    --------
+    >>> print(explain("conv2d", "mb1ic1ih8oc2kh3").splitlines()[0])
+    conv2d forward mb1ic1ih8oc2oh6kh3 float32
+    """
+    geometry = ConvGeometry.parse(geometry) if isinstance(geometry, str) else geometry
+    dtype = np.dtype(dtype)
+    chosen, level = selected(op, direction, geometry, dtype, level=level)
+    rows = [f"{op} {direction} {geometry} {dtype}"]
+    width = max(len(name) for name in registry.variants(op))
+    passed = False
+    for name in registry.variants(op):
+        reason = registry.refusal(op, name, direction, geometry, dtype, level)
+        if name == chosen:
+            n = threads.for_work(geometry.operations(direction))
+            rows.append(f"  {name:{width}}   yes: {level}, {n} thread{'s' if n > 1 else ''}")
+            passed = True
+        else:
+            rows.append(f"  {name:{width}}   no: {reason or ('stands later in the list' if passed else 'another was asked for')}")
+    return "\n".join(rows)

@@ -1,0 +1,398 @@
+"""The shape of a problem: all shape arithmetic and its validation, done once, for every direction.
+
+A geometry knows what arrays each direction takes and returns, how many operations that costs, and its one-line text
+form (benchdnn's notation), which is registry key, test id, bench input and part of error texts.
+"""
+
+import functools
+import math
+import numbers
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+AXES = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
+AXIS_WORDS = {"d": "depth", "h": "height", "w": "width"}
+
+
+def per_axis(value, rank, what, minimum):
+    """Return `value`, an int or one int per spatial dimension, as a tuple of `rank` ints.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No whole number; the wrong count; smaller than `minimum`.
+
+    Examples
+    --------
+    >>> per_axis(2, 2, "conv2d: stride", 1)
+    (2, 2)
+    """
+    values = (value,) * rank if isinstance(value, numbers.Integral) else value
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
+        raise TypeError(f"{what} must be an int or {rank} ints, got {value!r}")
+    values = tuple(values)
+    if any(isinstance(v, bool) or not isinstance(v, numbers.Integral) for v in values):
+        raise TypeError(f"{what} must be an int or {rank} ints, got {value!r}")
+    if len(values) != rank:
+        raise ValueError(f"{what} must be an int or {rank} ints, got {len(values)}")
+    if min(values) < minimum:
+        raise ValueError(f"{what} must be at least {minimum}, got {value!r}")
+    if max(values) > 2**31:
+        raise ValueError(f"{what} must be at most 2**31, got {value!r}")
+    return tuple(int(v) for v in values)
+
+
+def padding_pairs(padding, in_size, filter_size, stride, dilation, what):
+    """Return `padding` as one (before, after) pair per spatial dimension.
+
+    `padding` is an int, one int per dimension, both ends of each dimension in a row, or "same", "valid", "full".
+    "same" depends on the input's size when the stride is above 1; an odd surplus goes to the bottom and the right.
+
+    Examples
+    --------
+    >>> padding_pairs("same", (28, 28), (4, 4), (1, 1), (1, 1), "conv2d: padding")
+    ((1, 2), (1, 2))
+    """
+    rank = len(in_size)
+    if isinstance(padding, str):
+        reach = [(f - 1) * d for f, d in zip(filter_size, dilation, strict=True)]
+        if padding == "valid":
+            return ((0, 0),) * rank
+        if padding == "full":
+            return tuple((r, r) for r in reach)
+        if padding == "same":
+            totals = [max(0, (-(-i // s) - 1) * s + r + 1 - i) for i, s, r in zip(in_size, stride, reach, strict=True)]
+            return tuple((total // 2, total - total // 2) for total in totals)
+        raise ValueError(f'{what} must be "same", "valid", "full" or numbers, got {padding!r}')
+    if hasattr(padding, "__len__") and len(padding) == 2 * rank and rank > 1:
+        ends = per_axis(padding, 2 * rank, what, 0)
+        return tuple(zip(ends[::2], ends[1::2], strict=True))
+    if hasattr(padding, "__len__") and len(padding) not in (rank, 2 * rank):
+        raise ValueError(f"{what} must be an int, {rank} ints or {2 * rank} ints, got {len(padding)}")
+    return tuple((p, p) for p in per_axis(padding, rank, what, 0))
+
+
+def out_size(in_size, padding, extent, stride, what):
+    """Return how many steps of `stride` a window of `extent` cells takes over each padded dimension.
+
+    Raises
+    ------
+    ValueError
+        A dimension in which the window does not fit once.
+    """
+    size = []
+    for axis, i, (before, after), e, s in zip(AXES[len(in_size)], in_size, padding, extent, stride, strict=True):
+        if i + before + after < e:
+            word = AXIS_WORDS[axis]
+            raise ValueError(f"{what} covers {e} cells in {word}, the padded input has {i + before + after}")
+        size.append((i + before + after - e) // s + 1)
+    return tuple(size)
+
+
+def spatial_text(letter, values, default):
+    """Return the text form of one value per dimension: nothing for the default, one value where all are alike."""
+    axes = AXES[len(values)]
+    if all(v == default for v in values):
+        return ""
+    if len(set(values)) == 1 and len(values) > 1:
+        return f"{letter[0]}{'h' if len(values) == 2 else 'd'}{letter[1:]}{values[0]}"
+    return "".join(f"{letter[0]}{axis}{letter[1:]}{v}" for axis, v in zip(axes, values, strict=True))
+
+
+@dataclass(frozen=True)
+class ConvGeometry:
+    """A convolution problem.
+
+    Parameters
+    ----------
+    batch : int
+        N, at least 0.
+    in_channels, out_channels : int
+        IC and OC (the number of filters), multiples of `groups`.
+    in_size, filter_size, stride, dilation : tuple of int
+        One per spatial dimension, height first.
+    padding : tuple of (before, after)
+        One pair per spatial dimension.
+    groups : int
+    padding_value : float
+
+    Examples
+    --------
+    >>> geometry = ConvGeometry.of((64, 1, 28, 28), (6, 1, 5, 5), padding=2)
+    >>> str(geometry), geometry.out_size
+    ('mb64ic1ih28oc6oh28kh5ph2', (28, 28))
+    >>> ConvGeometry.parse("mb64ic1ih28oc6oh28kh5ph2") == geometry
+    True
+    """
+
+    batch: int
+    in_channels: int
+    in_size: tuple
+    out_channels: int
+    filter_size: tuple
+    stride: tuple
+    padding: tuple
+    dilation: tuple
+    groups: int = 1
+    padding_value: float = 0.0
+
+    @staticmethod
+    def of(x_shape, weight_shape, stride=1, padding=0, padding_value=0, dilation=1, groups=1):
+        """Return the geometry for these shapes and options, given as a user gives them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Shapes and options that do not make a convolution; the text names the op, both numbers and the shapes.
+        """
+        try:
+            return _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilation, groups)
+        except TypeError as error:
+            if "unhashable" not in str(error):
+                raise
+            listed = (stride, padding, dilation)
+            stride, padding, dilation = (tuple(v) if isinstance(v, list) else v for v in listed)
+            return _conv_geometry.__wrapped__(x_shape, weight_shape, stride, padding, padding_value, dilation, groups)
+
+    @functools.cached_property
+    def out_size(self):
+        """Output size per spatial dimension."""
+        extent = tuple((f - 1) * d + 1 for f, d in zip(self.filter_size, self.dilation, strict=True))
+        return out_size(self.in_size, self.padding, extent, self.stride, f"{self.op}: the filter")
+
+    @property
+    def op(self):
+        """The op that this is a problem of."""
+        return f"conv{len(self.in_size)}d"
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name."""
+        x = (self.batch, self.in_channels, *self.in_size)
+        weight = (self.out_channels, self.in_channels // self.groups, *self.filter_size)
+        y = (self.batch, self.out_channels, *self.out_size)
+        bias = (self.out_channels,)
+        return {"x": x, "weight": weight, "bias": bias, "y": y,
+                "grad_x": x, "grad_weight": weight, "grad_bias": bias, "grad_y": y}  # fmt: skip
+
+    SIGNATURES = {
+        "forward": (("x", "weight", "bias"), "y"),
+        "backward_input": (("grad_y", "weight"), "grad_x"),
+        "backward_weight": (("grad_y", "x"), "grad_weight"),
+        "backward_bias": (("grad_y",), "grad_bias"),
+    }
+    OPTIONAL = ("bias",)
+
+    def operations(self, direction):
+        """Return the floating-point operations of a direction: two per multiply-add of the nominal problem."""
+        pixels = self.batch * self.out_channels * math.prod(self.out_size)
+        if direction == "backward_bias":
+            return pixels
+        return 2 * pixels * (self.in_channels // self.groups) * math.prod(self.filter_size)
+
+    def __str__(self):
+        rank = len(self.in_size)
+        axis = AXES[rank][0] if len(set(self.in_size)) == len(set(self.out_size)) == 1 else None
+        sizes = [(letter, size) for letter, size in (("i", self.in_size), ("o", self.out_size))]
+        text = f"g{self.groups}" if self.groups > 1 else ""
+        text += f"mb{self.batch}ic{self.in_channels}"
+        spatial = [
+            f"{letter}{axis}{size[0]}" if axis else "".join(f"{letter}{a}{n}" for a, n in zip(AXES[rank], size, strict=True))
+            for letter, size in sizes
+        ]
+        before, after = zip(*self.padding, strict=True)
+        text += f"{spatial[0]}oc{self.out_channels}{spatial[1]}{spatial_text('k', self.filter_size, 0)}"
+        text += spatial_text("s", self.stride, 1) + spatial_text("p", before, 0)
+        if after != before:
+            text += spatial_text("e", after, -1)  # end padding: bottom and right
+        if any(d != 1 for d in self.dilation):
+            text += "dil" + "x".join(str(d) for d in (self.dilation[:1] if len(set(self.dilation)) == 1 else self.dilation))
+        if self.padding_value != 0:
+            text += f"pv{self.padding_value!r}"
+        return text
+
+    @staticmethod
+    def parse(text):
+        """Return the geometry that a text form stands for.
+
+        ``mb64ic1ih28oc6oh28kh5ph2``: batch 64, 1 channel of 28×28, 6 filters of 5×5, padding 2. Width is the height
+        where it is not given. ``g`` groups, ``sh sw`` strides, ``ph pw`` padding at the top and the left, ``eh ew`` at
+        the bottom and the right where it differs, ``dil2`` or ``dil2x3`` dilation (1 is none), ``pv`` padding value;
+        ``oh`` and ``ow`` may be left out and are checked where they are given.
+
+        Raises
+        ------
+        ValueError
+            What is missing, unknown or contradicts itself.
+        """
+        pattern = r"(dil)(\d+(?:x\d+)*)|(pv)(-?[0-9.]+(?:e[+-]?\d+)?|-?inf|nan)|(mb|ic|oc|[iokspe][hw]|g)(\d+)"
+        fields, end = {}, 0
+        for match in re.finditer(pattern, text):
+            key, value = (part for part in match.groups() if part is not None)
+            if match.start() != end or key in fields:
+                break
+            fields[key], end = value, match.end()
+        if end != len(text) or not text:
+            raise ValueError(f"geometry: cannot read {text[end:]!r} in {text!r}")
+        missing = [key for key in ("ic", "ih", "oc", "kh") if key not in fields]
+        if missing:
+            raise ValueError(f"geometry: {text!r} lacks {', '.join(missing)}")
+
+        def pair(letter, default):
+            height = int(fields.get(f"{letter}h", default))
+            return height, int(fields.get(f"{letter}w", height))
+
+        groups = int(fields.get("g", 1))
+        in_channels, out_channels = int(fields["ic"]), int(fields["oc"])
+        if groups < 1 or in_channels % groups:
+            raise ValueError(f"geometry: {in_channels} channels cannot be split into {groups} groups ({text!r})")
+        top, left = pair("p", 0)
+        bottom, right = int(fields.get("eh", top)), int(fields.get("ew", fields.get("eh", left)))
+        dilation = tuple(int(d) for d in fields.get("dil", "1").split("x"))
+        geometry = ConvGeometry.of(
+            (int(fields.get("mb", 1)), in_channels, *pair("i", 0)),
+            (out_channels, in_channels // groups, *pair("k", 0)),
+            pair("s", 1), (top, bottom, left, right), float(fields.get("pv", 0)),
+            dilation[0] if len(dilation) == 1 else dilation, groups,
+        )  # fmt: skip
+        if "oh" in fields and pair("o", 0) != geometry.out_size:
+            raise ValueError(f"geometry: {text!r} says output {pair('o', 0)}, the numbers give {geometry.out_size}")
+        return geometry
+
+
+@functools.lru_cache(maxsize=1024)
+def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilation, groups):
+    """The validation behind ConvGeometry.of; remembered, because a training step asks the same again and again."""
+    rank = len(weight_shape) - 2 if len(weight_shape) in (3, 4, 5) else len(x_shape) - 2
+    op = f"conv{rank}d"
+    shapes = f"(x {x_shape}, weight {weight_shape})"
+    if len(x_shape) != rank + 2 or len(weight_shape) != rank + 2:
+        raise ValueError(f"{op}: x and weight must have {rank + 2} axes, got {len(x_shape)} and {len(weight_shape)} {shapes}")
+    if isinstance(groups, bool) or not isinstance(groups, numbers.Integral):
+        raise TypeError(f"{op}: groups must be an int, got {groups!r}")
+    batch, in_channels, *in_size = x_shape
+    out_channels, group_channels, *filter_size = weight_shape
+    if groups < 1:
+        raise ValueError(f"{op}: groups must be at least 1, got {groups}")
+    for name, size in (("x", x_shape[1:]), ("weight", weight_shape)):
+        if min(size) < 1:
+            raise ValueError(f"{op}: {name} has an axis of size 0 {shapes}")
+    if group_channels * groups != in_channels:
+        in_groups = f" in {groups} groups" if groups > 1 else ""
+        raise ValueError(f"{op}: weight expects {group_channels * groups} input channels{in_groups}, x has {in_channels} {shapes}")
+    if out_channels % groups:
+        raise ValueError(f"{op}: {out_channels} filters cannot be split into {groups} groups {shapes}")
+    if isinstance(padding_value, bool) or not isinstance(padding_value, numbers.Real):
+        raise TypeError(f"{op}: padding_value must be a number, got {padding_value!r}")
+    stride = per_axis(stride, rank, f"{op}: stride", 1)
+    dilation = per_axis(dilation, rank, f"{op}: dilation", 1)
+    pairs = padding_pairs(padding, in_size, filter_size, stride, dilation, f"{op}: padding")
+    geometry = ConvGeometry(batch, in_channels, tuple(in_size), out_channels, tuple(filter_size), stride, pairs,
+                            dilation, int(groups), float(padding_value))  # fmt: skip
+    geometry.out_size  # noqa: B018  raises where the filter does not fit
+    return geometry
+
+
+@dataclass(frozen=True)
+class PoolGeometry:
+    """A pooling problem: a window that slides over each channel by itself.
+
+    `padding_value` is None for max-pooling (padded cells never win), a number, or "mean" (padded cells do not count).
+
+    Examples
+    --------
+    >>> geometry = PoolGeometry.of("max_pool2d", (64, 6, 28, 28), 2)
+    >>> str(geometry), geometry.out_size
+    ('mb64ic6ih28oh14kh2sh2', (14, 14))
+    """
+
+    op: str
+    batch: int
+    channels: int
+    in_size: tuple
+    pool_size: tuple
+    stride: tuple
+    padding: tuple
+    dilation: tuple
+    padding_value: object = None
+
+    @staticmethod
+    def of(op, x_shape, pool_size, stride=None, padding=0, dilation=1, padding_value=None):
+        """Return the geometry for this shape and these options, given as a user gives them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Shapes and options that do not make a pooling; the text names the op and both numbers.
+        """
+        pool_size, stride, padding, dilation = (
+            tuple(v) if isinstance(v, list) else v for v in (pool_size, stride, padding, dilation)
+        )
+        return _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_value)
+
+    @functools.cached_property
+    def out_size(self):
+        """Output size per spatial dimension."""
+        extent = tuple((p - 1) * d + 1 for p, d in zip(self.pool_size, self.dilation, strict=True))
+        return out_size(self.in_size, self.padding, extent, self.stride, f"{self.op}: the window")
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name; `index` is the flat position of each maximum."""
+        x = (self.batch, self.channels, *self.in_size)
+        y = (self.batch, self.channels, *self.out_size)
+        return {"x": x, "y": y, "index": y, "grad_x": x, "grad_y": y}
+
+    @property
+    def SIGNATURES(self):  # noqa: N802  a constant in the other geometries
+        """What each direction takes and returns."""
+        if self.op.startswith("max"):
+            return {"forward": (("x",), ("y", "index")), "backward_input": (("grad_y", "index"), "grad_x")}
+        return {"forward": (("x",), "y"), "backward_input": (("grad_y",), "grad_x")}
+
+    OPTIONAL = ()
+    INTEGERS = {"index": np.int32}
+
+    def operations(self, direction):
+        """Return the comparisons or additions of a direction."""
+        cells = math.prod(self.pool_size) if direction == "forward" else 1
+        return self.batch * self.channels * math.prod(self.out_size) * cells
+
+    def __str__(self):
+        before, after = zip(*self.padding, strict=True)
+        text = f"mb{self.batch}ic{self.channels}{spatial_text('i', self.in_size, -1)}{spatial_text('o', self.out_size, -1)}"
+        text += spatial_text("k", self.pool_size, -1) + spatial_text("s", self.stride, 1) + spatial_text("p", before, 0)
+        if after != before:
+            text += spatial_text("e", after, -1)
+        if any(d != 1 for d in self.dilation):
+            text += "dil" + "x".join(str(d) for d in self.dilation)
+        return text + (f"pv{self.padding_value}" if self.padding_value not in (None, 0) else "")
+
+
+@functools.lru_cache(maxsize=1024)
+def _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_value):
+    """The validation behind PoolGeometry.of."""
+    rank = int(op[-2])
+    if len(x_shape) != rank + 2:
+        raise ValueError(f"{op}: x must have {rank + 2} axes, got {len(x_shape)} (x {x_shape})")
+    if min(x_shape[1:]) < 1:
+        raise ValueError(f"{op}: x has an axis of size 0 (x {x_shape})")
+    pool_size = per_axis(pool_size, rank, f"{op}: pool_size", 1)
+    stride = pool_size if stride is None else per_axis(stride, rank, f"{op}: stride", 1)
+    dilation = per_axis(dilation, rank, f"{op}: dilation", 1)
+    if isinstance(padding_value, str):
+        if padding_value != "mean":
+            raise ValueError(f'{op}: padding_value must be a number or "mean", got {padding_value!r}')
+    elif padding_value is not None:
+        if isinstance(padding_value, bool) or not isinstance(padding_value, numbers.Real):
+            raise TypeError(f'{op}: padding_value must be a number or "mean", got {padding_value!r}')
+        padding_value = float(padding_value)
+    in_size = tuple(x_shape[2:])
+    if math.prod(in_size) >= 2**31:
+        raise ValueError(f"{op}: a plane must have fewer than 2**31 cells, x has {math.prod(in_size)} (x {x_shape})")
+    pairs = padding_pairs(padding, in_size, pool_size, stride, dilation, f"{op}: padding")
+    geometry = PoolGeometry(op, x_shape[0], x_shape[1], in_size, pool_size, stride, pairs, dilation, padding_value)
+    geometry.out_size  # noqa: B018  raises where the window does not fit
+    return geometry

@@ -1,0 +1,124 @@
+"""The shapes of the problems that do not slide a window: matrix products, rows of logits, flat arrays."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from convcore.kernels.geometry import ConvGeometry
+
+
+@dataclass(frozen=True)
+class MatrixGeometry:
+    """A product of matrices: (M, K) · (K, N), or the fully connected layer with N inputs of K values and M outputs.
+
+    Examples
+    --------
+    >>> str(MatrixGeometry("gemm", 64, 120, 400))
+    'm64n120k400'
+    """
+
+    op: str
+    M: int
+    N: int
+    K: int
+    transpose_a: bool = False
+    transpose_b: bool = False
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name."""
+        if self.op == "gemm":
+            a = (self.K, self.M) if self.transpose_a else (self.M, self.K)
+            b = (self.N, self.K) if self.transpose_b else (self.K, self.N)
+            return {"a": a, "b": b, "c": (self.M, self.N)}
+        x, weight, bias, y = (self.M, self.K), (self.N, self.K), (self.N,), (self.M, self.N)
+        return {"x": x, "weight": weight, "bias": bias, "y": y,
+                "grad_x": x, "grad_weight": weight, "grad_bias": bias, "grad_y": y}  # fmt: skip
+
+    @property
+    def SIGNATURES(self):  # noqa: N802
+        """What each direction takes and returns."""
+        return {"forward": (("a", "b"), "c")} if self.op == "gemm" else ConvGeometry.SIGNATURES
+
+    OPTIONAL = ("bias",)
+
+    def operations(self, direction):
+        """Return the floating-point operations of a direction."""
+        return self.M * self.N if direction == "backward_bias" else 2 * self.M * self.N * self.K
+
+    def __str__(self):
+        transposed = ("ta" if self.transpose_a else "") + ("tb" if self.transpose_b else "")
+        return f"m{self.M}n{self.N}k{self.K}{transposed}"
+
+
+@dataclass(frozen=True)
+class RowsGeometry:
+    """N rows of K logits, one row per observation, and the index of the right class of each row.
+
+    Examples
+    --------
+    >>> str(RowsGeometry(64, 10))
+    'mb64k10'
+    """
+
+    N: int
+    K: int
+    op = "cross_entropy"
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name."""
+        rows, table = (self.N,), (self.N, self.K)
+        return {"logits": table, "target": rows, "loss": rows, "probabilities": table, "grad_loss": (),
+                "grad_logits": table}  # fmt: skip
+
+    SIGNATURES = {
+        "forward": (("logits", "target"), ("loss", "probabilities")),
+        "backward_input": (("probabilities", "target", "grad_loss"), "grad_logits"),
+    }
+    OPTIONAL = ()
+    INTEGERS = {"target": np.int64}
+
+    def operations(self, direction):
+        """Return a rough count of operations: an exponential is worth twenty."""
+        return self.N * self.K * (25 if direction == "forward" else 2)
+
+    def __str__(self):
+        return f"mb{self.N}k{self.K}"
+
+
+@dataclass(frozen=True)
+class FlatGeometry:
+    """`size` numbers, in whatever shape: element by element ops and the updates of parameters.
+
+    Examples
+    --------
+    >>> str(FlatGeometry("relu", 4704))
+    'n4704'
+    """
+
+    op: str
+    size: int
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name."""
+        names = ("x", "y", "grad_x", "grad_y", "weights", "velocity", "gradient")
+        return dict.fromkeys(names, (self.size,))
+
+    @property
+    def SIGNATURES(self):  # noqa: N802
+        """What each direction takes and returns; an update returns nothing and writes weights and velocity."""
+        if self.op == "sgd":
+            return {"update": (("weights", "velocity", "gradient"), None)}
+        return {"forward": (("x",), "y"), "backward_input": (("grad_y", "y"), "grad_x")}
+
+    OPTIONAL = ()
+
+    def operations(self, direction):
+        """Return the operations: one per element, six for an update."""
+        return self.size * (6 if direction == "update" else 1)
+
+    def __str__(self):
+        return f"n{self.size}"

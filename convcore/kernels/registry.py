@@ -1,0 +1,111 @@
+"""The kernel variants of each op, best first; the last is the definition and refuses nothing.
+
+A variant is a module `<op>_<variant>` with any of the op's directions as functions
+``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's SIGNATURES list them, and
+optionally ``supports(direction, geometry, dtype, level)``, which returns None or the reason why not.
+"""
+
+import functools
+import importlib
+
+from convcore import isa
+from convcore._compiled import cpu
+
+VARIANTS = {
+    "conv2d": ["im2col", "direct", "reference"],
+    "max_pool2d": ["direct", "reference"],
+    "avg_pool2d": ["direct", "reference"],
+    "fully_connected": ["gemm", "reference"],
+    "gemm": ["blocked", "reference"],
+    "relu": ["direct", "reference"],
+    "cross_entropy": ["direct", "reference"],
+    "sgd": ["direct", "reference"],
+}
+_users_own = {}  # (op, variant) -> the module or object that register was given
+
+
+def variants(op):
+    """Return the names of an op's variants, best first.
+
+    Raises
+    ------
+    ValueError
+        An op that has no kernels.
+
+    Examples
+    --------
+    >>> variants("conv2d")[-1]
+    'reference'
+    """
+    if op not in VARIANTS:
+        raise ValueError(f"kernels: no op {op!r}; there are {', '.join(sorted(VARIANTS))}")
+    return tuple(VARIANTS[op])
+
+
+def register(op, module, name):
+    """Add a variant of your own, first in line for "auto" where it supports the problem.
+
+    Parameters
+    ----------
+    op : str
+        An op that has kernels, for example "conv2d".
+    module : module or object
+        Has any of the op's directions as callables ``direction(geometry, *inputs, *outputs, n_threads)``, which write
+        the outputs, C-contiguous arrays; optionally ``supports(direction, geometry, dtype, level)``.
+    name : str
+        A name that the op does not have yet, or that was registered before: then the new one replaces it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No callable direction; an op without kernels; the name of a built-in variant.
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"register: name must be an identifier, got {name!r}")
+    if name in variants(op) and (op, name) not in _users_own:
+        raise ValueError(f"register: {op} has a built-in variant {name!r}")
+    directions = ("forward", "backward_input", "backward_weight", "backward_bias", "update")
+    if not any(callable(getattr(module, direction, None)) for direction in directions):
+        raise TypeError(f"register: {module!r} has none of {', '.join(directions)} as a callable")
+    if (op, name) not in _users_own:
+        VARIANTS[op].insert(0, name)
+    _users_own[op, name] = module
+
+
+def unregister(op, name):
+    """Remove a variant that `register` added."""
+    if _users_own.pop((op, name), None) is None:
+        raise ValueError(f"unregister: {op} has no registered variant {name!r}")
+    VARIANTS[op].remove(name)
+
+
+def load(op, variant, level):
+    """Return the module of a variant: compiled for `level`, written in Python, or the user's own."""
+    return _users_own.get((op, variant)) or _load_built_in(op, variant, level)
+
+
+@functools.cache
+def _load_built_in(op, variant, level):
+    stem = f"{op}_{variant}"
+    if level is None:  # the modules that exist once: Python
+        return importlib.import_module(f"convcore.kernels.{stem}")
+    try:
+        return importlib.import_module(f"convcore._compiled.{stem}__{isa.module_suffix(level)}")
+    except ModuleNotFoundError:
+        return _load_built_in(op, variant, None)
+
+
+def refusal(op, variant, direction, geometry, dtype, level):
+    """Return None if the variant computes this direction of this problem, else the reason why not."""
+    module = load(op, variant, level)
+    if not hasattr(module, direction):
+        return f"has no {direction}"
+    supports = getattr(module, "supports", None)
+    return supports(direction, geometry, dtype, level) if supports else None
+
+
+def levels_of(op, variant):
+    """Return the levels at which a variant exists here: all usable ones if compiled, else just the default."""
+    module = load(op, variant, isa.DEFAULT)
+    compiled = module.__name__.startswith("convcore._compiled") if hasattr(module, "__name__") else False
+    return tuple(level for level in isa.built_and_supported() if level in cpu.levels_built()) if compiled else (isa.DEFAULT,)
