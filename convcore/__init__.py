@@ -1,0 +1,28 @@
+"""convcore: a CPU convolution engine.
+
+Cython kernels, a tape autograd, the layers of a convolutional network, and an SGD trainer with per-layer factors.
+``import convcore as cc`` and everything is reachable from `cc`.
+"""
+
+from convcore import data, functional, kernels, models, ops
+from convcore.autograd import GradientError, Tape, Tensor, gradcheck, gradient
+from convcore.kernels import use_variant
+from convcore.layers import (
+    AvgPool2D,
+    Conv2D,
+    Dropout,
+    Flatten,
+    FullyConnected,
+    ImageInput,
+    Layer,
+    MaxPool2D,
+    Parameter,
+    ReLU,
+    Softmax,
+)
+from convcore.models import lenet5
+from convcore.network import Network, load
+from convcore.ops import *  # noqa: F403  conv2d, relu, cross_entropy, ...: what ops lists in __all__
+from convcore.threads import get_num_threads, num_threads, set_num_threads
+
+ops.attach(Tensor)

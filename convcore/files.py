@@ -1,8 +1,12 @@
-"""Writing files so that a crash at any moment leaves either the old file or the new one, never a torn one."""
+"""Writing files so that a crash at any moment leaves either the old file or the new one, never a torn one; and
+the one file format for networks and checkpoints: safetensors, arrays and JSON without code."""
 
+import json
 import os
 import pathlib
 import tempfile
+
+import numpy as np
 
 
 def write_atomic(path, content):
@@ -31,3 +35,52 @@ def _umask():
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def write_tensors(path, arrays, metadata):
+    """Write arrays and a JSON-able dict to one safetensors file, atomically; the format holds no code.
+
+    Parameters
+    ----------
+    path : path-like
+    arrays : dict of str to ndarray
+    metadata : dict
+        Stored as JSON under the key "convcore" of the file's own metadata.
+    """
+    import safetensors.numpy
+
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    text = json.dumps(metadata, allow_nan=False)
+    write_atomic(path, safetensors.numpy.save(contiguous, metadata={"convcore": text}))
+
+
+def read_tensors(path, what):
+    """Return (arrays, metadata) of a file that `write_tensors` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    ValueError
+        A file that is damaged or was not written by convcore; the text names it and says what is wrong.
+    """
+    import safetensors.numpy
+
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{what}: there is no file {path}")
+    content = path.read_bytes()
+    try:
+        arrays = safetensors.numpy.load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        metadata = json.loads(header.get("__metadata__", {})["convcore"])
+    except KeyError as error:
+        if str(error) != "'convcore'":
+            raise ValueError(f"{what}: {path} holds numbers of a kind that convcore does not write ({error})") from None
+        raise ValueError(f"{what}: {path} is a safetensors file, but not one that convcore wrote") from None
+    except Exception as error:  # safetensors raises an Exception class of its own, JSON and Unicode theirs
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{what}: {path} is damaged or no safetensors file ({reason})") from None
+    if not isinstance(metadata, dict):
+        raise ValueError(f"{what}: {path} holds metadata that convcore did not write")
+    return arrays, metadata

@@ -35,7 +35,9 @@ def check(level, source="level"):
     if level not in cpu.levels_built():
         raise ValueError(f"{source} {level} was not built; built: {', '.join(cpu.levels_built())}")
     if level not in cpu.levels_supported():
-        raise ValueError(f"{source} {level} is not supported by this processor; it has {', '.join(built_and_supported())}")
+        raise ValueError(
+            f"{source} {level} is not supported by this processor; it has {', '.join(built_and_supported())}"
+        )
     return level
 
 

@@ -156,7 +156,9 @@ def _outputs(op, geometry, names, dtype, out):
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{op}: out must be a NumPy array, got {type(array).__name__}")
         if array.shape != shape or array.dtype != kind:
-            raise ValueError(f"{op}: out for {name} must be {kind} of shape {shape}, got {array.dtype} of {array.shape}")
+            raise ValueError(
+                f"{op}: out for {name} must be {kind} of shape {shape}, got {array.dtype} of {array.shape}"
+            )
         if not (array.flags.c_contiguous and array.flags.writeable):
             raise ValueError(f"{op}: out for {name} must be C-contiguous and writeable")
     return given
@@ -189,5 +191,5 @@ def explain(op, geometry, direction="forward", dtype=np.float32, level=None):
             rows.append(f"  {name:{width}}   yes: {level}, {n} thread{'s' if n > 1 else ''}")
             passed = True
         else:
-            rows.append(f"  {name:{width}}   no: {reason or ('stands later in the list' if passed else 'another was asked for')}")
+            rows.append(f"  {name:{width}}   no: {reason or ('stands later' if passed else 'another was asked for')}")
     return "\n".join(rows)

@@ -199,7 +199,9 @@ class ConvGeometry:
         text = f"g{self.groups}" if self.groups > 1 else ""
         text += f"mb{self.batch}ic{self.in_channels}"
         spatial = [
-            f"{letter}{axis}{size[0]}" if axis else "".join(f"{letter}{a}{n}" for a, n in zip(AXES[rank], size, strict=True))
+            f"{letter}{axis}{size[0]}"
+            if axis
+            else "".join(f"{letter}{a}{n}" for a, n in zip(AXES[rank], size, strict=True))
             for letter, size in sizes
         ]
         before, after = zip(*self.padding, strict=True)
@@ -208,7 +210,9 @@ class ConvGeometry:
         if after != before:
             text += spatial_text("e", after, -1)  # end padding: bottom and right
         if any(d != 1 for d in self.dilation):
-            text += "dil" + "x".join(str(d) for d in (self.dilation[:1] if len(set(self.dilation)) == 1 else self.dilation))
+            text += "dil" + "x".join(
+                str(d) for d in (self.dilation[:1] if len(set(self.dilation)) == 1 else self.dilation)
+            )
         if self.padding_value != 0:
             text += f"pv{self.padding_value!r}"
         return text
@@ -269,7 +273,9 @@ def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilati
     op = f"conv{rank}d"
     shapes = f"(x {x_shape}, weight {weight_shape})"
     if len(x_shape) != rank + 2 or len(weight_shape) != rank + 2:
-        raise ValueError(f"{op}: x and weight must have {rank + 2} axes, got {len(x_shape)} and {len(weight_shape)} {shapes}")
+        raise ValueError(
+            f"{op}: x and weight must have {rank + 2} axes, got {len(x_shape)} and {len(weight_shape)} {shapes}"
+        )
     if isinstance(groups, bool) or not isinstance(groups, numbers.Integral):
         raise TypeError(f"{op}: groups must be an int, got {groups!r}")
     batch, in_channels, *in_size = x_shape
@@ -281,7 +287,9 @@ def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilati
             raise ValueError(f"{op}: {name} has an axis of size 0 {shapes}")
     if group_channels * groups != in_channels:
         in_groups = f" in {groups} groups" if groups > 1 else ""
-        raise ValueError(f"{op}: weight expects {group_channels * groups} input channels{in_groups}, x has {in_channels} {shapes}")
+        raise ValueError(
+            f"{op}: weight expects {group_channels * groups} input channels{in_groups}, x has {in_channels} {shapes}"
+        )
     if out_channels % groups:
         raise ValueError(f"{op}: {out_channels} filters cannot be split into {groups} groups {shapes}")
     if isinstance(padding_value, bool) or not isinstance(padding_value, numbers.Real):
@@ -346,7 +354,7 @@ class PoolGeometry:
         return {"x": x, "y": y, "index": y, "grad_x": x, "grad_y": y}
 
     @property
-    def SIGNATURES(self):  # noqa: N802  a constant in the other geometries
+    def SIGNATURES(self):
         """What each direction takes and returns."""
         if self.op.startswith("max"):
             return {"forward": (("x",), ("y", "index")), "backward_input": (("grad_y", "index"), "grad_x")}
@@ -356,14 +364,19 @@ class PoolGeometry:
     INTEGERS = {"index": np.int32}
 
     def operations(self, direction):
-        """Return the comparisons or additions of a direction."""
-        cells = math.prod(self.pool_size) if direction == "forward" else 1
+        """Return a rough count of operations: four for each cell of a window that is looked at."""
+        cells = 4 * math.prod(self.pool_size) if direction == "forward" else 4
         return self.batch * self.channels * math.prod(self.out_size) * cells
 
     def __str__(self):
         before, after = zip(*self.padding, strict=True)
-        text = f"mb{self.batch}ic{self.channels}{spatial_text('i', self.in_size, -1)}{spatial_text('o', self.out_size, -1)}"
-        text += spatial_text("k", self.pool_size, -1) + spatial_text("s", self.stride, 1) + spatial_text("p", before, 0)
+        text = f"mb{self.batch}ic{self.channels}" + spatial_text("i", self.in_size, -1)
+        text += (
+            spatial_text("o", self.out_size, -1)
+            + spatial_text("k", self.pool_size, -1)
+            + spatial_text("s", self.stride, 1)
+            + spatial_text("p", before, 0)
+        )
         if after != before:
             text += spatial_text("e", after, -1)
         if any(d != 1 for d in self.dilation):

@@ -37,7 +37,7 @@ class MatrixGeometry:
                 "grad_x": x, "grad_weight": weight, "grad_bias": bias, "grad_y": y}  # fmt: skip
 
     @property
-    def SIGNATURES(self):  # noqa: N802
+    def SIGNATURES(self):
         """What each direction takes and returns."""
         return {"forward": (("a", "b"), "c")} if self.op == "gemm" else ConvGeometry.SIGNATURES
 
@@ -70,7 +70,7 @@ class RowsGeometry:
     def shapes(self):
         """The shape of each array of the problem, by name."""
         rows, table = (self.N,), (self.N, self.K)
-        return {"logits": table, "target": rows, "loss": rows, "probabilities": table, "grad_loss": (),
+        return {"logits": table, "target": rows, "loss": rows, "probabilities": table, "grad_loss": (1,),
                 "grad_logits": table}  # fmt: skip
 
     SIGNATURES = {
@@ -108,7 +108,7 @@ class FlatGeometry:
         return dict.fromkeys(names, (self.size,))
 
     @property
-    def SIGNATURES(self):  # noqa: N802
+    def SIGNATURES(self):
         """What each direction takes and returns; an update returns nothing and writes weights and velocity."""
         if self.op == "sgd":
             return {"update": (("weights", "velocity", "gradient"), None)}

@@ -108,4 +108,8 @@ def levels_of(op, variant):
     """Return the levels at which a variant exists here: all usable ones if compiled, else just the default."""
     module = load(op, variant, isa.DEFAULT)
     compiled = module.__name__.startswith("convcore._compiled") if hasattr(module, "__name__") else False
-    return tuple(level for level in isa.built_and_supported() if level in cpu.levels_built()) if compiled else (isa.DEFAULT,)
+    return (
+        tuple(level for level in isa.built_and_supported() if level in cpu.levels_built())
+        if compiled
+        else (isa.DEFAULT,)
+    )

@@ -1,0 +1,57 @@
+"""Softmax and cross-entropy of rows of logits, one row after the other."""
+
+from libc.math cimport exp, log
+
+from convcore.kernels.common cimport floating
+
+cdef extern from "<math.h>" nogil:
+    float expf(float)
+
+
+def forward(geometry,
+            const floating[:, ::1] logits not None,         # IN  (N, K)
+            const long long[::1] target not None,           # IN  (N,) classes, 0 <= target < K
+            floating[::1] loss not None,                    # OUT (N,)
+            floating[:, ::1] probabilities not None,        # OUT (N, K)
+            int n_threads):
+    """Write loss[n] = −log softmax(logits[n])[target[n]], and the softmax, which the gradient needs.
+
+    The largest logit of the row is taken off first, so that no exponential overflows.
+    """
+    cdef Py_ssize_t n
+    with nogil:
+        for n in range(logits.shape[0]):
+            loss[n] = forward_row(&logits[n, 0], &probabilities[n, 0], logits.shape[1], target[n])
+
+
+cdef floating forward_row(const floating* logits, floating* probabilities, Py_ssize_t K, Py_ssize_t target) noexcept nogil:
+    cdef floating largest = logits[0]
+    cdef double total = 0
+    cdef Py_ssize_t k
+    for k in range(1, K):
+        if logits[k] > largest:
+            largest = logits[k]
+    for k in range(K):
+        if floating is float:
+            probabilities[k] = expf(logits[k] - largest)
+        else:
+            probabilities[k] = exp(logits[k] - largest)
+        total += probabilities[k]
+    for k in range(K):
+        probabilities[k] = <floating> (probabilities[k] / total)
+    return <floating> (log(total) - (logits[target] - largest))
+
+
+def backward_input(geometry,
+                   const floating[:, ::1] probabilities not None,   # IN  (N, K)
+                   const long long[::1] target not None,            # IN  (N,)
+                   const floating[:] grad_loss not None,            # IN  (1,) gradient of the mean loss
+                   floating[:, ::1] grad_logits not None,           # OUT (N, K)
+                   int n_threads):
+    """Write grad_logits = grad_loss · (probabilities − 1 at the target) / N."""
+    cdef Py_ssize_t n, k, N = probabilities.shape[0], K = probabilities.shape[1]
+    cdef floating scale = grad_loss[0] / N
+    with nogil:
+        for n in range(N):
+            for k in range(K):
+                grad_logits[n, k] = scale * (probabilities[n, k] - (1 if k == target[n] else 0))

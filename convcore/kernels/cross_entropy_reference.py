@@ -1,0 +1,17 @@
+"""Softmax and cross-entropy as they are defined, with the logarithm of a sum of exponentials kept from overflowing."""
+
+import numpy as np
+
+
+def forward(geometry, logits, target, loss, probabilities, n_threads):
+    """Write loss (N,) and probabilities (N, K)."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    total = np.exp(shifted).sum(axis=1, keepdims=True)
+    probabilities[...] = np.exp(shifted) / total
+    loss[...] = np.log(total[:, 0]) - shifted[np.arange(len(target)), target]
+
+
+def backward_input(geometry, probabilities, target, grad_loss, grad_logits, n_threads):
+    """Write grad_logits (N, K), the gradient of the mean loss."""
+    one_hot = np.arange(geometry.K) == target[:, None]
+    grad_logits[...] = grad_loss[0] / geometry.N * (probabilities - one_hot)

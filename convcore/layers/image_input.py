@@ -1,0 +1,156 @@
+"""The layer that takes images in and normalizes them."""
+
+import numpy as np
+
+from convcore.autograd import Tensor
+from convcore.kernels.geometry import per_axis
+from convcore.layers.layer import Layer
+from convcore.ops import add, multiply
+
+NORMALIZATIONS = ("zerocenter", "zscore", "rescale-zero-one", "rescale-symmetric", "none")
+PIECE = 4096  # images looked at together when statistics are computed: bounded memory for any size of data
+
+
+class ImageInput(Layer):
+    """Take images in and normalize them with statistics of the training data, per channel.
+
+    Parameters
+    ----------
+    input_size : (int, int, int)
+        Channels, height, width.
+    normalization : str or function
+        "zerocenter": minus the mean; "zscore": minus the mean, over the standard deviation; "rescale-zero-one" and
+        "rescale-symmetric": the range of the training data becomes [0, 1] or [-1, 1]; "none"; or a function of the
+        batch (a Tensor) that returns a Tensor. A channel without spread is only shifted.
+    name : str
+
+    Attributes
+    ----------
+    remembered : dict of str to ndarray, shape (channels, 1, 1), float64
+        "mean" and "std", or "min" and "max"; computed at the first training, saved with the network.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments of another kind or outside their range; the text names the argument.
+
+    References
+    ----------
+    "Layers of a ConvNet", image input layer (specification).
+
+    Examples
+    --------
+    >>> ImageInput((1, 28, 28), normalization="rescale-zero-one")
+    ImageInput((1, 28, 28), normalization='rescale-zero-one')
+    """
+
+    properties = {"normalization": "zerocenter"}
+    required = ("input_size",)
+    short = "imageinput"
+    kind = "Image Input"
+    STATISTICS = {
+        "zerocenter": ("mean",), "zscore": ("mean", "std"), "rescale-zero-one": ("min", "max"),
+        "rescale-symmetric": ("min", "max"),
+    }  # fmt: skip
+
+    def __init__(self, input_size, *, normalization="zerocenter", name=""):
+        super().__init__(name)
+        self.input_size = per_axis(input_size, 3, "ImageInput: input_size", 1)
+        if isinstance(normalization, str):
+            if normalization not in NORMALIZATIONS:
+                names = ", ".join(NORMALIZATIONS)
+                raise ValueError(
+                    f"ImageInput: normalization must be one of {names} or a function, got {normalization!r}"
+                )
+        elif not callable(normalization):
+            raise TypeError(f"ImageInput: normalization must be a name or a function, got {normalization!r}")
+        self.normalization = normalization
+
+    @property
+    def wanted_statistics(self):
+        """The names of the statistics that the normalization needs."""
+        return self.STATISTICS.get(self.normalization, ()) if isinstance(self.normalization, str) else ()
+
+    def fit(self, images):
+        """Compute the statistics from training images (N, channels, height, width), in pieces.
+
+        Raises
+        ------
+        ValueError
+            Images of another size, or none.
+        """
+        self.check(images.shape)
+        if len(images) == 0:
+            raise ValueError("ImageInput: normalization needs at least 1 image, got 0")
+        if not self.wanted_statistics:
+            return
+        axes, shape = (0, 2, 3), (-1, 1, 1)
+        pieces = [images[i : i + PIECE] for i in range(0, len(images), PIECE)]
+        if "min" in self.wanted_statistics:
+            low = np.min([piece.min(axis=axes) for piece in pieces], axis=0)
+            high = np.max([piece.max(axis=axes) for piece in pieces], axis=0)
+            found = {"min": low, "max": high}
+        else:
+            count = len(images) * images.shape[2] * images.shape[3]
+            mean = sum(piece.sum(axis=axes, dtype=np.float64) for piece in pieces) / count
+            found = {"mean": mean}
+            if "std" in self.wanted_statistics:
+                squares = sum(np.square(piece - mean.reshape(shape)).sum(axis=axes) for piece in pieces)
+                found["std"] = np.sqrt(squares / count)
+        self.remembered = {name: np.asarray(found[name], np.float64).reshape(shape) for name in self.wanted_statistics}
+
+    def array_shapes(self, input_shape):
+        """Return the shapes of the statistics, if there are any yet."""
+        return {name: array.shape for name, array in self.remembered.items()}
+
+    def load(self, arrays, dtype):
+        """Take the statistics from arrays."""
+        self.remembered = {name: np.array(arrays[name], np.float64) for name in self.wanted_statistics if arrays}
+
+    def check(self, shape):
+        """Raise a ValueError unless `shape` is a batch of images of this layer's size."""
+        if len(shape) != 4 or tuple(shape[1:]) != self.input_size:
+            wanted = ", ".join(str(n) for n in self.input_size)
+            raise ValueError(f"{self.name or 'ImageInput'}: expects images (N, {wanted}), got {tuple(shape)}")
+
+    def output_shape(self, input_shape):
+        """Return (channels, height, width)."""
+        self.check((1, *input_shape))
+        return input_shape
+
+    def forward(self, x, training, rng):
+        """Return the normalized images; without statistics, before any training, the images as they are."""
+        self.check(x.shape)
+        if not isinstance(self.normalization, str):
+            y = self.normalization(x)
+            if not isinstance(y, Tensor) or y.shape != x.shape or y.dtype != x.dtype:
+                raise ValueError(f"{self.name or 'ImageInput'}: the normalization must return a Tensor like its input, "
+                                 f"{x.dtype} {x.shape}")  # fmt: skip
+            return y
+        if not self.remembered:
+            return x
+        scale, shift = self._scale_and_shift(x.dtype)
+        if x.requires_grad:
+            return add(multiply(x, scale), shift)
+        y = x.data * scale
+        y += shift
+        return Tensor(y)
+
+    def _scale_and_shift(self, dtype):
+        """Every normalization is x · scale + shift per channel."""
+        known = self.remembered
+        if "mean" in known:
+            spread = np.where(known["std"] > 0, known["std"], 1) if "std" in known else np.ones_like(known["mean"])
+            scale, shift = 1 / spread, -known["mean"] / spread
+        else:
+            spread = np.where(known["max"] > known["min"], known["max"] - known["min"], 1)
+            low, width = (0, 1) if self.normalization == "rescale-zero-one" else (-1, 2)
+            scale = width / spread
+            shift = low - known["min"] * scale
+        return scale.astype(dtype), shift.astype(dtype)
+
+    def description(self):
+        """Return the specification's words: "28x28x1 images with 'zerocenter' normalization"."""
+        channels, height, width = self.input_size
+        name = self.normalization if isinstance(self.normalization, str) else "custom"
+        return f"{height}x{width}x{channels} images with '{name}' normalization"

@@ -1,0 +1,156 @@
+"""What all layers share: a name, properties, parameters, and how to print and save them."""
+
+import numpy as np
+
+from convcore.kernels.geometry import padding_pairs
+
+
+class Layer:
+    """A layer: properties given at construction, parameters made when the input's size is known.
+
+    A subclass lists its properties in `properties` (each an attribute of the same name, its default beside it), and
+    defines `output_shape` and `forward`; one that learns or remembers defines `initialize`, and keeps its parameters
+    and states in ``self.learnables`` and ``self.remembered``.
+
+    Attributes
+    ----------
+    name : str
+        "" until a network gives it one.
+    given_name : str
+        What the user called it; "" where the network chose the name.
+    learnables : dict of str to Parameter
+        For example ``{"weights": ..., "bias": ...}``; empty before `initialize`.
+    remembered : dict of str to ndarray
+        Arrays that are saved with the network but not learned.
+    """
+
+    properties = {}
+    required = ()
+    short = ""  # what a network calls layers without a name: "conv", "conv_1", ...
+    kind = ""  # how the specification's layer lists call it: "2D Convolution"
+    draws_random_numbers = False
+
+    def __init__(self, name=""):
+        if not isinstance(name, str):
+            raise TypeError(f"{type(self).__name__}: name must be a str, got {type(name).__name__}")
+        if "." in name or "/" in name:
+            raise ValueError(f"{type(self).__name__}: name must not hold '.' or '/', got {name!r}")
+        self.name = self.given_name = name
+        self.learnables = {}
+        self.remembered = {}
+
+    @property
+    def initialized(self):
+        """Whether the parameters exist."""
+        return True
+
+    def initialize(self, input_shape, rng, dtype):
+        """Make the parameters for inputs of this shape (without the batch axis)."""
+
+    def array_shapes(self, input_shape):
+        """Return the shapes of the layer's parameters and states, by name, for inputs of this shape."""
+        return {}
+
+    def load(self, arrays, dtype):
+        """Take parameters and states from arrays, whose names and shapes are those of `array_shapes`."""
+
+    def output_shape(self, input_shape):
+        """Return the shape of the output for an input of this shape, both without the batch axis."""
+        return input_shape
+
+    def forward(self, x, training, rng):
+        """Return the layer's output Tensor for an input Tensor."""
+        raise TypeError(f"{type(self).__name__} does not define forward")
+
+    def multiply_adds(self, input_shape):
+        """Return the multiply-adds of one observation's forward pass."""
+        return 0
+
+    def config(self):
+        """Return the properties as keyword arguments of the class, name included."""
+        return {**{key: getattr(self, key) for key in (*self.required, *self.properties)}, "name": self.name}
+
+    def __repr__(self):
+        required = [repr(getattr(self, key)) for key in self.required]
+        given = [
+            f"{key}={getattr(self, key)!r}"
+            for key, default in self.properties.items()
+            if not _same(getattr(self, key), default)
+        ]
+        named = [f"name={self.name!r}"] if self.name else []
+        return f"{type(self).__name__}({', '.join(required + given + named)})"
+
+    def description(self):
+        """Return the words of the specification's layer lists: "ReLU", "20 5x5 convolutions with stride ..."."""
+        return self.kind
+
+
+def _same(a, b):
+    return type(a) is type(b) and not isinstance(a, np.ndarray) and a == b
+
+
+def spec_list(values):
+    """Print numbers as the specification does: ``[5 5]``.
+
+    Examples
+    --------
+    >>> spec_list((1, 1, 0, 0))
+    '[1 1 0 0]'
+    """
+    return "[" + " ".join(str(v) for v in values) + "]"
+
+
+def spec_block(title, rows):
+    """Return rows of (property, value) and headings, laid out as the specification prints a layer."""
+    width = max(len(row[0]) for row in rows if isinstance(row, tuple))
+    lines = [f"{title} with properties:", ""]
+    for row in rows:
+        if isinstance(row, str):
+            lines += ["", f"   {row}"]
+        else:
+            lines.append(f"    {row[0]:>{width}}: {row[1]}")
+    return "\n".join(lines)
+
+
+def window_padding(padding, what):
+    """Return a 2-D layer's padding as "same" or (top, bottom, left, right), pixels.
+
+    Examples
+    --------
+    >>> window_padding((1, 0), "demo: padding")
+    (1, 1, 0, 0)
+    """
+    if isinstance(padding, str):
+        if padding != "same":
+            raise ValueError(f'{what} must be "same", an int, 2 ints or 4 ints, got {padding!r}')
+        return padding
+    padding = tuple(padding) if isinstance(padding, list) else padding
+    pairs = padding_pairs(padding, (1, 1), (1, 1), (1, 1), (1, 1), what)
+    return tuple(end for pair in pairs for end in pair)
+
+
+def given_array(value, what):
+    """Return weights or a bias given by the user as an array, or None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No numbers; numbers that are not finite.
+    """
+    if value is None:
+        return None
+    array = np.array(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{what} must be an array of numbers, got {array.dtype}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} must be finite")
+    return array
+
+
+def positive_int(value, what):
+    """Return a size as an int of at least 1, else raise a TypeError or ValueError that names `what`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{what} must be an int, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{what} must be at least 1, got {value}")
+    return int(value)

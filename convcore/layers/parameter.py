@@ -1,0 +1,66 @@
+"""A tensor that is learned."""
+
+import math
+import numbers
+
+from convcore.autograd import Tensor
+
+
+class Parameter(Tensor):
+    """A Tensor with ``requires_grad=True`` and the two factors of the specification.
+
+    Parameters
+    ----------
+    data : array_like of float32 or float64
+        Copied, C-contiguous: an optimizer writes into it.
+    learn_rate_factor : float, at least 0
+        Times the global learning rate is this parameter's; 0 keeps it as it is.
+    l2_factor : float, at least 0
+        Times the global L2 regularization is this parameter's.
+    name : str, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        Factors that are no finite numbers of at least 0; data that is no array of numbers.
+
+    Examples
+    --------
+    >>> Parameter([1.0, 2.0], learn_rate_factor=2).learn_rate_factor
+    2.0
+    """
+
+    __slots__ = ("_l2_factor", "_learn_rate_factor")
+
+    def __init__(self, data, learn_rate_factor=1.0, l2_factor=1.0, name=None):
+        super().__init__(data, requires_grad=True, name=name)
+        self.data = self.data.copy(order="C")
+        self.learn_rate_factor = learn_rate_factor
+        self.l2_factor = l2_factor
+
+    @property
+    def learn_rate_factor(self):
+        """Times the global learning rate is this parameter's."""
+        return self._learn_rate_factor
+
+    @learn_rate_factor.setter
+    def learn_rate_factor(self, value):
+        self._learn_rate_factor = factor(value, "Parameter: learn_rate_factor")
+
+    @property
+    def l2_factor(self):
+        """Times the global L2 regularization is this parameter's."""
+        return self._l2_factor
+
+    @l2_factor.setter
+    def l2_factor(self, value):
+        self._l2_factor = factor(value, "Parameter: l2_factor")
+
+
+def factor(value, what):
+    """Return a learning-rate or L2 factor as a float, checked; `what` names it in the error."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{what} must be a number, got {value!r}")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{what} must be finite and at least 0, got {value}")
+    return float(value)

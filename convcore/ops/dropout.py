@@ -1,0 +1,66 @@
+"""Dropout."""
+
+import numbers
+
+import numpy as np
+
+from convcore.autograd import as_tensor, record
+
+
+def dropout(x, probability, *, training, rng=None):
+    """Set a random part of the elements to zero while training, and scale up the rest; do nothing otherwise.
+
+    y = 0 where rand < probability, x / (1 − probability) elsewhere
+
+    Parameters
+    ----------
+    x : Tensor or array of any shape, float32 or float64
+    probability : float in [0, 1)
+        How likely an element is to be dropped.
+    training : bool
+        False returns x as it is.
+    rng : numpy.random.Generator
+        Where the random numbers come from; needed only while training.
+
+    Returns
+    -------
+    Tensor of the shape of x
+
+    Raises
+    ------
+    TypeError, ValueError
+        A probability outside [0, 1); training without a generator.
+
+    References
+    ----------
+    "Layers of a ConvNet", dropout layer (specification); Srivastava et al., JMLR 15 (2014).
+
+    Examples
+    --------
+    >>> dropout([1.0, 2.0], 0.5, training=False).numpy()
+    array([1., 2.])
+    """
+    x = as_tensor(x, "dropout: x")
+    check_probability(probability, "dropout")
+    if not training or probability == 0:
+        return x
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"dropout: rng must be a numpy.random.Generator while training, got {type(rng).__name__}")
+    draws = rng.random(x.shape, x.dtype)
+    scale = np.where(draws < probability, x.dtype.type(0), x.dtype.type(1 / (1 - probability)))
+    return record("dropout", x.data * scale, inputs=(x,), backward=backward, saved={"scale": scale},
+                  attributes={"probability": probability})  # fmt: skip
+
+
+def backward(record, grad_y, needs):
+    """What was dropped gets nothing, the rest is scaled as it was."""
+    return (grad_y * record.saved["scale"],)
+
+
+def check_probability(probability, what):
+    """Return `probability` if it lies in [0, 1), else raise a TypeError or ValueError that names `what`."""
+    if isinstance(probability, bool) or not isinstance(probability, numbers.Real):
+        raise TypeError(f"{what}: probability must be a number, got {probability!r}")
+    if not 0 <= probability < 1:
+        raise ValueError(f"{what}: probability must lie in [0, 1), got {probability}")
+    return probability

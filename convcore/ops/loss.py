@@ -1,0 +1,274 @@
+"""Losses: one number that says how far a batch of outputs is from its targets; each the mean over the batch."""
+
+import numpy as np
+
+from convcore.arrays import as_float_array, is_scalar, same_dtype
+from convcore.autograd import Tensor, as_tensor, record
+from convcore.kernels import RowsGeometry, run
+
+
+def cross_entropy(logits, target):
+    """Return the cross-entropy between softmax(logits) and the targets, the mean over the batch.
+
+    loss = −1/N · Σ_n Σ_k target[n, k] · log softmax(logits[n])[k]
+
+    Parameters
+    ----------
+    logits : Tensor or array, shape (N, K), float32 or float64
+        Before the softmax: it is part of this function, which is how neither overflows nor rounds to log 0.
+    target : array of int, shape (N,), classes from 0 to K − 1; or array of float, shape (N, K), probabilities
+
+    Returns
+    -------
+    Tensor, shape ()
+
+    Raises
+    ------
+    TypeError, ValueError
+        Targets that are neither; a class outside 0..K − 1; probabilities that are negative or do not add up to 1;
+        shapes that do not match; an empty batch.
+
+    References
+    ----------
+    "Layers of a ConvNet", classification layer (specification).
+
+    Examples
+    --------
+    >>> cross_entropy([[0.0, 0.0]], [1]).numpy()
+    array(0.69314718)
+    """
+    logits = as_tensor(logits, "cross_entropy: logits")
+    if logits.ndim != 2 or 0 in logits.shape:
+        raise ValueError(f"cross_entropy: logits must have shape (N, K), N and K at least 1, got {logits.shape}")
+    target = target.data if isinstance(target, Tensor) else np.asarray(target)
+    if target.ndim == 2:
+        return _soft_cross_entropy(logits, target)
+    target = _classes(target, logits)
+    geometry = RowsGeometry(*logits.shape)
+    losses, probabilities = run("cross_entropy", "forward", geometry, logits.data, target)
+    return record("cross_entropy", losses.mean(dtype=np.float64).astype(logits.dtype), inputs=(logits,),
+                  backward=cross_entropy_backward, saved={"probabilities": probabilities, "target": target},
+                  geometry=geometry)  # fmt: skip
+
+
+def cross_entropy_backward(record, grad_y, needs):
+    """grad_logits = (softmax − 1 at the target) / N"""
+    saved = record.saved
+    grad_loss = grad_y.reshape(1)
+    return (
+        run("cross_entropy", "backward_input", record.geometry, saved["probabilities"], saved["target"], grad_loss),
+    )
+
+
+def _classes(target, logits):
+    """Return class indices as int64, checked."""
+    shapes = f"(logits {logits.shape}, target {target.shape})"
+    if target.dtype.kind not in "iu":
+        raise TypeError(
+            f"cross_entropy: target of shape (N,) must hold class indices (int), got {target.dtype} {shapes}"
+        )
+    if target.shape != logits.shape[:1]:
+        raise ValueError(f"cross_entropy: {target.size} targets for {len(logits)} observations {shapes}")
+    low, high, K = int(target.min()), int(target.max()), logits.shape[1]
+    if low < 0 or high >= K:
+        wrong = low if low < 0 else high
+        raise ValueError(f"cross_entropy: target {wrong} is no class, logits has {K} (0 to {K - 1}) {shapes}")
+    return np.ascontiguousarray(target, dtype=np.int64)
+
+
+def _soft_cross_entropy(logits, target):
+    """Cross-entropy with a distribution over the classes as target."""
+    target = as_float_array(target, "cross_entropy: target").astype(logits.dtype, copy=False)
+    shapes = f"(logits {logits.shape}, target {target.shape})"
+    if target.shape != logits.shape:
+        raise ValueError(f"cross_entropy: probabilities must have the shape of logits {shapes}")
+    sums = target.sum(axis=1)
+    if (target < 0).any() or not np.allclose(sums, 1, atol=1e-3):
+        raise ValueError(f"cross_entropy: target must hold probabilities with sum 1 in each row {shapes}")
+    shifted = logits.data - logits.data.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    total = exponentials.sum(axis=1, keepdims=True)
+    loss = -(target * (shifted - np.log(total))).sum(dtype=np.float64) / len(target)
+    return record("cross_entropy", np.asarray(loss, logits.dtype), inputs=(logits,),
+                  backward=_soft_cross_entropy_backward,
+                  saved={"probabilities": exponentials / total, "target": target, "sums": sums[:, None]})  # fmt: skip
+
+
+def _soft_cross_entropy_backward(record, grad_y, needs):
+    """grad_logits = (softmax · Σ target − target) / N; the sum is 1 up to rounding."""
+    saved = record.saved
+    scale = grad_y / grad_y.dtype.type(len(saved["target"]))
+    return (scale * (saved["probabilities"] * saved["sums"] - saved["target"]),)
+
+
+def mse(y, t):
+    """Return the mean squared error over all elements.
+
+    loss = 1/M · Σ (y − t)², M elements
+
+    Parameters
+    ----------
+    y, t : Tensor or array of one shape and dtype
+        Outputs and targets.
+
+    Returns
+    -------
+    Tensor, shape ()
+
+    Raises
+    ------
+    TypeError, ValueError
+        Different dtypes or shapes; no elements.
+
+    Examples
+    --------
+    >>> mse([[1.0, 2.0]], [[0.0, 0.0]]).numpy()
+    array(2.5)
+    """
+    y, t = _pair("mse", y, t)
+    return _squared_error("mse", y, t, 1 / y.size)
+
+
+def half_mse(y, t):
+    """Return half the squared error, summed over responses, the mean over the batch.
+
+    loss = 1/(2N) · Σ_n Σ_i (y[n, i] − t[n, i])²
+
+    Parameters
+    ----------
+    y, t : Tensor or array of one shape (N, ...) and dtype
+        Outputs and targets.
+
+    Returns
+    -------
+    Tensor, shape ()
+
+    Raises
+    ------
+    TypeError, ValueError
+        Different dtypes or shapes; no elements; no batch axis.
+
+    References
+    ----------
+    "Layers of a ConvNet", regression layer (specification).
+
+    Examples
+    --------
+    >>> half_mse([[1.0, 2.0]], [[0.0, 0.0]]).numpy()
+    array(2.5)
+    """
+    y, t = _pair("half_mse", y, t)
+    if y.ndim == 0:
+        raise ValueError("half_mse: y must have a batch axis (y ())")
+    return _squared_error("half_mse", y, t, 0.5 / len(y))
+
+
+def _squared_error(op, y, t, factor):
+    difference = y.data - t.data
+    loss = np.einsum("i,i->", difference.ravel(), difference.ravel()) * factor
+    return record(op, np.asarray(loss, y.dtype), inputs=(y, t), backward=_squared_error_backward,
+                  saved={"difference": difference}, attributes={"factor": factor})  # fmt: skip
+
+
+def _squared_error_backward(record, grad_y, needs):
+    """grad_y = 2 · factor · (y − t), and its opposite for t."""
+    grad = (2 * record.attributes["factor"] * grad_y) * record.saved["difference"]
+    return (grad if needs[0] else None), (-grad if needs[1] else None)
+
+
+def mae(y, t):
+    """Return the mean absolute error over all elements.
+
+    loss = 1/M · Σ |y − t|, M elements
+
+    Parameters
+    ----------
+    y, t : Tensor or array of one shape and dtype
+        Outputs and targets.
+
+    Returns
+    -------
+    Tensor, shape ()
+
+    Raises
+    ------
+    TypeError, ValueError
+        Different dtypes or shapes; no elements.
+
+    Notes
+    -----
+    The gradient where y = t is 0.
+
+    Examples
+    --------
+    >>> mae([[1.0, 2.0]], [[0.0, 0.0]]).numpy()
+    array(1.5)
+    """
+    y, t = _pair("mae", y, t)
+    difference = y.data - t.data
+    loss = np.asarray(np.abs(difference).sum() / y.size, y.dtype)
+    return record("mae", loss, inputs=(y, t), backward=mae_backward, saved={"difference": difference})
+
+
+def mae_backward(record, grad_y, needs):
+    """grad_y = sign(y − t) / M, and its opposite for t."""
+    difference = record.saved["difference"]
+    grad = np.sign(difference) * (grad_y / grad_y.dtype.type(difference.size))
+    return (grad if needs[0] else None), (-grad if needs[1] else None)
+
+
+def huber(y, t):
+    """Return the Huber loss with threshold 1: quadratic near the target, linear far from it; the mean over elements.
+
+    loss = 1/M · Σ h(y − t), h(d) = d²/2 where |d| ≤ 1, |d| − 1/2 elsewhere
+
+    Parameters
+    ----------
+    y, t : Tensor or array of one shape and dtype
+        Outputs and targets.
+
+    Returns
+    -------
+    Tensor, shape ()
+
+    Raises
+    ------
+    TypeError, ValueError
+        Different dtypes or shapes; no elements.
+
+    References
+    ----------
+    P. J. Huber, "Robust estimation of a location parameter", Annals of Mathematical Statistics 35 (1964).
+
+    Examples
+    --------
+    >>> huber([[0.5, 2.0]], [[0.0, 0.0]]).numpy()
+    array(0.8125)
+    """
+    y, t = _pair("huber", y, t)
+    difference = y.data - t.data
+    size = np.abs(difference)
+    loss = np.where(size <= 1, difference * difference / 2, size - y.dtype.type(0.5)).sum() / y.size
+    return record("huber", np.asarray(loss, y.dtype), inputs=(y, t), backward=huber_backward,
+                  saved={"difference": difference})  # fmt: skip
+
+
+def huber_backward(record, grad_y, needs):
+    """grad_y = (y − t) / M, no steeper than 1 / M, and its opposite for t."""
+    difference = record.saved["difference"]
+    grad = np.clip(difference, -1, 1) * (grad_y / grad_y.dtype.type(difference.size))
+    return (grad if needs[0] else None), (-grad if needs[1] else None)
+
+
+def _pair(op, y, t):
+    """Return outputs and targets as tensors of one shape and dtype; targets of integers take the outputs' dtype."""
+    y = as_tensor(y, f"{op}: y")
+    if not isinstance(t, Tensor):
+        kind = np.asarray(t).dtype.kind
+        t = as_tensor(t, f"{op}: t") if kind not in "biu" or is_scalar(t) else Tensor(np.asarray(t).astype(y.dtype))
+    same_dtype(op, y=y, t=t)
+    if y.shape != t.shape:
+        raise ValueError(f"{op}: y and t must have one shape (y {y.shape}, t {t.shape})")
+    if y.size == 0:
+        raise ValueError(f"{op}: y holds no elements (y {y.shape})")
+    return y, t
