@@ -95,8 +95,9 @@ def _load_built_in(op, variant, level):
         return _load_built_in(op, variant, None)
 
 
-def refusal(op, variant, direction, geometry, dtype, level):
+def refusal(op, variant, direction, geometry, dtype, level=None):
     """Return None if the variant computes this direction of this problem, else the reason why not."""
+    level = level or isa.DEFAULT
     module = load(op, variant, level)
     if not hasattr(module, direction):
         return f"has no {direction}"

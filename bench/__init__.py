@@ -1,0 +1,1 @@
+"""Benchmarks: ratios to a peer, measured side by side in one run. ``python -m bench --help``"""
