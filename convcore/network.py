@@ -33,6 +33,8 @@ class Network:
     dtype : numpy.dtype
     input_shape : tuple of int or None
         Without the batch axis; None until it is known.
+    class_names : tuple of str or None
+        What the outputs of a classifier stand for; saved with the network.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class Network:
         _name(self.layers)
         first = self.layers[0]
         self.input_shape = first.input_size if isinstance(first, ImageInput) else None
+        self.class_names = None
         self._initialized = False
 
     # ---------------------------------------------------------------- sizes and parameters
@@ -297,6 +300,7 @@ class Network:
             "dtype": str(self.dtype),
             "seed": self.seed,
             "input_shape": self.input_shape,
+            "class_names": self.class_names,
             "layers": [{"type": type(layer).__name__, **_named(layer)} for layer in self.layers],
         }
 
@@ -322,6 +326,8 @@ class Network:
             network = Network(layers, architecture["seed"], architecture["dtype"])
             if architecture["input_shape"] is not None:
                 network.input_shape = _shape(architecture["input_shape"])
+            if architecture["class_names"] is not None:
+                network.class_names = tuple(str(name) for name in architecture["class_names"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a network that convcore can read ({error})") from None
         return network

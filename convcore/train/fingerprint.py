@@ -1,0 +1,42 @@
+"""What a run was made with, in a few words that fit into a checkpoint: the data, the program, the machine."""
+
+import importlib.metadata
+import os
+import zlib
+
+import numpy as np
+
+from convcore import isa
+from convcore.kernels import registry
+
+CHECKED_BYTES = 1 << 26  # of larger arrays, evenly spaced observations are summed up: a tenth of a second is enough
+
+
+def of_data(x, y):
+    """Return the number, shape, dtype and checksum of observations and targets, as a dict for JSON.
+
+    Examples
+    --------
+    >>> of_data(np.zeros((2, 1, 3, 3), np.uint8), np.array([0, 1]))["x"]
+    'uint8 (2, 1, 3, 3), checksum 671bcf4d'
+    """
+    return {"x": _of_array(x), "y": _of_array(y)}
+
+
+def of_program():
+    """Return versions, the instruction-set level and the variants of each op, best first, as a dict for JSON."""
+    forced = {op: os.environ.get(f"CONVCORE_{op.upper()}_VARIANT") for op in registry.VARIANTS}
+    return {
+        "convcore": importlib.metadata.version("convcore"),
+        "numpy": np.__version__,
+        "isa": isa.DEFAULT,
+        "variants": {op: [forced[op]] if forced[op] else list(names) for op, names in registry.VARIANTS.items()},
+    }
+
+
+def _of_array(array):
+    step = max(1, array.nbytes // CHECKED_BYTES)
+    checksum = 0
+    for start in range(0, len(array), 1024 * step):  # in pieces: a non-contiguous array is copied to be summed up
+        checksum = zlib.crc32(np.ascontiguousarray(array[start : start + 1024 * step : step]), checksum)
+    return f"{array.dtype} {array.shape}, checksum {checksum:08x}"
