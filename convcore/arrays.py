@@ -33,7 +33,9 @@ def as_float_array(value, what):
     except ValueError as error:
         raise TypeError(f"{what} must be an array of numbers, got a ragged {type(value).__name__}") from error
     if array.dtype in FLOATS:
-        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+        return array
+    if array.dtype.newbyteorder("=") in FLOATS:  # the other byte order
+        return array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.size == 0 and isinstance(value, (list, tuple)):

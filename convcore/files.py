@@ -49,7 +49,7 @@ def write_tensors(path, arrays, metadata):
     """
     import safetensors.numpy
 
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}  # keeps shape (), too
     text = json.dumps(metadata, allow_nan=False)
     write_atomic(path, safetensors.numpy.save(contiguous, metadata={"convcore": text}))
 
@@ -73,7 +73,7 @@ def read_tensors(path, what):
     try:
         arrays = safetensors.numpy.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        metadata = json.loads(header.get("__metadata__", {})["convcore"])
+        metadata = json.loads((header.get("__metadata__") or {})["convcore"])
     except KeyError as error:
         if str(error) != "'convcore'":
             raise ValueError(f"{what}: {path} holds numbers of a kind that convcore does not write ({error})") from None

@@ -2,6 +2,8 @@
 
 import collections
 import json
+import os
+import pathlib
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from convcore.arrays import FLOATS
 from convcore.autograd import Tensor
 from convcore.files import read_tensors, write_tensors
 from convcore.layers import ImageInput, Layer, Softmax
+from convcore.layers.layer import as_numbers, positive_int
 from convcore.summary import Summary
 
 FORMAT = "convcore network 1"
@@ -67,12 +70,7 @@ class Network:
             raise ValueError("Network: the same layer object stands in the list twice")
         self.layers = list(layers)
         self.seed = _seed(seed)
-        try:
-            self.dtype = np.dtype(dtype)
-        except TypeError:
-            self.dtype = None
-        if self.dtype not in FLOATS:
-            raise ValueError(f'Network: dtype must be "float32" or "float64", got {dtype!r}')
+        self.dtype = _dtype(dtype)
         _name(self.layers)
         first = self.layers[0]
         self.input_shape = first.input_size if isinstance(first, ImageInput) else None
@@ -98,23 +96,21 @@ class Network:
 
         Raises
         ------
-        ValueError
-            No input_shape where one is needed; sizes that do not fit.
+        TypeError, ValueError
+            No input_shape where one is needed; sizes that do not fit; a wrong seed. The network stays as it was.
         """
+        seed = self.seed if seed is None else _seed(seed)
+        input_shape = self.input_shape if input_shape is None else _shape(input_shape)
         if self._initialized:
             return
-        if seed is not None:
-            self.seed = _seed(seed)
-        if input_shape is not None:
-            input_shape = _shape(input_shape)
-            if self.input_shape is not None and input_shape != self.input_shape:
-                raise ValueError(f"Network: input_shape {input_shape} is not the ImageInput's {self.input_shape}")
-            self.input_shape = input_shape
-        shapes = self.shapes()
-        streams = np.random.SeedSequence(self.seed).spawn(len(self.layers))
+        if self.input_shape not in (None, input_shape):
+            owner = "ImageInput" if isinstance(self.layers[0], ImageInput) else "network"
+            raise ValueError(f"Network: input_shape {input_shape} is not the {owner}'s {self.input_shape}")
+        shapes = self._shapes(input_shape)
+        streams = np.random.SeedSequence(seed).spawn(len(self.layers))
         for layer, shape, stream in zip(self.layers, shapes, streams, strict=False):
             layer.initialize(shape, np.random.default_rng(stream), self.dtype)
-        self._initialized = True
+        self.seed, self.input_shape, self._initialized = seed, input_shape, True
 
     def shapes(self):
         """Return the shape that enters each layer and, last, the output's; all without the batch axis.
@@ -124,9 +120,12 @@ class Network:
         ValueError
             The input's shape is not known yet; a layer that cannot take what the one before it gives.
         """
-        if self.input_shape is None:
+        return self._shapes(self.input_shape)
+
+    def _shapes(self, input_shape):
+        if input_shape is None:
             raise ValueError("Network: the size of the input is not known; call initialize(input_shape) first")
-        shapes = [self.input_shape]
+        shapes = [input_shape]
         for layer in self.layers:
             shapes.append(tuple(layer.output_shape(shapes[-1])))
         return shapes
@@ -168,7 +167,14 @@ class Network:
         Returns
         -------
         Tensor, shape (N, ...)
+
+        Raises
+        ------
+        TypeError, ValueError
+            No array of numbers; a shape that the network cannot take; a training that is no bool.
         """
+        if not isinstance(training, (bool, np.bool_)):
+            raise TypeError(f"Network: training must be True or False, got {training!r}")
         x = self._cast(x)
         for layer in self.layers[:-1] if logits and self.ends_in_softmax else self.layers:
             x = layer.forward(x, training, rng)
@@ -182,10 +188,7 @@ class Network:
                     raise TypeError(f"Network: x requires grad and is {x.dtype}, the network is {self.dtype}")
                 x = Tensor(x.data.astype(self.dtype))
         else:
-            array = np.asarray(x)
-            if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-                raise TypeError(f"Network: x must be an array of numbers, got {array.dtype}")
-            x = Tensor(array.astype(self.dtype, copy=False))
+            x = Tensor(as_numbers(x, "Network: x").astype(self.dtype, copy=False))
         if x.ndim < 2:
             raise ValueError(f"Network: x must have a batch axis and at least one more, got {x.shape}")
         if not self._initialized:
@@ -231,14 +234,19 @@ class Network:
         Returns
         -------
         ndarray, shape (N, ...)
+
+        Raises
+        ------
+        TypeError, ValueError
+            No array of numbers; a shape that the network cannot take; a batch_size below 1.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
-            raise TypeError(f"predict: batch_size must be an int, got {batch_size!r}")
-        if batch_size < 1:
-            raise ValueError(f"predict: batch_size must be at least 1, got {batch_size}")
-        x = x.data if isinstance(x, Tensor) else np.asarray(x)
+        return self._predict(x, batch_size, "predict")
+
+    def _predict(self, x, batch_size, op):
+        batch_size = positive_int(batch_size, f"{op}: batch_size")
+        x = x.data if isinstance(x, Tensor) else as_numbers(x, f"{op}: x")
         if x.ndim < 2:
-            raise ValueError(f"predict: x must have a batch axis and at least one more, got {x.shape}")
+            raise ValueError(f"{op}: x must have a batch axis and at least one more, got {x.shape}")
         if len(x) == 0:
             return self.forward(x).data
         result = None
@@ -250,8 +258,8 @@ class Network:
         return result
 
     def classify(self, x, batch_size=256):
-        """Return the index of the largest output of each observation, shape (N,), int64."""
-        scores = self.predict(x, batch_size)
+        """Return the index of the largest output of each observation, shape (N,), int64; see `predict`."""
+        scores = self._predict(x, batch_size, "classify")
         if scores.ndim != 2:
             raise ValueError(f"classify: the network's output must have shape (N, classes), got {scores.shape}")
         return scores.argmax(axis=1)
@@ -342,11 +350,21 @@ class Network:
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             A missing, surplus or misshapen array, or one that holds no floats.
         """
+        if not isinstance(arrays, dict) or not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise TypeError("load_arrays: arrays must be a dict of NumPy arrays by name")
+        try:
+            shares = self._shares(arrays)
+        except ValueError as error:
+            raise ValueError(f"load_arrays: {error}") from None
+        self._take(shares)
+
+    def _shares(self, arrays):
+        """Return each layer's arrays by their names in the layer, all checked."""
         shares = []
-        rest = dict(arrays)
+        rest = {str(name): array for name, array in arrays.items()}
         for layer, shape in zip(self.layers, self.shapes(), strict=False):
             prefix = f"{layer.name}."
             share = {name.removeprefix(prefix): rest.pop(name) for name in list(rest) if name.startswith(prefix)}
@@ -363,6 +381,9 @@ class Network:
             shares.append(share)
         if rest:
             raise ValueError(f"an unknown array {min(rest)}")
+        return shares
+
+    def _take(self, shares):
         for layer, share in zip(self.layers, shares, strict=True):
             layer.load(share, self.dtype)
         self._initialized = True
@@ -372,9 +393,18 @@ class Network:
 
         Raises
         ------
-        ValueError
-            Functions that cannot be named (a lambda); a network whose sizes are not known yet.
+        FileNotFoundError
+            The folder does not exist.
+        TypeError, ValueError
+            No path; functions that cannot be named (a lambda); a network whose sizes are not known yet. Nothing is
+            written.
         """
+        path = _path(path, "save")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"save: there is no folder {path.parent}")
+        if path.is_dir():
+            raise IsADirectoryError(f"save: {path} is a folder")
+        self.initialize()
         architecture = self.architecture()
         write_tensors(path, self.arrays(), {"network": architecture})
 
@@ -391,16 +421,28 @@ def load(path, functions=None):
     Raises
     ------
     FileNotFoundError
+    TypeError
+        No path; functions that are no dict.
     ValueError
         A damaged file, or one that holds no network; the text names the file and what is wrong in it.
     """
+    if functions is not None and not isinstance(functions, dict):
+        raise TypeError(f"load: functions must be a dict of functions by name, got {type(functions).__name__}")
+    path = _path(path, "load")
     arrays, metadata = read_tensors(path, "load")
     try:
         network = Network.from_architecture(metadata.get("network"), functions)
-        network.load_arrays(arrays)
+        shares = network._shares(arrays)
     except ValueError as error:
         raise ValueError(f"load: {path}: {error}") from None
+    network._take(shares)
     return network
+
+
+def _path(path, op):
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{op}: path must be a str or a path, got {type(path).__name__}")
+    return pathlib.Path(path)
 
 
 def _seed(seed):
@@ -409,6 +451,16 @@ def _seed(seed):
     if seed < 0:
         raise ValueError(f"Network: seed must be at least 0, got {seed}")
     return int(seed)
+
+
+def _dtype(dtype):
+    try:
+        found = np.dtype(dtype)
+    except Exception:  # NumPy has one for every kind of nonsense
+        found = None
+    if dtype is None or found is None or found not in FLOATS:  # to NumPy, None is float64
+        raise ValueError(f'Network: dtype must be "float32" or "float64", got {dtype!r}')
+    return found
 
 
 def _shape(shape):
@@ -421,16 +473,16 @@ def _shape(shape):
 
 def _name(layers):
     """Give layers without a name one: the only relu is "relu", of several the second is "relu_2"."""
-    unnamed = [layer for layer in layers if not layer.name]
-    counts = collections.Counter(layer.short or type(layer).__name__.lower() for layer in unnamed)
-    seen = collections.Counter()
-    for layer in unnamed:
-        short = layer.short or type(layer).__name__.lower()
+    shorts = [None if layer.name else layer.short or type(layer).__name__.lower() for layer in layers]
+    counts, seen, names = collections.Counter(shorts), collections.Counter(), []
+    for layer, short in zip(layers, shorts, strict=True):
         seen[short] += 1
-        layer.name = short if counts[short] == 1 else f"{short}_{seen[short]}"
-    twice = [name for name, count in collections.Counter(layer.name for layer in layers).items() if count > 1]
+        names.append(layer.name or (short if counts[short] == 1 else f"{short}_{seen[short]}"))
+    twice = [name for name, count in collections.Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f"Network: two layers have the name {twice[0]!r}")
+    for layer, name in zip(layers, names, strict=True):
+        layer.name = name
 
 
 def _named(layer):
@@ -438,10 +490,11 @@ def _named(layer):
     config = layer.config()
     for key, value in config.items():
         if callable(value):
-            name = f"{value.__module__}:{getattr(value, '__qualname__', '')}"
-            if not getattr(value, "__qualname__", "").isidentifier() or value.__module__ is None:
+            module, function = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+            name = f"{module}:{function}"
+            if module is None or not function.isidentifier():
                 raise ValueError(f"save: {layer.name}: {key} must be a function at the top level of a module to be "
-                                 f"saved, got {name}")  # fmt: skip
+                                 f"saved, got {value!r}")  # fmt: skip
             config[key] = {"function": name}
     json.dumps(config)  # a config that is no JSON shows here, before anything is written
     return config

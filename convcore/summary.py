@@ -32,7 +32,8 @@ class Summary:
                                         if role in ("weights", "bias"))  # fmt: skip
                 row["multiply_adds"] = layer.multiply_adds(shape)
             except ValueError as error:
-                self.problems.append(f"{layer.name}: {error}")
+                text, name = str(error), f"{layer.name}: "
+                self.problems.append(text if text.startswith(name) else name + text)
                 shape = None
                 continue
             row["activations"] = output

@@ -23,6 +23,11 @@ cdef inline Window window_of(PoolSizes* s, Py_ssize_t oh, Py_ssize_t ow, bint me
     return w
 
 
+def supports(direction, geometry, dtype, level):
+    """Windows without dilation."""
+    return None if geometry.dilation == (1, 1) else f"dilation is {geometry.dilation}, wants 1"
+
+
 def forward(geometry,
             const floating[:, :, :, ::1] x not None,    # IN  (N, C, IH, IW)
             floating[:, :, :, ::1] y not None,          # OUT (N, C, OH, OW)
@@ -47,7 +52,7 @@ cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, bint mean,
             for ih in range(w.top, w.bottom):
                 for iw in range(w.left, w.right):
                     total += x[ih * s.IW + iw]
-            if padding != 0:
+            if w.padded > 0:
                 total += padding * <floating> w.padded
             y[oh * s.OW + ow] = total / <floating> w.cells if w.cells > 0 else 0
 

@@ -21,7 +21,9 @@ def forward(geometry, x, y, n_threads):
     padding = 0 if geometry.padding_value == "mean" else geometry.padding_value
     for i, j, where, divisor, padded in windows(geometry):
         total = x[where].sum(axis=(2, 3)) if where else np.zeros(x.shape[:2], x.dtype)
-        y[:, :, i, j] = (total + padding * padded) / divisor if divisor else 0
+        if padded:
+            total += padding * padded
+        y[:, :, i, j] = total / divisor if divisor else 0
 
 
 def backward_input(geometry, grad_y, grad_x, n_threads):

@@ -9,7 +9,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from convcore.kernels.common cimport ConvSizes, conv_sizes, end_inside, first_inside, floating
-from convcore.kernels.scratch import aligned
+from convcore.kernels.buffers import aligned
 
 include "gemm_tile.pxi"
 
@@ -239,69 +239,68 @@ cdef void gradients_of(ConvSizes* s, const floating* grad_y, Py_ssize_t k0, Py_s
 
 cdef void columns_of(ConvSizes* s, const floating* x, Py_ssize_t g, Py_ssize_t r0, Py_ssize_t rows, Py_ssize_t q0,
                      Py_ssize_t count, floating* columns, Py_ssize_t pitch) noexcept nogil:
-    """columns[r, j] = the input cell that tap r0 + r reads for pixel q0 + j; one output row at a time."""
-    cdef Py_ssize_t r, q, run, low, high
+    """columns[r, j] = the input cell that tap r0 + r reads for pixel q0 + j."""
+    cdef Py_ssize_t r, i, q, width
     cdef Tap tap
-    cdef RowOfPixels row
+    cdef Block block
     cdef floating padding = <floating> s.padding_value
     cdef const floating* source
     cdef floating* target
     for r in range(rows):
         tap = tap_of(s, r0 + r)
-        row = row_of(s, q0)
         target = columns + r * pitch
         q = 0
         while q < count:
-            run = min(s.OW - row.ow, count - q)
-            low = min(max(tap.first - row.ow, 0), run)      # before it and from high on, the tap reads padding
-            high = max(low, min(tap.end - row.ow, run)) if is_inside(s, row, tap) else low
-            if low > 0:
-                fill(target + q, low, padding)
-            if high > low:
-                source = x + cell_of(s, row, tap, g) + low * s.SW
-                if s.SW == 1:
-                    copy(source, target + q + low, high - low)
-                else:
-                    gather(source, s.SW, target + q + low, high - low)
-            if run > high:
-                fill(target + q + high, run - high, padding)
-            q += run
-            next_row(s, &row)
+            block = block_of(s, &tap, q0 + q, count - q)
+            width = block.width
+            fill(target, block.top * width, padding)
+            if block.top < block.bottom:
+                source = x + cell_of(s, &tap, &block, g)
+                for i in range(block.top, block.bottom):
+                    fill(target + i * width, block.left, padding)
+                    if s.SW == 1:
+                        copy(source, target + i * width + block.left, block.right - block.left)
+                    else:
+                        gather(source, s.SW, target + i * width + block.left, block.right - block.left)
+                    fill(target + i * width + block.right, width - block.right, padding)
+                    source += s.SH * s.IW
+            fill(target + block.bottom * width, (block.height - block.bottom) * width, padding)
+            target += block.height * width
+            q += block.height * width
 
 
 cdef void add_columns(ConvSizes* s, const floating* columns, Py_ssize_t pitch, Py_ssize_t g, Py_ssize_t r0,
                       Py_ssize_t rows, Py_ssize_t q0, Py_ssize_t count, floating* grad_x) noexcept nogil:
     """Add columns[r, j] to the input cell that tap r0 + r reads for pixel q0 + j: `columns_of` backward."""
-    cdef Py_ssize_t r, q, j, run, low, high
+    cdef Py_ssize_t r, i, j, q
     cdef Tap tap
-    cdef RowOfPixels row
+    cdef Block block
     cdef const floating* source
     cdef floating* target
     for r in range(rows):
         tap = tap_of(s, r0 + r)
-        row = row_of(s, q0)
         q = 0
         while q < count:
-            run = min(s.OW - row.ow, count - q)
-            low = max(tap.first - row.ow, 0)
-            high = min(tap.end - row.ow, run)
-            if low < high and is_inside(s, row, tap):
-                source = columns + r * pitch + q + low
-                target = grad_x + cell_of(s, row, tap, g) + low * s.SW
-                if s.SW == 1:
-                    for j in range(high - low):
-                        target[j] += source[j]
-                else:
-                    for j in range(high - low):
-                        target[j * s.SW] += source[j]
-            q += run
-            next_row(s, &row)
+            block = block_of(s, &tap, q0 + q, count - q)
+            if block.top < block.bottom:
+                source = columns + r * pitch + q + block.top * block.width + block.left
+                target = grad_x + cell_of(s, &tap, &block, g)
+                for i in range(block.bottom - block.top):
+                    if s.SW == 1:
+                        for j in range(block.right - block.left):
+                            target[j] += source[j]
+                    else:
+                        for j in range(block.right - block.left):
+                            target[j * s.SW] += source[j]
+                    source += block.width
+                    target += s.SH * s.IW
+            q += block.height * block.width
 
 
 cdef struct Tap:
-    Py_ssize_t channel, kh                  # which channel of the group, which row of the filter
-    Py_ssize_t column                       # the input column that output column 0 reads
-    Py_ssize_t first, end                   # the output columns that read inside the image
+    Py_ssize_t channel                      # of the group
+    Py_ssize_t row, column                  # the input cell that output (0, 0) reads; may lie outside
+    Py_ssize_t top, bottom, left, right     # the outputs that read inside the image; ends not included
 
 
 cdef inline Tap tap_of(ConvSizes* s, Py_ssize_t r) noexcept nogil:
@@ -309,44 +308,41 @@ cdef inline Tap tap_of(ConvSizes* s, Py_ssize_t r) noexcept nogil:
     cdef Tap tap
     cdef Py_ssize_t cell = r % (s.KH * s.KW)
     tap.channel = r // (s.KH * s.KW)
-    tap.kh = cell // s.KW
+    tap.row = cell // s.KW * s.DH - s.top
     tap.column = cell % s.KW * s.DW - s.left
-    tap.first = first_inside(tap.column, s.SW)
-    tap.end = end_inside(tap.column, s.SW, s.IW, s.OW)
+    tap.top, tap.bottom = first_inside(tap.row, s.SH), end_inside(tap.row, s.SH, s.IH, s.OH)
+    tap.left, tap.right = first_inside(tap.column, s.SW), end_inside(tap.column, s.SW, s.IW, s.OW)
     return tap
 
 
-cdef struct RowOfPixels:
-    Py_ssize_t n, oh, ow                    # image, output row, first output column
+cdef struct Block:
+    Py_ssize_t n, oh, ow                    # image, first output row and column
+    Py_ssize_t height, width                # output rows and columns
+    Py_ssize_t top, bottom, left, right     # those of them for which the tap reads inside the image
 
 
-cdef inline RowOfPixels row_of(ConvSizes* s, Py_ssize_t q) noexcept nogil:
-    """Where pixel q, counted through the batch, lies."""
-    cdef RowOfPixels row
-    row.n = q // (s.OH * s.OW)
-    row.oh = q // s.OW % s.OH
-    row.ow = q % s.OW
-    return row
+cdef inline Block block_of(ConvSizes* s, Tap* tap, Py_ssize_t q, Py_ssize_t count) noexcept nogil:
+    """The pixels from q, counted through the batch, that a tap reads in one go: whole rows of an image, or part of one."""
+    cdef Block block
+    block.n = q // (s.OH * s.OW)
+    block.oh = q // s.OW % s.OH
+    block.ow = q % s.OW
+    if block.ow > 0 or count < s.OW:
+        block.height, block.width = 1, min(s.OW - block.ow, count)
+    else:
+        block.height, block.width = min(s.OH - block.oh, count // s.OW), s.OW
+    block.top = min(max(tap.top - block.oh, 0), block.height)
+    block.bottom = max(block.top, min(tap.bottom - block.oh, block.height))
+    block.left = min(max(tap.left - block.ow, 0), block.width)
+    block.right = max(block.left, min(tap.right - block.ow, block.width))
+    return block
 
 
-cdef inline void next_row(ConvSizes* s, RowOfPixels* row) noexcept nogil:
-    row.ow = 0
-    row.oh += 1
-    if row.oh == s.OH:
-        row.oh = 0
-        row.n += 1
-
-
-cdef inline bint is_inside(ConvSizes* s, RowOfPixels row, Tap tap) noexcept nogil:
-    """Whether the input row that the tap reads lies inside the image."""
-    cdef Py_ssize_t ih = row.oh * s.SH + tap.kh * s.DH - s.top
-    return 0 <= ih < s.IH
-
-
-cdef inline Py_ssize_t cell_of(ConvSizes* s, RowOfPixels row, Tap tap, Py_ssize_t g) noexcept nogil:
-    """The place, in the whole input, of the cell that the tap reads for the row's first pixel."""
-    cdef Py_ssize_t ih = row.oh * s.SH + tap.kh * s.DH - s.top
-    return ((row.n * s.IC + g * s.CG + tap.channel) * s.IH + ih) * s.IW + row.ow * s.SW + tap.column
+cdef inline Py_ssize_t cell_of(ConvSizes* s, Tap* tap, Block* block, Py_ssize_t g) noexcept nogil:
+    """The place, in the whole input, of the first cell inside the image that the tap reads for a block."""
+    cdef Py_ssize_t ih = (block.oh + block.top) * s.SH + tap.row
+    cdef Py_ssize_t iw = (block.ow + block.left) * s.SW + tap.column
+    return ((block.n * s.IC + g * s.CG + tap.channel) * s.IH + ih) * s.IW + iw
 
 
 cdef inline void fill(floating* target, Py_ssize_t count, floating value) noexcept nogil:

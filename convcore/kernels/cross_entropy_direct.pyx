@@ -19,6 +19,9 @@ def forward(geometry,
     The largest logit of the row is taken off first, so that no exponential overflows.
     """
     cdef Py_ssize_t n
+    for n in range(logits.shape[0]):
+        if not 0 <= target[n] < logits.shape[1]:
+            raise ValueError(f"cross_entropy: target {target[n]} is no class, logits has {logits.shape[1]}")
     with nogil:
         for n in range(logits.shape[0]):
             loss[n] = forward_row(&logits[n, 0], &probabilities[n, 0], logits.shape[1], target[n])

@@ -5,6 +5,9 @@ import numpy as np
 
 def forward(geometry, logits, target, loss, probabilities, n_threads):
     """Write loss (N,) and probabilities (N, K)."""
+    wrong = target[(target < 0) | (target >= geometry.K)]
+    if wrong.size:
+        raise ValueError(f"cross_entropy: target {wrong[0]} is no class, logits has {geometry.K}")
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     total = np.exp(shifted).sum(axis=1, keepdims=True)
     probabilities[...] = np.exp(shifted) / total

@@ -3,13 +3,14 @@
 import contextlib
 import contextvars
 import functools
+import itertools
 import os
 
 import numpy as np
 
 from convcore import isa, threads
 from convcore.arrays import FLOATS
-from convcore.kernels import registry
+from convcore.kernels import buffers, registry
 from convcore.kernels.geometry import ConvGeometry
 
 _forced = contextvars.ContextVar("convcore_forced_variants", default=None)
@@ -27,17 +28,12 @@ def use_variant(op, variant):
     ...     selected("conv2d", "forward", ConvGeometry.parse("ic1ih4oc1kh3"), np.dtype("f4"))[0]
     'reference'
     """
-    _check_variant(op, variant)
+    registry.check_variant(op, variant)
     token = _forced.set({**(_forced.get() or {}), op: variant})
     try:
         yield
     finally:
         _forced.reset(token)
-
-
-def _check_variant(op, variant):
-    if variant not in registry.variants(op):
-        raise ValueError(f"{op}: variant must be one of {', '.join(registry.variants(op))}, got {variant!r}")
 
 
 def selected(op, direction, geometry, dtype, variant=None, level=None):
@@ -57,7 +53,7 @@ def selected(op, direction, geometry, dtype, variant=None, level=None):
         # The bias gradient is a plain sum that only some variants bother to have: forcing one does not take it away.
         variant = None if direction == "backward_bias" else forced
     if variant is not None:
-        _check_variant(op, variant)
+        registry.check_variant(op, variant)
         reason = registry.refusal(op, variant, direction, geometry, dtype, level)
         if reason is not None:
             raise ValueError(f"{op}: variant {variant} cannot do {direction} of {geometry}: {reason}")
@@ -97,14 +93,19 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     TypeError, ValueError
         Arrays that do not fit the geometry; a variant or level that cannot be used. Nothing is written before.
     """
-    names, out_names = geometry.SIGNATURES[direction]
+    names, out_names = _signature(op, direction, geometry)
     shapes, integers = geometry.shapes, getattr(geometry, "INTEGERS", {})
+    in_place = getattr(geometry, "IN_PLACE", ())
     dtype = None
     arrays = []
+    if len(inputs) != len(names):
+        raise TypeError(f"{op}: {direction} takes {len(names)} arrays ({', '.join(names)}), got {len(inputs)}")
     for name, array in zip(names, inputs, strict=True):
         if array is None and name in geometry.OPTIONAL:
             arrays.append(None)
             continue
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{op}: {name} must be a NumPy array, got {type(array).__name__}")
         if array.shape != shapes[name]:
             raise ValueError(f"{op}: {name} must have shape {shapes[name]}, got {array.shape} ({geometry})")
         if name in integers:
@@ -117,6 +118,8 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
                     raise TypeError(f"{op}: {name} must be float32 or float64, got {dtype}")
             elif array.dtype != dtype:
                 raise TypeError(f"{op}: arrays must share one dtype: {names[0]} is {dtype}, {name} is {array.dtype}")
+        if name in in_place and not (array.flags.c_contiguous and array.flags.writeable):
+            raise ValueError(f"{op}: {name} is changed in place, it must be C-contiguous and writeable")
         arrays.append(array if array.flags.c_contiguous else np.ascontiguousarray(array))
     if n_threads is not None:
         threads.check(n_threads, op)
@@ -134,6 +137,16 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     return outputs[0] if len(outputs) == 1 else outputs or None
 
 
+def _signature(op, direction, geometry):
+    """Return the names of the arrays that a direction takes and returns."""
+    signatures = getattr(geometry, "SIGNATURES", None)
+    if signatures is None:
+        raise TypeError(f"{op}: the geometry must be a ConvGeometry or another geometry, got {geometry!r}")
+    if direction not in signatures:
+        raise ValueError(f"{op}: direction must be one of {', '.join(signatures)}, got {direction!r}")
+    return signatures[direction]
+
+
 @functools.cache
 def _function(op, variant, level, direction):
     return getattr(registry.load(op, variant, level), direction)
@@ -142,14 +155,18 @@ def _function(op, variant, level, direction):
 def _outputs(op, geometry, names, dtype, out):
     """Return the arrays to write: fresh ones, or the user's after a check."""
     if names is None:
+        if out is not None:
+            raise TypeError(f"{op}: takes no out, it changes its arrays in place")
         return ()
     single = isinstance(names, str)
     names = (names,) if single else names
     integers = getattr(geometry, "INTEGERS", {})
     wanted = [(name, geometry.shapes[name], np.dtype(integers.get(name, dtype))) for name in names]
     if out is None:
-        return tuple(np.empty(shape, kind) for _, shape, kind in wanted)
-    given = (out,) if single else tuple(out)
+        return tuple(buffers.empty(shape, kind) for _, shape, kind in wanted)
+    given = (out,) if single else out
+    if not isinstance(given, (tuple, list)):
+        raise TypeError(f"{op}: out must be {len(names)} arrays ({', '.join(names)}), got {type(out).__name__}")
     if len(given) != len(names):
         raise ValueError(f"{op}: out must be {len(names)} arrays ({', '.join(names)}), got {len(given)}")
     for (name, shape, kind), array in zip(wanted, given, strict=True):
@@ -161,7 +178,9 @@ def _outputs(op, geometry, names, dtype, out):
             )
         if not (array.flags.c_contiguous and array.flags.writeable):
             raise ValueError(f"{op}: out for {name} must be C-contiguous and writeable")
-    return given
+    if any(np.may_share_memory(a, b) for a, b in itertools.combinations(given, 2)):
+        raise ValueError(f"{op}: the arrays of out overlap each other")
+    return tuple(given)
 
 
 def explain(op, geometry, direction="forward", dtype=np.float32, level=None):
@@ -180,6 +199,10 @@ def explain(op, geometry, direction="forward", dtype=np.float32, level=None):
     """
     geometry = ConvGeometry.parse(geometry) if isinstance(geometry, str) else geometry
     dtype = np.dtype(dtype)
+    if dtype not in FLOATS:
+        raise TypeError(f"{op}: dtype must be float32 or float64, got {dtype}")
+    registry.variants(op)  # an unknown op first
+    _signature(op, direction, geometry)
     chosen, level = selected(op, direction, geometry, dtype, level=level)
     rows = [f"{op} {direction} {geometry} {dtype}"]
     width = max(len(name) for name in registry.variants(op))

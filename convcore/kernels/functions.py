@@ -15,8 +15,10 @@ from convcore.kernels.matrix_geometry import MatrixGeometry
 
 
 def _floats(op, **arrays):
-    """Return the arrays as float arrays of one dtype; None stays None."""
-    floats = {name: None if a is None else as_float_array(a, f"{op}: {name}") for name, a in arrays.items()}
+    """Return the arrays as float arrays of one dtype; a bias of None stays None."""
+    floats = {
+        name: None if a is None and name == "bias" else as_float_array(a, f"{op}: {name}") for name, a in arrays.items()
+    }
     same_dtype(op, **floats)
     return floats.values()
 
@@ -138,7 +140,7 @@ def max_pool2d_backward_input(grad_y, index, input_shape, pool_size, *, stride=N
     g = PoolGeometry.of("max_pool2d", _shape("max_pool2d", "input_shape", input_shape, 4), pool_size, stride, padding,
                         dilation)  # fmt: skip
     cells = g.in_size[0] * g.in_size[1]
-    if index.size and not -1 <= index.min() <= index.max() < cells:
+    if index.dtype == np.int32 and index.size and not -1 <= index.min() <= index.max() < cells:
         raise ValueError(f"max_pool2d: index must lie in [-1, {cells - 1}], got {index.min()} to {index.max()}")
     return run("max_pool2d", "backward_input", g, grad_y, index, variant=variant, level=level, n_threads=n_threads,
                out=out)  # fmt: skip

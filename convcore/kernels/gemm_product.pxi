@@ -7,7 +7,7 @@ from cython.parallel cimport prange
 from libc.string cimport memcpy, memset
 
 from convcore.kernels.common cimport floating
-from convcore.kernels.scratch import aligned
+from convcore.kernels.buffers import aligned
 
 include "gemm_tile.pxi"
 

@@ -14,6 +14,7 @@ import numpy as np
 
 AXES = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
 AXIS_WORDS = {"d": "depth", "h": "height", "w": "width"}
+POOLS = tuple(f"{kind}_pool{rank}d" for kind in ("max", "avg") for rank in AXES)
 
 
 def per_axis(value, rank, what, minimum):
@@ -30,10 +31,7 @@ def per_axis(value, rank, what, minimum):
     (2, 2)
     """
     values = (value,) * rank if isinstance(value, numbers.Integral) else value
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
-        raise TypeError(f"{what} must be an int or {rank} ints, got {value!r}")
-    values = tuple(values)
-    if any(isinstance(v, bool) or not isinstance(v, numbers.Integral) for v in values):
+    if not _holds_ints(values):
         raise TypeError(f"{what} must be an int or {rank} ints, got {value!r}")
     if len(values) != rank:
         raise ValueError(f"{what} must be an int or {rank} ints, got {len(values)}")
@@ -42,6 +40,39 @@ def per_axis(value, rank, what, minimum):
     if max(values) > 2**31:
         raise ValueError(f"{what} must be at most 2**31, got {value!r}")
     return tuple(int(v) for v in values)
+
+
+def _holds_ints(values):
+    """Whether `values` is a list, a tuple or a one-dimensional array of whole numbers; truth values are none."""
+    if not isinstance(values, (tuple, list, np.ndarray)) or np.shape(values) == ():
+        return False
+    return all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in values)
+
+
+def _check_shape(shape, what):
+    """Raise a TypeError if `shape` is not a tuple of ints."""
+    if not isinstance(shape, tuple) or not _holds_ints(shape):
+        raise TypeError(f"{what} must be a tuple of ints, got {shape!r}")
+
+
+def _remembered(function):
+    """Remember what a validation returned, because a training step asks the same again and again.
+
+    Lists count as tuples. Only plain ints, floats and words are looked up: True and 1.0 equal 1 and must not find the
+    answer that belongs to it, and what cannot be looked up must get its error from the validation itself.
+    """
+    cached = functools.lru_cache(maxsize=1024, typed=True)(function)
+
+    @functools.wraps(function)
+    def remembering(*arguments):
+        arguments = [tuple(a) if type(a) is list else a for a in arguments]
+        plain = all({*map(type, a)} <= _INT if type(a) is tuple else type(a) in _PLAIN for a in arguments)
+        return (cached if plain else function)(*arguments)
+
+    return remembering
+
+
+_INT, _PLAIN = {int}, {int, float, str, type(None)}
 
 
 def padding_pairs(padding, in_size, filter_size, stride, dilation, what):
@@ -66,7 +97,7 @@ def padding_pairs(padding, in_size, filter_size, stride, dilation, what):
             totals = [max(0, (-(-i // s) - 1) * s + r + 1 - i) for i, s, r in zip(in_size, stride, reach, strict=True)]
             return tuple((total // 2, total - total // 2) for total in totals)
         raise ValueError(f'{what} must be "same", "valid", "full" or numbers, got {padding!r}')
-    if hasattr(padding, "__len__") and len(padding) == 2 * rank and rank > 1:
+    if hasattr(padding, "__len__") and len(padding) == 2 * rank:
         ends = per_axis(padding, 2 * rank, what, 0)
         return tuple(zip(ends[::2], ends[1::2], strict=True))
     if hasattr(padding, "__len__") and len(padding) not in (rank, 2 * rank):
@@ -147,14 +178,7 @@ class ConvGeometry:
         TypeError, ValueError
             Shapes and options that do not make a convolution; the text names the op, both numbers and the shapes.
         """
-        try:
-            return _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilation, groups)
-        except TypeError as error:
-            if "unhashable" not in str(error):
-                raise
-            listed = (stride, padding, dilation)
-            stride, padding, dilation = (tuple(v) if isinstance(v, list) else v for v in listed)
-            return _conv_geometry.__wrapped__(x_shape, weight_shape, stride, padding, padding_value, dilation, groups)
+        return _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilation, groups)
 
     @functools.cached_property
     def out_size(self):
@@ -231,7 +255,10 @@ class ConvGeometry:
         ValueError
             What is missing, unknown or contradicts itself.
         """
-        pattern = r"(dil)(\d+(?:x\d+)*)|(pv)(-?[0-9.]+(?:e[+-]?\d+)?|-?inf|nan)|(mb|ic|oc|[iokspe][hw]|g)(\d+)"
+        if not isinstance(text, str):
+            raise TypeError(f"geometry: the text form must be a str, got {type(text).__name__}")
+        number = r"-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|-?inf|nan"
+        pattern = rf"(dil)(\d+(?:x\d+)*)|(pv)({number})|(mb|ic|oc|[iokspe][hw]|g)(\d+)"
         fields, end = {}, 0
         for match in re.finditer(pattern, text):
             key, value = (part for part in match.groups() if part is not None)
@@ -261,14 +288,18 @@ class ConvGeometry:
             pair("s", 1), (top, bottom, left, right), float(fields.get("pv", 0)),
             dilation[0] if len(dilation) == 1 else dilation, groups,
         )  # fmt: skip
-        if "oh" in fields and pair("o", 0) != geometry.out_size:
-            raise ValueError(f"geometry: {text!r} says output {pair('o', 0)}, the numbers give {geometry.out_size}")
+        OH, OW = geometry.out_size
+        said = int(fields.get("oh", OH)), int(fields.get("ow", fields.get("oh", OW)))
+        if said != geometry.out_size:
+            raise ValueError(f"geometry: {text!r} says output {said}, the numbers give {geometry.out_size}")
         return geometry
 
 
-@functools.lru_cache(maxsize=1024)
+@_remembered
 def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilation, groups):
-    """The validation behind ConvGeometry.of; remembered, because a training step asks the same again and again."""
+    """The validation behind ConvGeometry.of."""
+    _check_shape(x_shape, "ConvGeometry: x_shape")
+    _check_shape(weight_shape, "ConvGeometry: weight_shape")
     rank = len(weight_shape) - 2 if len(weight_shape) in (3, 4, 5) else len(x_shape) - 2
     op = f"conv{rank}d"
     shapes = f"(x {x_shape}, weight {weight_shape})"
@@ -282,6 +313,8 @@ def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilati
     out_channels, group_channels, *filter_size = weight_shape
     if groups < 1:
         raise ValueError(f"{op}: groups must be at least 1, got {groups}")
+    if batch < 0:
+        raise ValueError(f"{op}: x has a batch of {batch} {shapes}")
     for name, size in (("x", x_shape[1:]), ("weight", weight_shape)):
         if min(size) < 1:
             raise ValueError(f"{op}: {name} has an axis of size 0 {shapes}")
@@ -307,7 +340,8 @@ def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilati
 class PoolGeometry:
     """A pooling problem: a window that slides over each channel by itself.
 
-    `padding_value` is None for max-pooling (padded cells never win), a number, or "mean" (padded cells do not count).
+    `padding_value` is None for max-pooling (padded cells never win); for average-pooling a number (None: 0), or "mean"
+    (padded cells do not count).
 
     Examples
     --------
@@ -335,9 +369,6 @@ class PoolGeometry:
         TypeError, ValueError
             Shapes and options that do not make a pooling; the text names the op and both numbers.
         """
-        pool_size, stride, padding, dilation = (
-            tuple(v) if isinstance(v, list) else v for v in (pool_size, stride, padding, dilation)
-        )
         return _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_value)
 
     @functools.cached_property
@@ -384,21 +415,31 @@ class PoolGeometry:
         return text + (f"pv{self.padding_value}" if self.padding_value not in (None, 0) else "")
 
 
-@functools.lru_cache(maxsize=1024)
+@_remembered
 def _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_value):
     """The validation behind PoolGeometry.of."""
+    if op not in POOLS:
+        raise ValueError(f"PoolGeometry: op must be one of {', '.join(POOLS)}, got {op!r}")
+    _check_shape(x_shape, "PoolGeometry: x_shape")
     rank = int(op[-2])
     if len(x_shape) != rank + 2:
         raise ValueError(f"{op}: x must have {rank + 2} axes, got {len(x_shape)} (x {x_shape})")
+    if x_shape[0] < 0:
+        raise ValueError(f"{op}: x has a batch of {x_shape[0]} (x {x_shape})")
     if min(x_shape[1:]) < 1:
         raise ValueError(f"{op}: x has an axis of size 0 (x {x_shape})")
     pool_size = per_axis(pool_size, rank, f"{op}: pool_size", 1)
     stride = pool_size if stride is None else per_axis(stride, rank, f"{op}: stride", 1)
     dilation = per_axis(dilation, rank, f"{op}: dilation", 1)
-    if isinstance(padding_value, str):
+    if op.startswith("max"):
+        if padding_value is not None:
+            raise ValueError(f"{op}: padded cells never win, padding_value must be None, got {padding_value!r}")
+    elif padding_value is None:
+        padding_value = 0.0
+    elif isinstance(padding_value, str):
         if padding_value != "mean":
             raise ValueError(f'{op}: padding_value must be a number or "mean", got {padding_value!r}')
-    elif padding_value is not None:
+    else:
         if isinstance(padding_value, bool) or not isinstance(padding_value, numbers.Real):
             raise TypeError(f'{op}: padding_value must be a number or "mean", got {padding_value!r}')
         padding_value = float(padding_value)

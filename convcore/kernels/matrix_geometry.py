@@ -115,6 +115,7 @@ class FlatGeometry:
         return {"forward": (("x",), "y"), "backward_input": (("grad_y", "y"), "grad_x")}
 
     OPTIONAL = ()
+    IN_PLACE = ("weights", "velocity")
 
     def operations(self, direction):
         """Return the operations: one per element, six for an update."""

@@ -11,31 +11,20 @@ from convcore.kernels.pool_sizes cimport PoolSizes, pool_sizes
 cdef extern from *:
     """
     #include <math.h>
-    #include <stdint.h>
-    #include <string.h>
-    /* c ? a : b without a branch: maxima are as good as random, and a mispredicted branch costs as much as a row. */
-    static inline float select_float(int c, float a, float b) {
-        int32_t i, j, mask = -(int32_t)c;
-        memcpy(&i, &a, 4);
-        memcpy(&j, &b, 4);
-        i = (i & mask) | (j & ~mask);
-        memcpy(&a, &i, 4);
-        return a;
-    }
-    static inline double select_double(int c, double a, double b) {
-        int64_t i, j, mask = -(int64_t)c;
-        memcpy(&i, &a, 8);
-        memcpy(&j, &b, 8);
-        i = (i & mask) | (j & ~mask);
-        memcpy(&a, &i, 8);
-        return a;
-    }
-    static inline int select_int(int c, int a, int b) { return (a & -c) | (b & ~-c); }
+    /* One more cell against the best so far. A sequence of conditional moves in C's own spelling: in this form GCC
+       turns the loops below into vector code, with branches or bit masks it does not. The cell wins if it is larger,
+       or NaN, or the first; a best that is NaN stays. */
+    #define contest(best, best_place, value, place) do { \\
+        int winner = (value) > (best) ? (place) : (best_place); \\
+        winner = (value) != (value) ? (place) : winner; \\
+        winner = (best_place) < 0 ? (place) : winner; \\
+        best_place = (best) != (best) ? (best_place) : winner; \\
+        best = (value) > (best) ? (value) : (best); \\
+        best = (value) != (value) ? (value) : (best); \\
+    } while (0)
     """
     float INFINITY
-    float select_float(int, float, float) nogil
-    double select_double(int, double, double) nogil
-    int select_int(int, int, int) nogil
+    void contest(double best, int best_place, double value, int place) nogil    # a macro: changes best and best_place
 
 
 def forward(geometry,
@@ -77,35 +66,30 @@ cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, int* index
 cdef inline void raise_row(floating* y, int* index, const floating* x, Py_ssize_t step, int place,
                            Py_ssize_t count) noexcept nogil:
     """y[j] = max(y[j], x[j·step]), with the place of whichever won."""
-    cdef int j, stride = <int> step
-    for j in range(<int> count):
-        contest(&y[j], &index[j], x[j * step], place + j * stride)
+    cdef Py_ssize_t j
+    cdef floating best, value
+    cdef int best_place
+    for j in range(count):
+        best, best_place, value = y[j], index[j], x[j * step]
+        contest(best, best_place, value, place + <int> (j * step))
+        y[j], index[j] = best, best_place
 
 
 cdef inline void forward_quads(const floating* x, Py_ssize_t IW, int place, floating* y, int* index,
                                Py_ssize_t count) noexcept nogil:
     """A row of the usual pooling, 2×2 windows side by side: the same comparisons, kept in registers."""
-    cdef int j, i, w = <int> IW
-    cdef floating best
-    for j in range(<int> count):
-        best = x[2 * j]
-        i = 2 * j
-        contest(&best, &i, x[2 * j + 1], 2 * j + 1)
-        contest(&best, &i, x[w + 2 * j], w + 2 * j)
-        contest(&best, &i, x[w + 2 * j + 1], w + 2 * j + 1)
+    cdef const floating* below = x + IW
+    cdef Py_ssize_t j
+    cdef floating best, right, left_below, right_below
+    cdef int best_place, width = <int> IW
+    for j in range(count):
+        best, right, left_below, right_below = x[2 * j], x[2 * j + 1], below[2 * j], below[2 * j + 1]
+        best_place = 0
+        contest(best, best_place, right, 1)
+        contest(best, best_place, left_below, width)
+        contest(best, best_place, right_below, width + 1)
         y[j] = best
-        index[j] = place + i
-
-
-cdef inline void contest(floating* best, int* best_place, floating value, int place) noexcept nogil:
-    cdef int wins = beats(value, best[0], best_place[0])
-    best[0] = select_float(wins, value, best[0]) if floating is float else select_double(wins, value, best[0])
-    best_place[0] = select_int(wins, place, best_place[0])
-
-
-cdef inline int beats(floating value, floating old, int old_place) noexcept nogil:
-    """Larger than the old one, or NaN, unless the old one is NaN; or the first. In 0 and 1: `and` would branch."""
-    return (not value <= old) & (old == old) | (old_place < 0)
+        index[j] = place + 2 * <int> j + best_place
 
 
 def backward_input(geometry,
@@ -126,5 +110,5 @@ cdef void backward_plane(PoolSizes* s, const floating* grad_y, const int* index,
     for j in range(s.IH * s.IW):
         grad_x[j] = 0
     for j in range(s.OH * s.OW):
-        if index[j] >= 0:
+        if 0 <= index[j] < s.IH * s.IW:         # -1: only padding; and no index, however wrong, may write elsewhere
             grad_x[index[j]] += grad_y[j]

@@ -42,6 +42,12 @@ def variants(op):
     return tuple(VARIANTS[op])
 
 
+def check_variant(op, variant):
+    """Raise a ValueError if the op has no such variant."""
+    if variant not in variants(op):
+        raise ValueError(f"{op}: variant must be one of {', '.join(variants(op))}, got {variant!r}")
+
+
 def register(op, module, name):
     """Add a variant of your own, first in line for "auto" where it supports the problem.
 
@@ -81,11 +87,12 @@ def unregister(op, name):
 
 def load(op, variant, level):
     """Return the module of a variant: compiled for `level`, written in Python, or the user's own."""
-    return _users_own.get((op, variant)) or _load_built_in(op, variant, level)
+    return _users_own[op, variant] if (op, variant) in _users_own else _load_built_in(op, variant, level)
 
 
 @functools.cache
 def _load_built_in(op, variant, level):
+    check_variant(op, variant)
     stem = f"{op}_{variant}"
     if level is None:  # the modules that exist once: Python
         return importlib.import_module(f"convcore.kernels.{stem}")

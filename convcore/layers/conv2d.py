@@ -62,7 +62,7 @@ class Conv2D(LearnableLayer):
         "stride": (1, 1),
         "dilation_factor": (1, 1),
         "padding": (0, 0, 0, 0),
-        "padding_value": 0,
+        "padding_value": 0.0,
         "num_channels": "auto",
         **LearnableLayer.learnable_properties,
     }
@@ -84,18 +84,17 @@ class Conv2D(LearnableLayer):
             raise TypeError(f"Conv2D: padding_value must be a number, got {padding_value!r}")
         if not np.isfinite(padding_value):
             raise ValueError(f"Conv2D: padding_value must be finite, got {padding_value}")
-        self.padding_value = padding_value
-        self.num_channels = (
-            num_channels if num_channels == "auto" else positive_int(num_channels, "Conv2D: num_channels")
-        )
-        self.learnable(weights_initializer, bias_initializer, weights, bias, weight_learn_rate_factor,
-                       bias_learn_rate_factor, weight_l2_factor, bias_l2_factor)  # fmt: skip
+        self.padding_value = float(padding_value)
+        automatic = isinstance(num_channels, str) and num_channels == "auto"
+        self.num_channels = num_channels if automatic else positive_int(num_channels, "Conv2D: num_channels")
+        self.learnable(self.num_filters, weights_initializer, bias_initializer, weights, bias,
+                       weight_learn_rate_factor, bias_learn_rate_factor, weight_l2_factor, bias_l2_factor)  # fmt: skip
         if self._given["weights"] is not None:
             self._check_given(self._given["weights"].shape)
 
     def _check_given(self, shape):
         """Given weights must fit the filters, and tell the number of channels."""
-        if len(shape) != 4 or shape[0] != self.num_filters or shape[2:] != self.filter_size:
+        if len(shape) != 4 or shape[0] != self.num_filters or shape[1] < 1 or shape[2:] != self.filter_size:
             wanted = f"({self.num_filters}, channels, {self.filter_size[0]}, {self.filter_size[1]})"
             raise ValueError(f"Conv2D: weights must have shape {wanted}, got {shape}")
         if self.num_channels not in ("auto", shape[1]):
@@ -136,6 +135,11 @@ class Conv2D(LearnableLayer):
         super().initialize(input_shape, rng, dtype)
         self.num_channels = input_shape[0]
 
+    def load(self, arrays, dtype):
+        """Take weights and bias from arrays, and the number of channels from the weights."""
+        super().load(arrays, dtype)
+        self.num_channels = self.weights.shape[1]
+
     def output_shape(self, input_shape):
         """Return (num_filters, height, width)."""
         return (self.num_filters, *self._geometry(input_shape).out_size)
@@ -154,8 +158,8 @@ class Conv2D(LearnableLayer):
 
         Examples
         --------
-        >>> print(Conv2D(11, 96, stride=4).spec_text().splitlines()[4])
-              FilterSize: [11 11]
+        >>> print(Conv2D(11, 96, stride=4).spec_text().splitlines()[5])
+                FilterSize: [11 11]
         """
         learned = {role: _spec_size(getattr(self, role), self.num_channels) for role in ("weights", "bias")}
         value = self.padding_value

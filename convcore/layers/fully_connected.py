@@ -46,10 +46,10 @@ bias_l2_factor, name
                  name=""):  # fmt: skip
         super().__init__(name)
         self.output_size = positive_int(output_size, "FullyConnected: output_size")
-        self.learnable(weights_initializer, bias_initializer, weights, bias, weight_learn_rate_factor,
-                       bias_learn_rate_factor, weight_l2_factor, bias_l2_factor)  # fmt: skip
+        self.learnable(self.output_size, weights_initializer, bias_initializer, weights, bias,
+                       weight_learn_rate_factor, bias_learn_rate_factor, weight_l2_factor, bias_l2_factor)  # fmt: skip
         given = self._given["weights"]
-        if given is not None and (given.ndim != 2 or len(given) != self.output_size):
+        if given is not None and (given.ndim != 2 or len(given) != self.output_size or given.size == 0):
             raise ValueError(f"FullyConnected: weights must have shape ({self.output_size}, inputs), got {given.shape}")
 
     def sizes(self, input_shape):
@@ -59,7 +59,7 @@ bias_l2_factor, name
 
     def output_shape(self, input_shape):
         """Return (output_size,)."""
-        if self.initialized and self.weights.shape[1] != math.prod(input_shape):
+        if self.weights is not None and self.weights.shape[1] != math.prod(input_shape):
             what = self.name or "FullyConnected"
             raise ValueError(f"{what}: expects {self.weights.shape[1]} inputs, got {math.prod(input_shape)} "
                              f"(inputs {input_shape})")  # fmt: skip

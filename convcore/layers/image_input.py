@@ -3,8 +3,7 @@
 import numpy as np
 
 from convcore.autograd import Tensor
-from convcore.kernels.geometry import per_axis
-from convcore.layers.layer import Layer
+from convcore.layers.layer import Layer, as_numbers, positive_int
 from convcore.ops import add, multiply
 
 NORMALIZATIONS = ("zerocenter", "zscore", "rescale-zero-one", "rescale-symmetric", "none")
@@ -55,7 +54,9 @@ class ImageInput(Layer):
 
     def __init__(self, input_size, *, normalization="zerocenter", name=""):
         super().__init__(name)
-        self.input_size = per_axis(input_size, 3, "ImageInput: input_size", 1)
+        if not isinstance(input_size, (tuple, list)) or len(input_size) != 3:
+            raise TypeError(f"ImageInput: input_size must be (channels, height, width), got {input_size!r}")
+        self.input_size = tuple(positive_int(n, f"ImageInput: input_size[{i}]") for i, n in enumerate(input_size))
         if isinstance(normalization, str):
             if normalization not in NORMALIZATIONS:
                 names = ", ".join(NORMALIZATIONS)
@@ -76,9 +77,10 @@ class ImageInput(Layer):
 
         Raises
         ------
-        ValueError
-            Images of another size, or none.
+        TypeError, ValueError
+            No array of numbers; images of another size, or none.
         """
+        images = as_numbers(images, "ImageInput: images")
         self.check(images.shape)
         if len(images) == 0:
             raise ValueError("ImageInput: normalization needs at least 1 image, got 0")
@@ -143,9 +145,8 @@ class ImageInput(Layer):
             spread = np.where(known["std"] > 0, known["std"], 1) if "std" in known else np.ones_like(known["mean"])
             scale, shift = 1 / spread, -known["mean"] / spread
         else:
-            spread = np.where(known["max"] > known["min"], known["max"] - known["min"], 1)
             low, width = (0, 1) if self.normalization == "rescale-zero-one" else (-1, 2)
-            scale = width / spread
+            scale = width / np.where(known["max"] > known["min"], known["max"] - known["min"], width)
             shift = low - known["min"] * scale
         return scale.astype(dtype), shift.astype(dtype)
 

@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from convcore.arrays import as_float_array
+
 
 def glorot(size, num_in, num_out, rng):
     """Uniform with mean 0 and variance 2 / (num_in + num_out) (Glorot and Bengio, AISTATS 2010)."""
@@ -68,8 +70,8 @@ def draw(initializer, size, num_in, num_out, rng, dtype, what):
 
     Raises
     ------
-    ValueError
-        A function that returns another shape or numbers that are not finite.
+    TypeError, ValueError
+        A function that returns no array of numbers, another shape, or numbers that are not finite.
 
     Examples
     --------
@@ -78,14 +80,26 @@ def draw(initializer, size, num_in, num_out, rng, dtype, what):
     """
     if isinstance(initializer, str):
         return NAMED[initializer](size, num_in, num_out, rng).astype(dtype)
-    values = np.asarray(initializer(size, rng=rng) if _takes_rng(initializer) else initializer(size))
-    if values.dtype.kind not in "biuf":
-        raise TypeError(f"{what}: the initializer must return numbers, got {values.dtype}")
+    what = f"{what}: what the initializer returns"
+    values = as_float_array(initializer(size, rng=rng) if _takes_rng(initializer) else initializer(size), what)
     if values.shape != tuple(size):
-        raise ValueError(f"{what}: the initializer must return shape {tuple(size)}, got {values.shape}")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{what}: the initializer returned numbers that are not finite")
-    return values.astype(dtype)
+        raise ValueError(f"{what} must have shape {tuple(size)}, got {values.shape}")
+    return cast(values, dtype, what)
+
+
+def cast(values, dtype, what):
+    """Return an array of floats in another dtype.
+
+    Raises
+    ------
+    ValueError
+        Numbers that are not finite in it; `what` names the array.
+    """
+    with np.errstate(over="ignore"):
+        array = values.astype(dtype)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} must be finite in {dtype}, got {values[~np.isfinite(array)][0]}")
+    return array
 
 
 def _takes_rng(function):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from convcore.arrays import as_float_array
 from convcore.kernels.geometry import padding_pairs
 
 
@@ -124,9 +125,20 @@ def window_padding(padding, what):
         if padding != "same":
             raise ValueError(f'{what} must be "same", an int, 2 ints or 4 ints, got {padding!r}')
         return padding
-    padding = tuple(padding) if isinstance(padding, list) else padding
+    padding = padding.tolist() if isinstance(padding, np.ndarray) else padding
     pairs = padding_pairs(padding, (1, 1), (1, 1), (1, 1), (1, 1), what)
     return tuple(end for pair in pairs for end in pair)
+
+
+def as_numbers(value, what):
+    """Return an array of integers or booleans as it is (to be cast later, in one step), anything else as floats.
+
+    Raises
+    ------
+    TypeError
+        As `as_float_array`.
+    """
+    return value if isinstance(value, np.ndarray) and value.dtype.kind in "biu" else as_float_array(value, what)
 
 
 def given_array(value, what):
@@ -135,15 +147,13 @@ def given_array(value, what):
     Raises
     ------
     TypeError, ValueError
-        No numbers; numbers that are not finite.
+        No array of float32, float64, integers or booleans; numbers that are not finite.
     """
     if value is None:
         return None
-    array = np.array(value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{what} must be an array of numbers, got {array.dtype}")
+    array = as_float_array(value, what).copy()
     if not np.isfinite(array).all():
-        raise ValueError(f"{what} must be finite")
+        raise ValueError(f"{what} must be finite, got {array[~np.isfinite(array)][0]}")
     return array
 
 

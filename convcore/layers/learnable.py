@@ -20,9 +20,9 @@ class LearnableLayer(Layer):
         "bias_l2_factor": 0.0,
     }
 
-    def learnable(self, weights_initializer, bias_initializer, weights, bias, weight_learn_rate_factor,
+    def learnable(self, outputs, weights_initializer, bias_initializer, weights, bias, weight_learn_rate_factor,
                   bias_learn_rate_factor, weight_l2_factor, bias_l2_factor):  # fmt: skip
-        """Check and keep what the user said about weights and bias."""
+        """Check and keep what the user said about weights and bias, which has one value for each of the outputs."""
         op = type(self).__name__
         self.weights_initializer = initializers.check(weights_initializer, f"{op}: weights_initializer")
         self.bias_initializer = initializers.check(bias_initializer, f"{op}: bias_initializer")
@@ -33,6 +33,8 @@ class LearnableLayer(Layer):
                      factor(bias_l2_factor, f"{op}: bias_l2_factor")],
         }  # fmt: skip
         self._given = {"weights": given_array(weights, f"{op}: weights"), "bias": given_array(bias, f"{op}: bias")}
+        if bias is not None and self._given["bias"].shape != (outputs,):
+            raise ValueError(f"{op}: bias must have shape ({outputs},), got {self._given['bias'].shape}")
 
     def sizes(self, input_shape):
         """Return (weights' size, bias' size, num_in, num_out) for an input of this shape."""
@@ -49,7 +51,7 @@ class LearnableLayer(Layer):
         Raises
         ------
         ValueError
-            Given arrays whose shape does not fit the input.
+            Given arrays whose shape does not fit the input; numbers too large for the dtype.
         """
         weights_size, bias_size, num_in, num_out = self.sizes(input_shape)
         for role, size in (("weights", weights_size), ("bias", bias_size)):
@@ -59,7 +61,7 @@ class LearnableLayer(Layer):
                 values = initializers.draw(initializer, size, num_in, num_out, rng, dtype, what)
             elif values.shape != size:
                 raise ValueError(f"{what} must have shape {size} for inputs {input_shape}, got {values.shape}")
-            self._learn(role, values.astype(dtype))
+            self._learn(role, initializers.cast(values, dtype, what))
 
     def _learn(self, role, values):
         rate, l2 = self._factors[role]
@@ -95,7 +97,7 @@ def _factor_property(role, position, what):
     name = f"{'weight' if role == 'weights' else 'bias'}_{attribute}"
 
     def read(self):
-        return self._factors[role][position]
+        return getattr(self.learnables[role], attribute) if role in self.learnables else self._factors[role][position]
 
     def write(self, value):
         self._factors[role][position] = factor(value, f"{type(self).__name__}: {name}")

@@ -62,7 +62,7 @@ def softmax(x, axis=1):
     Raises
     ------
     ValueError
-        An axis that x does not have.
+        An axis that x does not have, or that holds no elements.
 
     Notes
     -----
@@ -79,7 +79,7 @@ def softmax(x, axis=1):
     """
     x = as_tensor(x, "softmax: x")
     axis = _axis("softmax", axis, x)
-    y = np.exp(x.data - x.data.max(axis=axis, keepdims=True, initial=-np.inf))
+    y = np.exp(x.data - x.data.max(axis=axis, keepdims=True))
     y /= y.sum(axis=axis, keepdims=True)
     return record("softmax", y, inputs=(x,), backward=softmax_backward, saved={"y": y}, attributes={"axis": axis})
 
@@ -108,7 +108,7 @@ def log_softmax(x, axis=1):
     Raises
     ------
     ValueError
-        An axis that x does not have.
+        An axis that x does not have, or that holds no elements.
 
     References
     ----------
@@ -121,7 +121,7 @@ def log_softmax(x, axis=1):
     """
     x = as_tensor(x, "log_softmax: x")
     axis = _axis("log_softmax", axis, x)
-    shifted = x.data - x.data.max(axis=axis, keepdims=True, initial=-np.inf)
+    shifted = x.data - x.data.max(axis=axis, keepdims=True)
     y = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return record(
         "log_softmax", y, inputs=(x,), backward=log_softmax_backward, saved={"y": y}, attributes={"axis": axis}
@@ -138,4 +138,6 @@ def _axis(op, axis, x):
         raise TypeError(f"{op}: axis must be an int, got {axis!r}")
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"{op}: axis {axis} does not exist, x has {x.ndim} axes (x {x.shape})")
+    if x.shape[axis] == 0:
+        raise ValueError(f"{op}: axis {axis} has 0 elements, at least 1 is needed (x {x.shape})")
     return int(axis) % x.ndim

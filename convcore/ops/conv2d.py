@@ -55,9 +55,10 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, padding_value=0, dilati
     x, weight = as_tensor(x, "conv2d: x"), as_tensor(weight, "conv2d: weight")
     bias = None if bias is None else as_tensor(bias, "conv2d: bias")
     same_dtype("conv2d", x=x, weight=weight, bias=bias)
+    for name, tensor in (("x", x), ("weight", weight)):
+        if tensor.ndim != 4:
+            raise ValueError(f"conv2d: {name} must have 4 axes, got {tensor.ndim} (x {x.shape}, weight {weight.shape})")
     geometry = ConvGeometry.of(x.shape, weight.shape, stride, padding, padding_value, dilation, groups)
-    if x.ndim != 4:
-        raise ValueError(f"conv2d: x must have 4 axes, got {x.ndim} (x {x.shape}, weight {weight.shape})")
     y = run("conv2d", "forward", geometry, x.data, weight.data, None if bias is None else bias.data, variant=variant)
     return record("conv2d", y, inputs=(x, weight, bias), backward=backward,
                   saved={"x": x.data, "weight": weight.data}, geometry=geometry, variant=variant)  # fmt: skip

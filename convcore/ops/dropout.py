@@ -29,7 +29,7 @@ def dropout(x, probability, *, training, rng=None):
     Raises
     ------
     TypeError, ValueError
-        A probability outside [0, 1); training without a generator.
+        A probability outside [0, 1); a training that is no bool; training without a generator.
 
     References
     ----------
@@ -41,7 +41,9 @@ def dropout(x, probability, *, training, rng=None):
     array([1., 2.])
     """
     x = as_tensor(x, "dropout: x")
-    check_probability(probability, "dropout")
+    probability = check_probability(probability, "dropout")
+    if not isinstance(training, (bool, np.bool_)):
+        raise TypeError(f"dropout: training must be True or False, got {training!r}")
     if not training or probability == 0:
         return x
     if not isinstance(rng, np.random.Generator):
@@ -58,9 +60,9 @@ def backward(record, grad_y, needs):
 
 
 def check_probability(probability, what):
-    """Return `probability` if it lies in [0, 1), else raise a TypeError or ValueError that names `what`."""
+    """Return `probability` as a float if it lies in [0, 1), else raise a TypeError or ValueError that names `what`."""
     if isinstance(probability, bool) or not isinstance(probability, numbers.Real):
         raise TypeError(f"{what}: probability must be a number, got {probability!r}")
     if not 0 <= probability < 1:
         raise ValueError(f"{what}: probability must lie in [0, 1), got {probability}")
-    return probability
+    return float(probability)

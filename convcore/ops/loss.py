@@ -16,7 +16,8 @@ def cross_entropy(logits, target):
     ----------
     logits : Tensor or array, shape (N, K), float32 or float64
         Before the softmax: it is part of this function, which is how neither overflows nor rounds to log 0.
-    target : array of int, shape (N,), classes from 0 to K − 1; or array of float, shape (N, K), probabilities
+    target : array of int, shape (N,), classes from 0 to K − 1; or array, shape (N, K), probabilities, dtype of logits
+        It takes no gradient. Integers in a target of probabilities (one-hot rows) become the dtype of logits.
 
     Returns
     -------
@@ -25,8 +26,8 @@ def cross_entropy(logits, target):
     Raises
     ------
     TypeError, ValueError
-        Targets that are neither; a class outside 0..K − 1; probabilities that are negative or do not add up to 1;
-        shapes that do not match; an empty batch.
+        Targets that are neither; a class outside 0..K − 1; probabilities that are negative or do not add up to 1, or
+        of another dtype than the logits; shapes that do not match; an empty batch; a target that requires a gradient.
 
     References
     ----------
@@ -40,7 +41,12 @@ def cross_entropy(logits, target):
     logits = as_tensor(logits, "cross_entropy: logits")
     if logits.ndim != 2 or 0 in logits.shape:
         raise ValueError(f"cross_entropy: logits must have shape (N, K), N and K at least 1, got {logits.shape}")
-    target = target.data if isinstance(target, Tensor) else np.asarray(target)
+    if isinstance(target, Tensor) and target.requires_grad:
+        raise ValueError("cross_entropy: target requires a gradient, but only that of the logits is computed")
+    given = target.data if isinstance(target, Tensor) else target
+    target = given if isinstance(given, np.ndarray) and given.dtype.kind in "iu" else _any_target(given)
+    if target.ndim not in (1, 2):
+        raise ValueError(f"cross_entropy: target must have shape (N,) or (N, K) {_shapes(logits, target)}")
     if target.ndim == 2:
         return _soft_cross_entropy(logits, target)
     target = _classes(target, logits)
@@ -60,9 +66,20 @@ def cross_entropy_backward(record, grad_y, needs):
     )
 
 
+def _any_target(target):
+    """Return a target as an array: integers and booleans as they are, anything else as floats."""
+    floats = as_float_array(target, "cross_entropy: target")
+    array = np.asarray(target)
+    return array if array.dtype.kind in "biu" else floats
+
+
+def _shapes(logits, target):
+    return f"(logits {logits.shape}, target {target.shape})"
+
+
 def _classes(target, logits):
     """Return class indices as int64, checked."""
-    shapes = f"(logits {logits.shape}, target {target.shape})"
+    shapes = _shapes(logits, target)
     if target.dtype.kind not in "iu":
         raise TypeError(
             f"cross_entropy: target of shape (N,) must hold class indices (int), got {target.dtype} {shapes}"
@@ -78,13 +95,17 @@ def _classes(target, logits):
 
 def _soft_cross_entropy(logits, target):
     """Cross-entropy with a distribution over the classes as target."""
-    target = as_float_array(target, "cross_entropy: target").astype(logits.dtype, copy=False)
-    shapes = f"(logits {logits.shape}, target {target.shape})"
+    target = target.astype(logits.dtype) if target.dtype.kind in "biu" else target
+    same_dtype("cross_entropy", logits=logits, target=target)
+    shapes = _shapes(logits, target)
     if target.shape != logits.shape:
         raise ValueError(f"cross_entropy: probabilities must have the shape of logits {shapes}")
     sums = target.sum(axis=1)
-    if (target < 0).any() or not np.allclose(sums, 1, atol=1e-3):
-        raise ValueError(f"cross_entropy: target must hold probabilities with sum 1 in each row {shapes}")
+    if not (target >= 0).all():
+        raise ValueError(f"cross_entropy: target must hold probabilities of at least 0, got {target.min():g} {shapes}")
+    if not (abs(sums - 1) <= 1e-3).all():
+        row = int(np.argmin(abs(sums - 1) <= 1e-3))
+        raise ValueError(f"cross_entropy: row {row} of target must add up to 1, got {sums[row]:g} {shapes}")
     shifted = logits.data - logits.data.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     total = exponentials.sum(axis=1, keepdims=True)
@@ -247,8 +268,8 @@ def huber(y, t):
     """
     y, t = _pair("huber", y, t)
     difference = y.data - t.data
-    size = np.abs(difference)
-    loss = np.where(size <= 1, difference * difference / 2, size - y.dtype.type(0.5)).sum() / y.size
+    slope = np.clip(difference, -1, 1)
+    loss = (slope * (difference - slope / 2)).sum() / y.size
     return record("huber", np.asarray(loss, y.dtype), inputs=(y, t), backward=huber_backward,
                   saved={"difference": difference})  # fmt: skip
 
@@ -261,11 +282,12 @@ def huber_backward(record, grad_y, needs):
 
 
 def _pair(op, y, t):
-    """Return outputs and targets as tensors of one shape and dtype; targets of integers take the outputs' dtype."""
+    """Return outputs and targets as tensors of one shape and dtype; integers as targets take the outputs' dtype."""
     y = as_tensor(y, f"{op}: y")
     if not isinstance(t, Tensor):
-        kind = np.asarray(t).dtype.kind
-        t = as_tensor(t, f"{op}: t") if kind not in "biu" or is_scalar(t) else Tensor(np.asarray(t).astype(y.dtype))
+        floats = as_float_array(t, f"{op}: t")
+        exact = is_scalar(t) or np.asarray(t).dtype.kind in "biu"
+        t = as_tensor(floats.astype(y.dtype) if exact else floats, f"{op}: t")
     same_dtype(op, y=y, t=t)
     if y.shape != t.shape:
         raise ValueError(f"{op}: y and t must have one shape (y {y.shape}, t {t.shape})")

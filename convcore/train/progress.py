@@ -75,16 +75,22 @@ class Bar(Silence):
     def __init__(self, num_epochs, num_iterations, done):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.table import Column
 
         self._num_epochs = num_epochs
         self._speed = Speed(num_iterations, done)
         self._next = 0.0
-        self._validation = ""
+        self._validation = []
+        self._console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TaskProgressColumn(),
-            TextColumn("{task.fields[text]}"), console=Console(stderr=True),
+            TextColumn("epoch {task.fields[epoch]}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True)),
+            console=self._console,
+            expand=True,  # the bar takes what the texts leave of the line
             auto_refresh=False,  # no thread of its own: it would take turns with training
-        )  # fmt: skip
+        )
         self._task = self._progress.add_task("", total=num_iterations, completed=done, epoch=f"1/{num_epochs}", text="")
 
     def __enter__(self):
@@ -102,17 +108,16 @@ class Bar(Silence):
             return
         row = row()
         if row["validation_loss"] is not None:
-            self._validation = "  ".join(measurements(row)[-1:])
+            self._validation = [f"validation {part.split(' ', 2)[2]}" for part in measurements(row)[-1:]]
         if now < self._next and self._speed.left:
             return
         self._next = now + REFRESH_SECONDS
-        loss_and_accuracy = [part for part in measurements(row) if not part.startswith("validation")]
-        text = "  ".join([
-            *loss_and_accuracy, *([self._validation] if self._validation else []),
-            f"{self._speed.images_per_second():,.0f} images/s", f"{duration(self._speed.seconds_left())} left",
-        ])  # fmt: skip
+        parts = [part for part in measurements(row) if not part.startswith("validation")]
+        parts += self._validation if self._console.width >= 100 else []
+        parts += [f"{self._speed.images_per_second():,.0f} images/s"]
+        parts += [f"{duration(self._speed.seconds_left()).removeprefix('0:')} left"]
         epoch = f"{row['epoch']}/{self._num_epochs}"
-        self._progress.update(self._task, completed=row["iteration"], epoch=epoch, text=text, refresh=True)
+        self._progress.update(self._task, completed=row["iteration"], epoch=epoch, text=" ".join(parts), refresh=True)
 
 
 class Speed:

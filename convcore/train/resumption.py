@@ -1,5 +1,6 @@
 """Whether a checkpoint may be carried on with the network, the data, the loss and the options given now."""
 
+import contextlib
 import dataclasses
 import json
 import warnings
@@ -32,6 +33,15 @@ def options(given, checkpoint, path):
     return given
 
 
+@contextlib.contextmanager
+def naming(path):
+    """Put the checkpoint's path in front of the text of a ValueError or TypeError raised in the ``with`` block."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"resume: {path}: {error}") from None
+
+
 def compare(checkpoint, path, *, net, loss, data):
     """Raise a ValueError if network, loss or data are not those of the checkpoint; warn of another instruction set."""
     if _plain(net.architecture()) != _plain(checkpoint.architecture):
@@ -55,8 +65,11 @@ def compare(checkpoint, path, *, net, loss, data):
 
 
 def _plain(architecture):
-    """Return an architecture as JSON gives it back (tuples are lists), without the seed: the weights replace it."""
-    return {**json.loads(json.dumps(architecture)), "seed": None}
+    """Return an architecture as JSON gives it back (tuples are lists), without what does not change the numbers.
+
+    The weights come from the checkpoint, so the seed they were drawn from does not matter, nor do names of classes.
+    """
+    return {**json.loads(json.dumps(architecture)), "seed": None, "class_names": None}
 
 
 def _new(value, other):

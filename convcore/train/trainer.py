@@ -126,7 +126,9 @@ def train(net, data, loss="crossentropy", options=None, *, resume=None, reset_in
     checkpoint = None if resume is None else load_checkpoint(resume)
     if checkpoint is not None:
         options = resumption.options(options, checkpoint, resume)
-        net = checkpoint.network() if net is None else net
+        if net is None:
+            with resumption.naming(resume):
+                net = checkpoint.network()
     options = TrainingOptions() if options is None else options
     if not isinstance(net, Network):
         raise TypeError(f"train: net must be a Network, got {type(net).__name__}")
@@ -183,8 +185,9 @@ class _Run:
     def restore(self, checkpoint, path):
         """Set weights, velocities and history to those of a checkpoint, after comparing what must be the same."""
         resumption.compare(checkpoint, path, net=self.net, loss=self.objective.name, data=self.data_fingerprint)
-        self.net.load_arrays(checkpoint.arrays)
-        self.optimizer.load_state(checkpoint.velocities)
+        with resumption.naming(path):
+            self.net.load_arrays(checkpoint.arrays)
+            self.optimizer.load_state(checkpoint.velocities)
         self.history = checkpoint.history
         self.history.network = self.net
         if self.validation is not None:
