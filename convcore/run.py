@@ -101,8 +101,15 @@ class Settings:
         return settings
 
 
+class Interrupted(RuntimeError):
+    """Ctrl-C ended a run whose folder holds a checkpoint; the text says how to go on."""
+
+    def __init__(self, folder):
+        super().__init__(f"interrupted; continue with: convcore train --resume {shlex.quote(str(folder))}")
+
+
 def train(settings, out=None, n_threads=None):
-    """Train a network in a folder of its own; return what is reported, as a JSON-able dict.
+    """Train a network in a new folder; return what is reported, as a JSON-able dict.
 
     Parameters
     ----------
@@ -115,10 +122,11 @@ def train(settings, out=None, n_threads=None):
     ------
     ValueError, OSError
         Settings that do not fit each other or the data, before anything is written.
+    TrainingError, Interrupted
+        Without a checkpoint nothing is left of the folder.
     """
     if out is not None and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ValueError(f"train: --out {out} exists and is not an empty folder")
-    settings.options(n_threads=n_threads)
     dataset = data_sets.load(settings.data)
     network = network_of(settings.model, num_classes=dataset.num_classes, channels=dataset.input_shape[0])
     if network.input_shape not in (None, dataset.input_shape):
@@ -127,36 +135,63 @@ def train(settings, out=None, n_threads=None):
     network.initialize(dataset.input_shape, settings.seed)
     network.class_names = tuple(dataset.class_names)
     _rehearse(network, dataset)
-    folder = _claim_folder(settings, dataset, out)
-    settings.save(folder)
-    return _run(settings, dataset, network, folder, n_threads)
+    return _run(settings, dataset, network, _new_folder(settings, dataset, out), n_threads)
 
 
 def resume(folder, n_threads=None):
     """Go on with the run in a folder, from its checkpoint; returns and raises what `train` does."""
     settings = Settings.load(folder)
     if not (folder / CHECKPOINT).is_file():
-        raise ValueError(f"resume: {folder} holds no {CHECKPOINT}: the run ended before its first; start it anew")
-    network = load_checkpoint(folder).network(functions=_functions_of(settings.model))
+        raise ValueError(f"resume: {folder} holds no {CHECKPOINT}: the run ended before its first, start it anew")
+    network = load_checkpoint(folder).network(_functions_of(settings.model))
     return _run(settings, data_sets.load(settings.data), network, folder, n_threads, resume=folder)
 
 
+def _rehearse(network, dataset):
+    """Raise now what training would raise at its start: nothing has been written yet."""
+    objective = Objective(network, "crossentropy", "train")
+    objective.pair(dataset.train, "data")
+    objective.pair(dataset.test, "validation_data")
+    network.predict(dataset.train.x[:1])
+    network.architecture()  # functions that no file can hold
+
+
+def _new_folder(settings, dataset, out):
+    """Create the folder of a new run and return it: `out`, or the first of runs/NAME-1, runs/NAME-2, ... to be free."""
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+    name = f"{pathlib.Path(settings.model.partition(':')[0]).stem}-{dataset.name}"
+    for number in itertools.count(1):
+        folder = pathlib.Path("runs", f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):  # also where another process was faster
+            folder.mkdir(parents=True)
+            return folder
+
+
 def _run(settings, dataset, network, folder, n_threads, resume=None):
-    """Train in a folder that is there, and write the results into it."""
+    """Train in a folder that exists, and leave the results in it."""
     per_epoch = math.ceil(len(dataset.train.x) / settings.batch_size)
     options = settings.options(
         n_threads=n_threads, validation_data=tuple(dataset.test), validation_frequency=per_epoch,
         verbose_frequency=max(100, per_epoch // 10), checkpoint_path=folder,
     )  # fmt: skip
-    with _told_how_to_go_on(folder) as go_on:
+    try:
+        if resume is None:
+            settings.save(folder)
         history = train_network(network, dataset.train, options=options, resume=resume)
-        if history.stopped == "interrupted":
-            go_on()
         network.save(folder / MODEL)
         history.to_csv(folder / HISTORY)
         _draw(history, folder / PICTURE)
-        with num_threads(n_threads or get_num_threads()):
-            found = measure(network, dataset.test)
+        found = _measure(network, dataset, 256, n_threads)
+    except BaseException as error:
+        if not (folder / CHECKPOINT).exists():  # the folder is of no use to anybody
+            (folder / SETTINGS).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        elif isinstance(error, KeyboardInterrupt):
+            raise Interrupted(folder) from None
+        raise
     epochs = len(history) / per_epoch
     images_per_second = speed(history)
     return {
@@ -167,3 +202,174 @@ def _run(settings, dataset, network, folder, n_threads, resume=None):
         "parameters": sum(p.size for p in network.parameters().values()), "model_path": str(folder / MODEL),
         "data": dataset.name, "test_images": len(dataset.test.x), "stopped": history.stopped,
     }  # fmt: skip
+
+
+def speed(history):
+    """Return images per second of the training alone: of the iterations that no validation came before."""
+    seconds, images = history.column("seconds"), history.column("images")
+    validated = np.isfinite(history.column("validation_loss"))
+    steps = ~validated[:-1]
+    if not steps.any():  # every iteration validated, or only one made: what there is
+        return float(images.sum() / seconds[-1])
+    return float(images[1:][steps].sum() / np.diff(seconds)[steps].sum())
+
+
+def last_loss(history, per_epoch):
+    """Return the mean loss over the images of the last epoch."""
+    loss, images = history.column("loss")[-per_epoch:], history.column("images")[-per_epoch:]
+    return float((loss * images).sum() / images.sum())
+
+
+def _draw(history, path):
+    """Draw the history where that is possible; a run is no failure for want of a picture."""
+    try:
+        history.plot(path)
+    except Exception as error:  # no matplotlib, or one that cannot work here
+        print(f"convcore: no picture: {error}", file=sys.stderr)
+
+
+# ---------------------------------------------------------------- evaluate and predict
+
+
+def evaluate(model, data, batch_size=256, n_threads=None):
+    """Measure a model file on the test images of a data set; return what is reported, as a JSON-able dict."""
+    network, dataset = load_model(model), data_sets.load(data)
+    found = _measure(network, dataset, batch_size, n_threads)
+    return {"test_accuracy": found["accuracy"], "test_loss": found["loss"], "test_images": found["images"],
+            "data": dataset.name, "model_path": str(model)}  # fmt: skip
+
+
+def _measure(network, dataset, batch_size, n_threads):
+    with num_threads(n_threads or get_num_threads()):
+        return measure(network, dataset.test, batch_size)
+
+
+def predict(model, paths, invert=False):
+    """Classify the images in files by a model file.
+
+    Parameters
+    ----------
+    model : pathlib.Path
+    paths : list of pathlib.Path
+        What `read_images` reads.
+    invert : bool
+        For dark strokes on light paper.
+
+    Returns
+    -------
+    list of dict
+        "image", the path, with [N] behind it where a file holds several; "class", int; "name"; "probability".
+
+    Raises
+    ------
+    ValueError, OSError
+        A file that cannot be read; a network that does not turn images into probabilities of classes.
+    """
+    network = load_model(model)
+    if network.input_shape is None or len(network.input_shape) != 3:
+        raise ValueError(f"predict: {model} takes {network.input_shape}, not images (channels, height, width)")
+    if not network.ends_in_softmax or len(network.output_shape) != 1:
+        raise ValueError(f"predict: {model} gives no probabilities of classes: it ends in "
+                         f"{type(network.layers[-1]).__name__} with output {network.output_shape}")  # fmt: skip
+    batches = [(path, read_images(path, network.input_shape, invert=invert)) for path in paths]
+    found = []
+    for path, batch in batches:
+        for number, probabilities in enumerate(network.predict(batch)):
+            best = int(probabilities.argmax())
+            image = str(path) if len(batch) == 1 else f"{path}[{number}]"
+            found.append({"image": image, "class": best, "name": class_name(network, best),
+                          "probability": float(probabilities[best])})  # fmt: skip
+    return found
+
+
+def class_name(network, index):
+    """Return what a class is called: as the data set that the network was trained on calls it, or its number."""
+    names = network.class_names or ()
+    return names[index] if index < len(names) else str(index)
+
+
+# ---------------------------------------------------------------- models by name, file or function
+
+
+def load_model(path):
+    """Return the network in a model file, or in the folder of a run."""
+    path = pathlib.Path(path)
+    return load(path / MODEL if path.is_dir() else path)
+
+
+def network_of(model, **arguments):
+    """Return the network that a name, a FILE.py:FUNCTION, or a saved file stands for.
+
+    Parameters
+    ----------
+    model : str
+    **arguments
+        For the function behind a name, as `lenet5` takes them.
+
+    Raises
+    ------
+    ValueError, OSError
+        None of the three; a function that fails, or returns no Network.
+    """
+    if model in models.NAMED:
+        return models.NAMED[model](**arguments)
+    path, function = _python_file(model)
+    if path is not None:
+        return _made_by(path, function)
+    if not os.path.exists(model):
+        names = ", ".join(models.NAMED)
+        raise ValueError(f"model: {model!r} is neither {names}, a model file, nor FILE.py:FUNCTION")
+    return load_model(model)
+
+
+def _python_file(model):
+    """Return the path and the function's name of FILE.py:FUNCTION, or (None, "") for anything else."""
+    path, colon, function = model.rpartition(":") if ":" in model else (model, "", "")
+    return (pathlib.Path(path), function) if path.endswith(".py") else (None, "")
+
+
+def _made_by(path, function):
+    """Return the Network that a function of the user's returns."""
+    if not path.is_file():
+        raise FileNotFoundError(f"model: there is no file {path}")
+    if not function:
+        raise ValueError(f"model: say which function of {path} returns the network: {path}:FUNCTION")
+    with _blamed_on(path):
+        module = _imported(path)
+    if not callable(getattr(module, function, None)):
+        raise ValueError(f"model: {path} has no function {function!r}")
+    with _blamed_on(f"{function} of {path}"):
+        network = getattr(module, function)()
+    if not isinstance(network, Network):
+        raise ValueError(f"model: {function} of {path} must return a Network, got {type(network).__name__}")
+    return network
+
+
+def _functions_of(model):
+    """Return the functions of FILE.py by "module:name", for layers that were made with them; none for other models."""
+    path, _ = _python_file(model)
+    if path is None or not path.is_file():
+        return {}
+    with _blamed_on(path):
+        module = _imported(path)
+    return {f"{module.__name__}:{name}": value for name, value in vars(module).items() if callable(value)}
+
+
+def _imported(path):
+    """Run a Python file of the user's as a module; its neighbours can be imported by it."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)  # never in the place of a module of the same name
+    sys.path.append(str(path.parent))
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def _blamed_on(what):
+    """Say whose code failed, and keep its prints out of the results."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except Exception as error:
+        raise ValueError(f"model: {what} fails with {type(error).__name__}: {error} (--debug shows where)") from error

@@ -29,7 +29,9 @@ cdef inline ConvSizes conv_sizes(object geometry):
 
 cdef inline Py_ssize_t first_inside(Py_ssize_t offset, Py_ssize_t stride) noexcept nogil:
     """The first output o >= 0 whose input cell o·stride + offset is not before the image."""
-    return 0 if offset >= 0 else (-offset + stride - 1) // stride
+    if offset >= 0:
+        return 0
+    return -offset if stride == 1 else (-offset + stride - 1) // stride
 
 
 cdef inline Py_ssize_t end_inside(Py_ssize_t offset, Py_ssize_t stride, Py_ssize_t size, Py_ssize_t outputs) noexcept nogil:
@@ -37,5 +39,5 @@ cdef inline Py_ssize_t end_inside(Py_ssize_t offset, Py_ssize_t stride, Py_ssize
     cdef Py_ssize_t end
     if offset >= size:
         return 0
-    end = (size - offset + stride - 1) // stride
+    end = size - offset if stride == 1 else (size - offset + stride - 1) // stride
     return end if end < outputs else outputs

@@ -21,11 +21,18 @@ cdef enum:
     TASKS = 16              # blocks to cut a problem into where it is large enough, whatever the number of threads
 
 
-cdef Py_ssize_t tile_pixels(Py_ssize_t pixels, Py_ssize_t rows, Py_ssize_t other_tasks, Py_ssize_t step) noexcept:
-    """How many pixels make a tile: as many as the cache holds, fewer where too few tasks would come of it."""
-    cdef Py_ssize_t size = min(<Py_ssize_t> PIXELS, <Py_ssize_t> TILE_NUMBERS // rows)
-    cdef Py_ssize_t tiles = max(blocks(pixels, size), blocks(TASKS, other_tasks))
-    return max(step, round_up(blocks(pixels, tiles), step))
+cdef Py_ssize_t tile_pixels(ConvSizes* s, Py_ssize_t rows, Py_ssize_t other_tasks) noexcept:
+    """How many pixels make a tile: as many as the cache holds, fewer where too few tasks would come of it.
+
+    Whole images if they fit, else whole rows, else whatever does: tiles then begin and end where copying is easy.
+    """
+    cdef Py_ssize_t pixels = s.N * s.OH * s.OW, unit = s.OH * s.OW
+    cdef Py_ssize_t most = min(<Py_ssize_t> PIXELS, <Py_ssize_t> TILE_NUMBERS // rows)
+    cdef Py_ssize_t tiles = max(blocks(pixels, most), blocks(TASKS, other_tasks))
+    most = max(<Py_ssize_t> 64, blocks(pixels, tiles))
+    if unit > most:
+        unit = s.OW
+    return max(<Py_ssize_t> 1, most // unit) * unit if unit <= most else most
 
 
 # forward: y tile (filters × pixels) = weight (filters × taps) · columns (taps × pixels)
@@ -41,7 +48,7 @@ def forward(geometry,
     cdef Py_ssize_t taps = s.CG * s.KH * s.KW, pixels = s.N * s.OH * s.OW
     cdef Py_ssize_t KC = min(taps, <Py_ssize_t> TAPS), FC = min(s.FG, <Py_ssize_t> FILTERS)
     cdef Py_ssize_t filter_blocks = blocks(s.FG, FC)
-    cdef Py_ssize_t PC = tile_pixels(pixels, KC + FC, s.G * filter_blocks, lanes(&y[0, 0, 0, 0]))
+    cdef Py_ssize_t PC = tile_pixels(&s, KC + FC, s.G * filter_blocks)
     cdef Py_ssize_t tiles = blocks(pixels, PC)
     dtype = y.base.dtype
     cdef floating[:, ::1] packed = aligned(1, s.OC * taps, dtype)
@@ -105,7 +112,7 @@ def backward_input(geometry,
     cdef Py_ssize_t CB = max(<Py_ssize_t> 1, min(s.CG, TAPS // cells))          # channels of a task
     cdef Py_ssize_t KC = min(CB * cells, <Py_ssize_t> TAPS), FC = min(s.FG, <Py_ssize_t> FILTERS)
     cdef Py_ssize_t channel_blocks = blocks(s.CG, CB)
-    cdef Py_ssize_t PC = tile_pixels(s.N * P, KC + FC, s.G * channel_blocks, lanes(&grad_x[0, 0, 0, 0]))
+    cdef Py_ssize_t PC = tile_pixels(&s, KC + FC, s.G * channel_blocks)
     cdef Py_ssize_t images = max(<Py_ssize_t> 1, PC // P)                       # images of a task
     cdef Py_ssize_t image_blocks = blocks(s.N, images)
     dtype = grad_x.base.dtype
@@ -169,7 +176,7 @@ def backward_weight(geometry,
     cdef Py_ssize_t taps = s.CG * s.KH * s.KW, pixels = s.N * s.OH * s.OW
     cdef Py_ssize_t KC = min(taps, <Py_ssize_t> TAPS), FC = min(s.FG, <Py_ssize_t> FILTERS)
     cdef Py_ssize_t tap_blocks = blocks(taps, KC)
-    cdef Py_ssize_t PC = tile_pixels(pixels, KC + FC, s.G * tap_blocks, lanes(&grad_weight[0, 0, 0, 0]))
+    cdef Py_ssize_t PC = tile_pixels(&s, KC + FC, s.G * tap_blocks)
     cdef Py_ssize_t tiles = blocks(pixels, PC)
     cdef Py_ssize_t shares = min(tiles, max(<Py_ssize_t> 1, TASKS // (s.G * tap_blocks)))
     cdef Py_ssize_t share_pixels = blocks(tiles, shares) * PC
@@ -240,67 +247,74 @@ cdef void gradients_of(ConvSizes* s, const floating* grad_y, Py_ssize_t k0, Py_s
 cdef void columns_of(ConvSizes* s, const floating* x, Py_ssize_t g, Py_ssize_t r0, Py_ssize_t rows, Py_ssize_t q0,
                      Py_ssize_t count, floating* columns, Py_ssize_t pitch) noexcept nogil:
     """columns[r, j] = the input cell that tap r0 + r reads for pixel q0 + j."""
-    cdef Py_ssize_t r, i, q, width
-    cdef Tap tap
+    cdef Tap[TAPS] taps
     cdef Block block
+    cdef Window window
+    cdef Py_ssize_t r, i, q = 0, width
     cdef floating padding = <floating> s.padding_value
     cdef const floating* source
     cdef floating* target
     for r in range(rows):
-        tap = tap_of(s, r0 + r)
-        target = columns + r * pitch
-        q = 0
-        while q < count:
-            block = block_of(s, &tap, q0 + q, count - q)
-            width = block.width
-            fill(target, block.top * width, padding)
-            if block.top < block.bottom:
-                source = x + cell_of(s, &tap, &block, g)
-                for i in range(block.top, block.bottom):
-                    fill(target + i * width, block.left, padding)
+        taps[r] = tap_of(s, r0 + r)
+    while q < count:
+        block = block_of(s, q0 + q, count - q)
+        width = block.width
+        for r in range(rows):
+            window = window_of(&block, &taps[r])
+            target = columns + r * pitch + q
+            fill(target, window.top * width, padding)
+            if window.top < window.bottom:
+                source = x + cell_of(s, &taps[r], &block, &window, g)
+                for i in range(window.top, window.bottom):
+                    fill(target + i * width, window.left, padding)
                     if s.SW == 1:
-                        copy(source, target + i * width + block.left, block.right - block.left)
+                        copy(source, target + i * width + window.left, window.right - window.left)
                     else:
-                        gather(source, s.SW, target + i * width + block.left, block.right - block.left)
-                    fill(target + i * width + block.right, width - block.right, padding)
+                        gather(source, s.SW, target + i * width + window.left, window.right - window.left)
+                    fill(target + i * width + window.right, width - window.right, padding)
                     source += s.SH * s.IW
-            fill(target + block.bottom * width, (block.height - block.bottom) * width, padding)
-            target += block.height * width
-            q += block.height * width
+            fill(target + window.bottom * width, (block.height - window.bottom) * width, padding)
+        q += block.height * width
 
 
 cdef void add_columns(ConvSizes* s, const floating* columns, Py_ssize_t pitch, Py_ssize_t g, Py_ssize_t r0,
                       Py_ssize_t rows, Py_ssize_t q0, Py_ssize_t count, floating* grad_x) noexcept nogil:
     """Add columns[r, j] to the input cell that tap r0 + r reads for pixel q0 + j: `columns_of` backward."""
-    cdef Py_ssize_t r, i, j, q
-    cdef Tap tap
+    cdef Tap[TAPS] taps
     cdef Block block
+    cdef Window window
+    cdef Py_ssize_t r, i, j, q = 0
     cdef const floating* source
     cdef floating* target
     for r in range(rows):
-        tap = tap_of(s, r0 + r)
-        q = 0
-        while q < count:
-            block = block_of(s, &tap, q0 + q, count - q)
-            if block.top < block.bottom:
-                source = columns + r * pitch + q + block.top * block.width + block.left
-                target = grad_x + cell_of(s, &tap, &block, g)
-                for i in range(block.bottom - block.top):
+        taps[r] = tap_of(s, r0 + r)
+    while q < count:
+        block = block_of(s, q0 + q, count - q)
+        for r in range(rows):
+            window = window_of(&block, &taps[r])
+            if window.top < window.bottom:
+                source = columns + r * pitch + q + window.top * block.width + window.left
+                target = grad_x + cell_of(s, &taps[r], &block, &window, g)
+                for i in range(window.bottom - window.top):
                     if s.SW == 1:
-                        for j in range(block.right - block.left):
+                        for j in range(window.right - window.left):
                             target[j] += source[j]
                     else:
-                        for j in range(block.right - block.left):
+                        for j in range(window.right - window.left):
                             target[j * s.SW] += source[j]
                     source += block.width
                     target += s.SH * s.IW
-            q += block.height * block.width
+        q += block.height * block.width
+
+
+cdef struct Window:
+    Py_ssize_t top, bottom, left, right     # outputs that read inside the image; ends not included
 
 
 cdef struct Tap:
     Py_ssize_t channel                      # of the group
     Py_ssize_t row, column                  # the input cell that output (0, 0) reads; may lie outside
-    Py_ssize_t top, bottom, left, right     # the outputs that read inside the image; ends not included
+    Window inside
 
 
 cdef inline Tap tap_of(ConvSizes* s, Py_ssize_t r) noexcept nogil:
@@ -310,19 +324,20 @@ cdef inline Tap tap_of(ConvSizes* s, Py_ssize_t r) noexcept nogil:
     tap.channel = r // (s.KH * s.KW)
     tap.row = cell // s.KW * s.DH - s.top
     tap.column = cell % s.KW * s.DW - s.left
-    tap.top, tap.bottom = first_inside(tap.row, s.SH), end_inside(tap.row, s.SH, s.IH, s.OH)
-    tap.left, tap.right = first_inside(tap.column, s.SW), end_inside(tap.column, s.SW, s.IW, s.OW)
+    tap.inside.top = first_inside(tap.row, s.SH)
+    tap.inside.bottom = end_inside(tap.row, s.SH, s.IH, s.OH)
+    tap.inside.left = first_inside(tap.column, s.SW)
+    tap.inside.right = end_inside(tap.column, s.SW, s.IW, s.OW)
     return tap
 
 
 cdef struct Block:
     Py_ssize_t n, oh, ow                    # image, first output row and column
     Py_ssize_t height, width                # output rows and columns
-    Py_ssize_t top, bottom, left, right     # those of them for which the tap reads inside the image
 
 
-cdef inline Block block_of(ConvSizes* s, Tap* tap, Py_ssize_t q, Py_ssize_t count) noexcept nogil:
-    """The pixels from q, counted through the batch, that a tap reads in one go: whole rows of an image, or part of one."""
+cdef inline Block block_of(ConvSizes* s, Py_ssize_t q, Py_ssize_t count) noexcept nogil:
+    """The pixels from q, counted through the batch, that lie in one rectangle: rows of an image, or part of a row."""
     cdef Block block
     block.n = q // (s.OH * s.OW)
     block.oh = q // s.OW % s.OH
@@ -331,17 +346,23 @@ cdef inline Block block_of(ConvSizes* s, Tap* tap, Py_ssize_t q, Py_ssize_t coun
         block.height, block.width = 1, min(s.OW - block.ow, count)
     else:
         block.height, block.width = min(s.OH - block.oh, count // s.OW), s.OW
-    block.top = min(max(tap.top - block.oh, 0), block.height)
-    block.bottom = max(block.top, min(tap.bottom - block.oh, block.height))
-    block.left = min(max(tap.left - block.ow, 0), block.width)
-    block.right = max(block.left, min(tap.right - block.ow, block.width))
     return block
 
 
-cdef inline Py_ssize_t cell_of(ConvSizes* s, Tap* tap, Block* block, Py_ssize_t g) noexcept nogil:
+cdef inline Window window_of(Block* block, Tap* tap) noexcept nogil:
+    """The part of a block for which a tap reads inside the image, counted from the block's first row and column."""
+    cdef Window w
+    w.top = min(max(tap.inside.top - block.oh, 0), block.height)
+    w.bottom = max(w.top, min(tap.inside.bottom - block.oh, block.height))
+    w.left = min(max(tap.inside.left - block.ow, 0), block.width)
+    w.right = max(w.left, min(tap.inside.right - block.ow, block.width))
+    return w
+
+
+cdef inline Py_ssize_t cell_of(ConvSizes* s, Tap* tap, Block* block, Window* window, Py_ssize_t g) noexcept nogil:
     """The place, in the whole input, of the first cell inside the image that the tap reads for a block."""
-    cdef Py_ssize_t ih = (block.oh + block.top) * s.SH + tap.row
-    cdef Py_ssize_t iw = (block.ow + block.left) * s.SW + tap.column
+    cdef Py_ssize_t ih = (block.oh + window.top) * s.SH + tap.row
+    cdef Py_ssize_t iw = (block.ow + window.left) * s.SW + tap.column
     return ((block.n * s.IC + g * s.CG + tap.channel) * s.IH + ih) * s.IW + iw
 
 

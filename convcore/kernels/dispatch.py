@@ -51,7 +51,7 @@ def selected(op, direction, geometry, dtype, variant=None, level=None):
     if variant is None:
         forced = (_forced.get() or {}).get(op) or os.environ.get(f"CONVCORE_{op.upper()}_VARIANT")
         # The bias gradient is a plain sum that only some variants bother to have: forcing one does not take it away.
-        variant = None if direction == "backward_bias" else forced
+        variant = None if direction == "backward_bias" else forced or None
     if variant is not None:
         registry.check_variant(op, variant)
         reason = registry.refusal(op, variant, direction, geometry, dtype, level)

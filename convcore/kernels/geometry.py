@@ -42,11 +42,13 @@ def per_axis(value, rank, what, minimum):
     return tuple(int(v) for v in values)
 
 
-def _holds_ints(values):
-    """Whether `values` is a list, a tuple or a one-dimensional array of whole numbers; truth values are none."""
-    if not isinstance(values, (tuple, list, np.ndarray)) or np.shape(values) == ():
-        return False
-    return all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in values)
+def _is_sequence(value):
+    return isinstance(value, (tuple, list)) or isinstance(value, np.ndarray) and value.ndim > 0
+
+
+def _holds_ints(value):
+    """Whether `value` is a tuple, a list or an array of whole numbers; truth values are none."""
+    return _is_sequence(value) and all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in value)
 
 
 def _check_shape(shape, what):
@@ -97,11 +99,12 @@ def padding_pairs(padding, in_size, filter_size, stride, dilation, what):
             totals = [max(0, (-(-i // s) - 1) * s + r + 1 - i) for i, s, r in zip(in_size, stride, reach, strict=True)]
             return tuple((total // 2, total - total // 2) for total in totals)
         raise ValueError(f'{what} must be "same", "valid", "full" or numbers, got {padding!r}')
-    if hasattr(padding, "__len__") and len(padding) == 2 * rank:
+    count = len(padding) if _is_sequence(padding) else rank
+    if count == 2 * rank:
         ends = per_axis(padding, 2 * rank, what, 0)
         return tuple(zip(ends[::2], ends[1::2], strict=True))
-    if hasattr(padding, "__len__") and len(padding) not in (rank, 2 * rank):
-        raise ValueError(f"{what} must be an int, {rank} ints or {2 * rank} ints, got {len(padding)}")
+    if count != rank:
+        raise ValueError(f"{what} must be an int, {rank} ints or {2 * rank} ints, got {count}")
     return tuple((p, p) for p in per_axis(padding, rank, what, 0))
 
 

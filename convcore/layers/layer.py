@@ -23,6 +23,10 @@ class Layer:
         For example ``{"weights": ..., "bias": ...}``; empty before `initialize`.
     remembered : dict of str to ndarray
         Arrays that are saved with the network but not learned.
+    num_inputs, num_outputs : int
+        1 and 1.
+    input_names, output_names : tuple of str
+        ("in",) and ("out",).
     """
 
     properties = {}
@@ -30,6 +34,8 @@ class Layer:
     short = ""  # what a network calls layers without a name: "conv", "conv_1", ...
     kind = ""  # how the specification's layer lists call it: "2D Convolution"
     draws_random_numbers = False
+    num_inputs, input_names = 1, ("in",)
+    num_outputs, output_names = 1, ("out",)
 
     def __init__(self, name=""):
         if not isinstance(name, str):

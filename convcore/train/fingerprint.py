@@ -1,6 +1,5 @@
 """What a run was made with, in a few words that fit into a checkpoint: the data, the program, the machine."""
 
-import importlib.metadata
 import os
 import zlib
 
@@ -25,6 +24,8 @@ def of_data(x, y):
 
 def of_program():
     """Return versions, the instruction-set level and the variants of each op, best first, as a dict for JSON."""
+    import importlib.metadata  # here: it loads the whole of email, and only checkpoints need it
+
     forced = {op: os.environ.get(f"CONVCORE_{op.upper()}_VARIANT") for op in registry.VARIANTS}
     return {
         "convcore": importlib.metadata.version("convcore"),
