@@ -32,7 +32,7 @@ def validation_data():
 def make_net():
     def make(dropout=0.25, dtype="float32", seed=0, conv=None, fc=None):
         layers = [
-            ImageInput((1, 8, 8)),
+            ImageInput((1, 8, 8), normalization="zscore"),
             Conv2D(3, 4, name="conv", **(conv or {})),
             ReLU(),
             MaxPool2D(2),
@@ -48,7 +48,7 @@ def make_net():
 @pytest.fixture
 def quiet():
     def options(**given):
-        defaults = {"max_epochs": 3, "mini_batch_size": 16, "verbose": False, "initial_learn_rate": 0.001}
+        defaults = {"max_epochs": 3, "mini_batch_size": 16, "verbose": False, "initial_learn_rate": 0.01}
         return TrainingOptions(**{**defaults, **given})
 
     return options

@@ -137,7 +137,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "error", "text"), BAD, ids=[f"{name}-{value!r:.20}" for name, value, *_ in BAD])
+@pytest.mark.parametrize(
+    ("name", "value", "error", "text"), BAD, ids=[f"{name}-{value!r:.20}" for name, value, *_ in BAD]
+)
 def test_bad_values(name, value, error, text):
     with pytest.raises(error) as caught:
         TrainingOptions(**{name: value})
