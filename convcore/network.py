@@ -239,6 +239,10 @@ class Network:
         ------
         TypeError, ValueError
             No array of numbers; a shape that the network cannot take; a batch_size below 1.
+
+        Notes
+        -----
+        With the compiled kernels the bits do not depend on `batch_size`.
         """
         return self._predict(x, batch_size, "predict")
 
@@ -336,7 +340,9 @@ class Network:
                 network.input_shape = _shape(architecture["input_shape"])
             if architecture["class_names"] is not None:
                 network.class_names = tuple(str(name) for name in architecture["class_names"])
-        except (KeyError, TypeError, AttributeError) as error:
+        except KeyError as error:
+            raise ValueError(f"not a network that convcore can read (it lacks {error})") from None
+        except (TypeError, AttributeError) as error:
             raise ValueError(f"not a network that convcore can read ({error})") from None
         return network
 
@@ -502,6 +508,8 @@ def _named(layer):
 
 def _layer_from(config, functions):
     """Return the layer that a config stands for."""
+    if not isinstance(config, dict):
+        raise ValueError(f"a layer must be a dict of its properties, got {config!r}")
     config = dict(config)
     kind = config.pop("type")
     if kind not in layer_classes.__all__ or kind in ("Layer", "Parameter"):

@@ -3,6 +3,7 @@
 import math
 import numbers
 
+from convcore.arrays import as_float_array
 from convcore.autograd import Tensor
 
 
@@ -33,7 +34,7 @@ class Parameter(Tensor):
     __slots__ = ("_l2_factor", "_learn_rate_factor")
 
     def __init__(self, data, learn_rate_factor=1.0, l2_factor=1.0, name=None):
-        super().__init__(data, requires_grad=True, name=name)
+        super().__init__(as_float_array(data, "Parameter: data"), requires_grad=True, name=name)
         self.data = self.data.copy(order="C")
         self.learn_rate_factor = learn_rate_factor
         self.l2_factor = l2_factor
