@@ -1,7 +1,6 @@
 """What convcore found on this machine, and why: the first thing to look at when something is slow or odd."""
 
 import importlib.metadata
-import importlib.util
 import os
 import pathlib
 import platform
@@ -12,7 +11,7 @@ import numpy as np
 from convcore import isa, threads
 from convcore._compiled import cpu
 
-OPTIONAL = ("matplotlib", "pooch", "PIL", "rich", "safetensors", "torch")
+LIBRARIES = ("typer", "rich", "safetensors", "pooch", "pillow", "matplotlib", "torch")
 
 
 def report():
@@ -46,19 +45,20 @@ def report():
             "denormals": "flushed to zero" if cpu.flushes_denormals() else "kept, as IEEE 754 says",
         },
         "data": {
-            "CONVCORE_DATA_DIR": os.environ.get("CONVCORE_DATA_DIR", "not set"),
+            "CONVCORE_DATA_DIR": data_folder(),
             "download cache": cache_folder(),
         },
-        "libraries": {name: "installed" if importlib.util.find_spec(name) else "missing" for name in OPTIONAL},
+        "libraries": {name: installed_version(name) for name in LIBRARIES},
     }
 
 
 def openmp():
     """Return which OpenMP the kernels were built with, and the runtime libraries loaded in this process."""
-    if not cpu.openmp_date():
+    date = cpu.openmp_date()
+    if not date:
         return "built without it: one thread"
     loaded = ", ".join(openmp_libraries()) or "statically linked or not listed by this system"
-    return f"{cpu.openmp_date()}, runtime {loaded}"
+    return f"specification of {date // 100}-{date % 100:02}, runtime {loaded}"
 
 
 def openmp_libraries():
@@ -75,6 +75,12 @@ def openmp_libraries():
     return sorted(name for name in names if name.startswith(("libgomp", "libomp", "libiomp")))
 
 
+def data_folder():
+    """Return what CONVCORE_DATA_DIR says, and whether that can be right."""
+    folder = os.environ.get("CONVCORE_DATA_DIR")
+    return f"{folder}{'' if os.path.isdir(folder) else ' (no such folder)'}" if folder else "not set"
+
+
 def cache_folder():
     """Return the folder for downloaded data."""
     try:
@@ -82,3 +88,11 @@ def cache_folder():
     except ImportError:
         return "none: pooch is missing"
     return str(pooch.os_cache("convcore"))
+
+
+def installed_version(name):
+    """Return the version of an installed package, without importing it."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"

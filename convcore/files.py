@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import tempfile
+import zlib
 
 import numpy as np
 
@@ -45,13 +46,19 @@ def write_tensors(path, arrays, metadata):
     path : path-like
     arrays : dict of str to ndarray
     metadata : dict
-        Stored as JSON under the key "convcore" of the file's own metadata.
+        Stored as JSON, a checksum before it, under the key "convcore" of the file's own metadata.
     """
     import safetensors.numpy
 
-    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}  # keeps shape (), too
+    contiguous = {name: _native(np.asarray(array, order="C")) for name, array in arrays.items()}
     text = json.dumps(metadata, allow_nan=False)
-    write_atomic(path, safetensors.numpy.save(contiguous, metadata={"convcore": text}))
+    stored = f"{checksum(contiguous, text)} {text}"
+    write_atomic(path, safetensors.numpy.save(contiguous, metadata={"convcore": stored}))
+
+
+def _native(array):
+    """Return the array in this machine's byte order, which is how it will be read back."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def read_tensors(path, what):
@@ -73,7 +80,8 @@ def read_tensors(path, what):
     try:
         arrays = safetensors.numpy.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        metadata = json.loads((header.get("__metadata__") or {})["convcore"])
+        stored, _, text = (header.get("__metadata__") or {})["convcore"].partition(" ")
+        metadata = json.loads(text)
     except KeyError as error:
         if str(error) != "'convcore'":
             raise ValueError(f"{what}: {path} holds numbers of a kind that convcore does not write ({error})") from None
@@ -83,4 +91,16 @@ def read_tensors(path, what):
         raise ValueError(f"{what}: {path} is damaged or no safetensors file ({reason})") from None
     if not isinstance(metadata, dict):
         raise ValueError(f"{what}: {path} holds metadata that convcore did not write")
+    if stored != checksum(arrays, text):
+        raise ValueError(f"{what}: {path} is damaged, its checksum does not match")
     return arrays, metadata
+
+
+def checksum(arrays, text):
+    """Return a CRC-32 over a text and over names, dtypes, shapes and values of arrays, in hexadecimal."""
+    total = zlib.crc32(text.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), total)
+        total = zlib.crc32(array.reshape(-1).view(np.uint8), total)
+    return f"{total:08x}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from convcore import layers as layer_classes
 from convcore.arrays import FLOATS
-from convcore.autograd import Tensor
+from convcore.autograd import Tensor, paused
 from convcore.files import read_tensors, write_tensors
 from convcore.layers import ImageInput, Layer, Softmax
 from convcore.layers.layer import as_numbers, positive_int
@@ -68,6 +68,9 @@ class Network:
                 raise TypeError(f"Network: layers[{position}] must be a layer, got {type(layer).__name__}")
         if len({id(layer) for layer in layers}) < len(layers):
             raise ValueError("Network: the same layer object stands in the list twice")
+        taken = [layer.name for layer in layers if layer.learnables]
+        if taken:
+            raise ValueError(f"Network: layer {taken[0]!r} belongs to another network already; make a new layer")
         self.layers = list(layers)
         self.seed = _seed(seed)
         self.dtype = _dtype(dtype)
@@ -251,6 +254,10 @@ class Network:
         x = x.data if isinstance(x, Tensor) else as_numbers(x, f"{op}: x")
         if x.ndim < 2:
             raise ValueError(f"{op}: x must have a batch axis and at least one more, got {x.shape}")
+        with paused():  # inside somebody's tape, too: nothing of this is kept
+            return self._in_batches(x, batch_size)
+
+    def _in_batches(self, x, batch_size):
         if len(x) == 0:
             return self.forward(x).data
         result = None

@@ -23,13 +23,13 @@ from convcore.data.load import LOADERS
 from convcore.files import write_atomic
 from convcore.network import Network, load
 from convcore.threads import get_num_threads, num_threads
-from convcore.train import TrainingOptions, checkpoint, load_checkpoint
+from convcore.train import TrainingOptions, load_checkpoint
 from convcore.train import evaluate as measure
 from convcore.train import train as train_network
+from convcore.train.checkpoint import FILE_NAME as CHECKPOINT
 from convcore.train.objective import Objective
 
 SETTINGS, MODEL, HISTORY, PICTURE = "run.json", "model.safetensors", "history.csv", "training.png"
-CHECKPOINT = checkpoint.FILE_NAME
 
 
 # ---------------------------------------------------------------- train
@@ -52,15 +52,15 @@ class Settings:
     schedule : str
     """
 
-    data: str = "digits"
-    model: str = "lenet5"
-    epochs: int | None = None
-    batch_size: int = 64
-    learn_rate: float = 0.05
-    momentum: float = 0.9
-    l2: float = 5e-4
-    seed: int = 0
-    schedule: str = "cosine"
+    data: str
+    model: str
+    epochs: int | None
+    batch_size: int
+    learn_rate: float
+    momentum: float
+    l2: float
+    seed: int
+    schedule: str
 
     def __post_init__(self):
         if self.epochs is None:
@@ -143,7 +143,11 @@ def resume(folder, n_threads=None):
     settings = Settings.load(folder)
     if not (folder / CHECKPOINT).is_file():
         raise ValueError(f"resume: {folder} holds no {CHECKPOINT}: the run ended before its first, start it anew")
-    network = load_checkpoint(folder).network(_functions_of(settings.model))
+    made = load_checkpoint(folder)
+    try:
+        network = made.network()
+    except ValueError:  # layers that were made with functions: these are only in the file of the user's
+        network = made.network(_functions_of(settings.model))
     return _run(settings, data_sets.load(settings.data), network, folder, n_threads, resume=folder)
 
 
@@ -324,7 +328,7 @@ def network_of(model, **arguments):
 
 def _python_file(model):
     """Return the path and the function's name of FILE.py:FUNCTION, or (None, "") for anything else."""
-    path, colon, function = model.rpartition(":") if ":" in model else (model, "", "")
+    path, _, function = model.rpartition(":") if ":" in model else (model, "", "")
     return (pathlib.Path(path), function) if path.endswith(".py") else (None, "")
 
 
@@ -360,7 +364,7 @@ def _imported(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)  # never in the place of a module of the same name
-    sys.path.append(str(path.parent))
+    sys.path.append(str(path.absolute().parent))
     spec.loader.exec_module(module)
     return module
 

@@ -68,7 +68,7 @@ class Summary:
                           f"{row['bytes']:,}")  # fmt: skip
         text = io.StringIO()
         Console(file=text, width=100, color_system=None).print(table)
-        lines = [line.rstrip() for line in text.getvalue().strip("\n").splitlines()]
+        lines = [line.rstrip() for line in text.getvalue().strip().splitlines()]
         return "\n".join(lines + [f"problem: {problem}" for problem in self.problems])
 
     __repr__ = __str__

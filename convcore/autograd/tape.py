@@ -5,6 +5,7 @@ a value exists before it is used, so when the walk reaches the record that made 
 already added its share to the value's gradient.
 """
 
+import contextlib
 import weakref
 from contextvars import ContextVar
 
@@ -134,6 +135,26 @@ def record(op, y, *, inputs, backward, saved=None, geometry=None, variant=None, 
             output.requires_grad = True
             tape.records.append(Record(op, inputs, output, saved, geometry, variant, attributes, backward, needs))
     return output
+
+
+@contextlib.contextmanager
+def paused():
+    """Record nothing inside the ``with`` block, though a tape is open: for computing without a way back.
+
+    Examples
+    --------
+    >>> from convcore.ops.elementwise import exp
+    >>> with Tape() as tape:
+    ...     with paused():
+    ...         y = exp(Tensor(1.0, requires_grad=True))
+    >>> len(tape)
+    0
+    """
+    token = _active.set(None)
+    try:
+        yield
+    finally:
+        _active.reset(token)
 
 
 class Step:

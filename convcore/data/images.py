@@ -58,7 +58,7 @@ def _read_npy(path):
 
 
 def _read_picture(path, channels):
-    """Read one picture with pillow, (channels, H, W), uint8."""
+    """Read one picture with pillow, (1, channels, H, W), uint8."""
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
@@ -80,7 +80,7 @@ def _read_picture(path, channels):
         raise ValueError(f"predict: {path} is neither a picture, nor an IDX or .npy file") from None
     except Exception as error:  # of damaged files pillow raises whatever comes up
         raise ValueError(f"predict: {path} is no picture that can be read ({error})") from None
-    return pixels[np.newaxis] if channels == 1 else pixels.transpose(2, 0, 1)  # (channels, H, W)
+    return pixels[np.newaxis, np.newaxis] if channels == 1 else pixels.transpose(2, 0, 1)[np.newaxis]
 
 
 def _eight_bits(picture):

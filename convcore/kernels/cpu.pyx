@@ -32,9 +32,11 @@ cdef extern from *:
     #endif
 
     #ifdef _OPENMP
+    #include <omp.h>
     #define OPENMP_DATE _OPENMP
     #else
     #define OPENMP_DATE 0
+    static int omp_get_max_threads(void) { return 1; }
     #endif
     """
     const char* CONVCORE_LEVELS
@@ -43,6 +45,7 @@ cdef extern from *:
     bint has_v3()
     bint has_v4()
     bint denormals_are_flushed()
+    int omp_get_max_threads()
 
 
 def levels_built():
@@ -59,6 +62,11 @@ def levels_supported():
 def openmp_date():
     """The date (yyyymm) of the OpenMP standard that the kernels were compiled with; 0 without OpenMP."""
     return OPENMP_DATE
+
+
+def openmp_threads():
+    """How many threads the OpenMP runtime would use by itself. (Asking also ties this module to the runtime.)"""
+    return omp_get_max_threads()
 
 
 def flushes_denormals():

@@ -43,12 +43,22 @@ def per_axis(value, rank, what, minimum):
 
 
 def _is_sequence(value):
-    return isinstance(value, (tuple, list)) or isinstance(value, np.ndarray) and value.ndim > 0
+    return isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _holds_ints(value):
     """Whether `value` is a tuple, a list or an array of whole numbers; truth values are none."""
     return _is_sequence(value) and all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in value)
+
+
+def _number(value, demand):
+    """Return `value` as a float; `demand` begins the error about what is no number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{demand}, got {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{demand}, got one that no float can hold") from None
 
 
 def _check_shape(shape, what):
@@ -328,13 +338,12 @@ def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilati
         )
     if out_channels % groups:
         raise ValueError(f"{op}: {out_channels} filters cannot be split into {groups} groups {shapes}")
-    if isinstance(padding_value, bool) or not isinstance(padding_value, numbers.Real):
-        raise TypeError(f"{op}: padding_value must be a number, got {padding_value!r}")
+    padding_value = _number(padding_value, f"{op}: padding_value must be a number")
     stride = per_axis(stride, rank, f"{op}: stride", 1)
     dilation = per_axis(dilation, rank, f"{op}: dilation", 1)
     pairs = padding_pairs(padding, in_size, filter_size, stride, dilation, f"{op}: padding")
     geometry = ConvGeometry(batch, in_channels, tuple(in_size), out_channels, tuple(filter_size), stride, pairs,
-                            dilation, int(groups), float(padding_value))  # fmt: skip
+                            dilation, int(groups), padding_value)  # fmt: skip
     geometry.out_size  # noqa: B018  raises where the filter does not fit
     return geometry
 
@@ -443,9 +452,7 @@ def _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_va
         if padding_value != "mean":
             raise ValueError(f'{op}: padding_value must be a number or "mean", got {padding_value!r}')
     else:
-        if isinstance(padding_value, bool) or not isinstance(padding_value, numbers.Real):
-            raise TypeError(f'{op}: padding_value must be a number or "mean", got {padding_value!r}')
-        padding_value = float(padding_value)
+        padding_value = _number(padding_value, f'{op}: padding_value must be a number or "mean"')
     in_size = tuple(x_shape[2:])
     if math.prod(in_size) >= 2**31:
         raise ValueError(f"{op}: a plane must have fewer than 2**31 cells, x has {math.prod(in_size)} (x {x_shape})")

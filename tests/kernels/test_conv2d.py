@@ -1,0 +1,290 @@
+"""conv2d: every variant against the definition, and the definition against numbers worked out by hand."""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from strategies import (
+    DTYPES,
+    THREADS,
+    assert_same,
+    bits,
+    cells,
+    conv_geometries,
+    floats,
+    inputs,
+    integers,
+    refused,
+    sizes_of,
+)
+
+from convcore import kernels
+from convcore.kernels import ConvGeometry, run
+
+# Among them: several blocks of taps (more than 256), of filters (more than 512) and of pixels; windows that see only
+# padding; the specification's examples; both LeNet layers. Whatever variant comes, some of these it must accept.
+PROBLEMS = [
+    "mb1ic1ih1oc1kh1",
+    "mb0ic2ih5oc3kh3",
+    "mb2ic1ih28oc6kh5ph2",
+    "mb3ic6ih14oc16kh5",
+    "mb1ic3ih32oc8kh5sh2ph2",
+    "mb2ic1ih28oc16kh6kw4sh4ph1pw0",
+    "mb5ic2ih40oc7kh3ph1",
+    "mb2ic40ih6oc5kh3ph1",
+    "mb2ic3ih4oc520kh1",
+    "mb1ic2ih5oc520kh12ph6",
+    "mb2ic2ih24oc3kh20",
+    "mb1ic5ih17iw70oc9kh1",
+    "mb2ic3ih10oc4kh3dil3",
+    "mb2ic4ih9iw11oc4kh4ph3eh4pw2ew5dil2x1pv-1",
+    "mb2ic2ih7iw9oc3kh3kw2sh3sw1ph1pw0eh2ew3pv2",
+    "mb1ic2ih3oc2kh2sh5ph4pv-3",
+    "g4mb2ic8ih9oc12kh3sh2ph1dil2",
+    "g2mb9ic6ih12oc10kh3ph1",
+    "g7mb2ic7ih9oc7kh3ph1",
+    "g5mb2ic5ih8oc10kh3sh2ph1",
+]
+
+
+@functools.cache
+def expected(problem, direction, dtype):
+    geometry = ConvGeometry.parse(problem)
+    arrays = inputs(geometry, direction, dtype, seed=0)
+    return geometry, arrays, run("conv2d", direction, geometry, *arrays, variant="reference")
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("conv2d"))
+def test_equals_the_definition(variant, level, direction, problem):
+    for dtype in DTYPES:
+        geometry, arrays, result = expected(problem, direction, dtype)
+        if refused("conv2d", variant, level, direction, geometry, dtype):
+            continue
+        for n_threads in THREADS:
+            got = run("conv2d", direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
+            assert_same(got, result)
+
+
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("conv2d"))
+def test_no_kernel_escapes(variant, level, direction):
+    for dtype in DTYPES:
+        problems = [ConvGeometry.parse(problem) for problem in PROBLEMS]
+        assert any(not refused("conv2d", variant, level, direction, g, dtype) for g in problems if g.batch)
+
+
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("conv2d"))
+@given(geometry=conv_geometries(), seed=st.integers(0, 999), n_threads=st.sampled_from(THREADS), without=st.booleans())
+@settings(max_examples=60)
+def test_equals_the_definition_anywhere(variant, level, direction, geometry, seed, n_threads, without):
+    for dtype in DTYPES:
+        assume(not refused("conv2d", variant, level, direction, geometry, dtype))
+        arrays = inputs(geometry, direction, dtype, seed)
+        if direction == "forward" and without:
+            arrays[2] = None
+        result = run("conv2d", direction, geometry, *arrays, variant="reference")
+        got = run("conv2d", direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
+        assert_same(got, result)
+
+
+@pytest.mark.parametrize("variant", kernels.variants("conv2d"))
+@given(geometry=conv_geometries(), seed=st.integers(0, 999))
+@settings(max_examples=30)
+def test_adjoint_identity(variant, geometry, seed):
+    """sum(conv(x, w) · g) == sum(x · backward_input(g, w)) == sum(w · backward_weight(x, g)), to the last bit."""
+    x, weight, bias = inputs(geometry, "forward", "f8", seed)
+    g = integers(geometry.shapes["y"], "f8", seed + 1)
+    for level in kernels.levels_of("conv2d", variant):
+        how = {"variant": variant, "level": level}
+        linear = dataclasses.replace(geometry, padding_value=0.0)
+        for problem in (geometry, linear):
+            assume(not any(refused("conv2d", variant, level, d, problem, "f8") for d in ("forward", "backward_weight")))
+            y = run("conv2d", "forward", problem, x, weight, None, **how)
+            grad_weight = run("conv2d", "backward_weight", problem, g, x, **how)
+            assert (y * g).sum() == (weight * grad_weight).sum()
+        assume(not refused("conv2d", variant, level, "backward_input", linear, "f8"))
+        assert (y * g).sum() == (x * run("conv2d", "backward_input", linear, g, weight, **how)).sum()
+    with_bias = run("conv2d", "forward", linear, x, weight, bias)
+    assert ((with_bias - y) * g).sum() == (bias * run("conv2d", "backward_bias", linear, g)).sum()
+
+
+@pytest.mark.parametrize(
+    "problem", ["mb4ic3ih15oc5kh3ph1", "g2mb2ic8ih11oc6kh5sh2ph2", "mb3ic32ih9oc7kh3ph1dil2pv0.3", "mb2ic1ih28oc6kh5"]
+)
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("conv2d"))
+def test_rounding_stays_within_its_bound(variant, level, direction, problem):
+    geometry = ConvGeometry.parse(problem)
+    for dtype in DTYPES:
+        if refused("conv2d", variant, level, direction, geometry, dtype):
+            continue
+        arrays = floats(geometry, direction, dtype, seed=1)
+        exact = run("conv2d", direction, geometry, *(a.astype("f8") for a in arrays), variant="reference")
+        got = run("conv2d", direction, geometry, *arrays, variant=variant, level=level)
+        largest = math.prod(max(1.0, abs(a).max()) for a in arrays[:2])
+        bound = 4 * np.finfo(dtype).eps * sizes_of(geometry, direction) * largest
+        assert abs(got - exact).max() <= bound
+
+
+@pytest.mark.parametrize("problem", ["mb5ic2ih40oc7kh3ph1", "g3mb7ic6ih13oc9kh3sh2ph1pv0.1", "mb64ic1ih10oc3kh5"])
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("conv2d"))
+def test_bits_do_not_depend_on_threads(variant, level, direction, problem):
+    geometry = ConvGeometry.parse(problem)
+    for dtype in DTYPES:
+        if refused("conv2d", variant, level, direction, geometry, dtype):
+            continue
+        arrays = floats(geometry, direction, dtype, seed=2)
+        runs = [
+            bits(run("conv2d", direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads))
+            for n_threads in (*THREADS, 1)
+        ]
+        assert all(one == runs[0] for one in runs)
+
+
+# Worked out on paper
+
+
+def forward(x, weight, bias=None, **options):
+    return kernels.conv2d_forward(x, weight, bias, variant="reference", **options)
+
+
+RAMP = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)  # 1 2 3 / 4 5 6 / 7 8 9
+CORNERS = np.array([[[[1.0, 0.0], [0.0, -1.0]]]])  # a cell minus the one below it to the right
+STEPS = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
+
+
+def test_it_is_cross_correlation():
+    """1·1 + 2·2 + 4·3 + 5·4 = 37: the filter is not turned over."""
+    assert_array_equal(forward(RAMP, STEPS), [[[[37, 47], [67, 77]]]])
+    assert_array_equal(forward(RAMP, CORNERS), [[[[-4, -4], [-4, -4]]]])
+
+
+def test_bias_by_hand():
+    y = forward(RAMP, np.concatenate([STEPS, CORNERS]), [100.0, 1.0])
+    assert_array_equal(y[0], [[[137, 147], [167, 177]], [[-3, -3], [-3, -3]]])
+
+
+def test_stride_by_hand():
+    x = np.arange(25.0).reshape(1, 1, 5, 5)
+    ones = np.ones((1, 1, 2, 1))  # a cell and the one below it: 0 + 5, 3 + 8; 10 + 15, 13 + 18
+    assert_array_equal(forward(x, ones, stride=(2, 3)), [[[[5, 11], [25, 31]]]])
+
+
+def test_dilation_by_hand():
+    """The corners of the image: 1·1 + 3·2 + 7·3 + 9·4 = 64."""
+    assert_array_equal(forward(RAMP, STEPS, dilation=2), [[[[64]]]])
+    assert_array_equal(forward(RAMP, STEPS, dilation=(1, 2)), [[[[1 + 6 + 12 + 24], [4 + 12 + 21 + 36]]]])
+
+
+def test_four_sided_padding_by_hand():
+    """One row on top, none at the bottom; nothing at the left, two columns at the right; all of them tens."""
+    y = forward(RAMP, STEPS, padding=(1, 0, 0, 2), padding_value=10)
+    assert_array_equal(y, [[[[10 + 20 + 3 + 8, 10 + 20 + 6 + 12, 10 + 20 + 9 + 40, 10 + 20 + 30 + 40],
+                             [37, 47, 3 + 20 + 18 + 40, 100],
+                             [67, 77, 6 + 20 + 27 + 40, 100]]]])  # fmt: skip
+
+
+def test_channels_add_up_and_groups_do_not():
+    x = np.stack([RAMP[0, 0], 10 * RAMP[0, 0]])[None]  # (1, 2, 3, 3)
+    assert_array_equal(forward(x, np.ones((1, 2, 3, 3))), [[[[45 + 450]]]])
+    assert_array_equal(forward(x, np.ones((2, 1, 3, 3)), groups=2), [[[[45]], [[450]]]])
+    assert_array_equal(forward(x, np.ones((4, 1, 3, 3)), groups=2)[0, :, 0, 0], [45, 45, 450, 450])
+
+
+def test_backward_input_by_hand():
+    """Each output spreads its gradient, times the filter, over the 2 × 2 cells that it read."""
+    g = np.array([[[[1.0, 10.0], [100.0, 1000.0]]]])
+    got = kernels.conv2d_backward_input(g, STEPS, (1, 1, 3, 3), variant="reference")
+    assert_array_equal(got, [[[[1, 2 + 10, 20],
+                               [3 + 100, 4 + 30 + 200 + 1000, 40 + 2000],
+                               [300, 400 + 3000, 4000]]]])  # fmt: skip
+    strided = kernels.conv2d_backward_input(g, STEPS, (1, 1, 2, 3), stride=(1, 2), padding=(1, 0, 1, 0),
+                                            variant="reference")  # fmt: skip
+    # Outputs read rows −1..1, columns −1..2: what fell on row −1 or column −1 is gone.
+    assert_array_equal(strided, [[[[4 * 1 + 2 * 100, 3 * 10 + 1 * 1000, 4 * 10 + 2 * 1000],
+                                   [4 * 100, 3 * 1000, 4 * 1000]]]])  # fmt: skip
+
+
+def test_backward_weight_by_hand():
+    """Each weight's gradient: the outputs' gradients times the cells that it was multiplied with."""
+    g = np.array([[[[1.0, 10.0], [100.0, 1000.0]]]])
+    got = kernels.conv2d_backward_weight(g, RAMP, (1, 1, 2, 2), variant="reference")
+    assert_array_equal(got, [[[[1 + 20 + 400 + 5000, 2 + 30 + 500 + 6000],
+                               [4 + 50 + 700 + 8000, 5 + 60 + 800 + 9000]]]])  # fmt: skip
+    padded = kernels.conv2d_backward_weight(np.ones((1, 1, 1, 5)), RAMP, (1, 1, 3, 1), padding=(0, 1), padding_value=7,
+                                            variant="reference")  # fmt: skip
+    assert_array_equal(padded, [[[[7 + 6 + 7], [7 + 15 + 7], [7 + 24 + 7]]]])
+
+
+def test_backward_bias_by_hand():
+    assert_array_equal(kernels.conv2d_backward_bias(np.arange(8.0).reshape(2, 2, 1, 2)), [0 + 1 + 4 + 5, 2 + 3 + 6 + 7])
+
+
+def test_an_empty_batch_has_zero_gradients():
+    x, weight, g = np.ones((0, 2, 5, 5)), np.ones((3, 2, 3, 3)), np.ones((0, 3, 3, 3))
+    for variant in kernels.variants("conv2d"):
+        assert kernels.conv2d_forward(x, weight, np.ones(3), variant=variant).shape == (0, 3, 3, 3)
+        assert kernels.conv2d_backward_input(g, weight, x.shape, variant=variant).shape == x.shape
+        assert_array_equal(kernels.conv2d_backward_weight(g, x, weight.shape, variant=variant), np.zeros(weight.shape))
+    assert_array_equal(kernels.conv2d_backward_bias(g), np.zeros(3))
+
+
+# The specification's worked examples
+
+
+def test_specification_608_parameters():
+    """A 32 × 32 × 3 image, eight 5 × 5 filters, stride 2, padding 2: 16 × 16 × 8 outputs, (5·5·3 + 1)·8 parameters."""
+    geometry = ConvGeometry.of((1, 3, 32, 32), (8, 3, 5, 5), stride=2, padding=2)
+    assert geometry.shapes["y"] == (1, 8, 16, 16)
+    assert math.prod(geometry.shapes["weight"]) + math.prod(geometry.shapes["bias"]) == 608
+
+
+def test_specification_filter_that_fully_covers_the_input():
+    """28 × 28, filter [6 4], stride 4, padding [1 0]: every cell of the input, and of the border, is read."""
+    geometry = ConvGeometry.of((1, 1, 28, 28), (16, 1, 6, 4), stride=4, padding=(1, 0))
+    assert geometry.out_size == (7, 7)
+    assert geometry.padding == ((1, 1), (0, 0))
+    reached = kernels.conv2d_backward_input(np.ones((1, 1, 7, 7)), np.ones((1, 1, 6, 4)), (1, 1, 28, 28), stride=4,
+                                            padding=(1, 0))  # fmt: skip
+    assert (reached > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "filter_size", "stride", "out", "before", "after"),
+    [
+        (28, 5, 1, 28, 2, 2),
+        (28, 4, 1, 28, 1, 2),  # an odd surplus goes to the bottom and the right
+        (28, 1, 1, 28, 0, 0),
+        (28, 3, 2, 14, 0, 1),
+        (27, 3, 2, 14, 1, 1),
+        (28, 5, 2, 14, 1, 2),
+        (28, 2, 2, 14, 0, 0),
+        (28, 1, 2, 14, 0, 0),  # the filter ends before the last cell: no padding, none taken away
+        (28, 5, 3, 10, 2, 2),
+        (29, 5, 3, 10, 1, 2),
+        (30, 5, 3, 10, 1, 1),
+        (30, 2, 3, 10, 0, 0),
+        (1, 4, 3, 1, 1, 2),
+    ],
+)
+def test_same_padding(size, filter_size, stride, out, before, after):
+    geometry = ConvGeometry.of((1, 1, size, size), (1, 1, filter_size, filter_size), stride, "same")
+    assert geometry.out_size == (out, out) == (-(-size // stride),) * 2
+    assert geometry.padding == ((before, after),) * 2
+
+
+def test_same_padding_counts_dilation_and_each_dimension_by_itself():
+    geometry = ConvGeometry.of((1, 1, 9, 10), (1, 1, 3, 2), (1, 3), "same", dilation=(2, 3))
+    assert geometry.padding == ((2, 2), (1, 2))  # reach 5 and 4: 9 + 4 and 4 starting at 0, 3, 6, 9: 13
+    assert geometry.out_size == (9, 4)
+
+
+def test_full_and_valid_padding():
+    assert forward(RAMP, STEPS, padding="full")[0, 0].tolist() == [
+        [4, 11, 18, 9], [18, 37, 47, 21], [36, 67, 77, 33], [14, 23, 26, 9]
+    ]  # fmt: skip
+    assert_array_equal(forward(RAMP, STEPS, padding="valid"), forward(RAMP, STEPS))

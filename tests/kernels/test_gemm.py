@@ -1,0 +1,85 @@
+"""gemm: every variant against the definition, with all four transpositions."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from strategies import DTYPES, THREADS, assert_same, bits, cells, floats, inputs, refused
+
+from convcore import kernels
+from convcore.kernels import MatrixGeometry, run
+
+# M, N, K: single numbers; less than a vector; several blocks of rows, columns and summed indices, none of them full.
+SIZES = [(1, 1, 1), (0, 3, 2), (3, 0, 2), (3, 2, 0), (7, 5, 3), (6, 64, 16), (101, 7, 260), (5, 300, 530),
+         (50, 130, 70), (25, 66, 4100)]  # fmt: skip
+BOTH = [False, True]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("gemm"))
+def test_equals_the_definition(variant, level, direction, size):
+    for transpose_a, transpose_b in [(False, False), (True, False), (False, True), (True, True)]:
+        geometry = MatrixGeometry("gemm", *size, transpose_a, transpose_b)
+        for dtype in DTYPES:
+            arrays = inputs(geometry, direction, dtype, 0)
+            expected = run("gemm", direction, geometry, *arrays, variant="reference")
+            for n_threads in (1, 3) if min(size) else (1,):
+                how = {"variant": variant, "level": level, "n_threads": n_threads}
+                assert_same(run("gemm", direction, geometry, *arrays, **how), expected)
+
+
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("gemm"))
+@given(
+    size=st.tuples(*[st.one_of(st.integers(1, 9), st.integers(1, 130))] * 3),
+    transpose_a=st.booleans(),
+    transpose_b=st.booleans(),
+    seed=st.integers(0, 999),
+    n_threads=st.sampled_from(THREADS),
+)
+@example(size=(13, 21, 34), transpose_a=True, transpose_b=True, seed=0, n_threads=3)
+@settings(max_examples=60)
+def test_equals_the_definition_anywhere(variant, level, direction, size, transpose_a, transpose_b, seed, n_threads):
+    geometry = MatrixGeometry("gemm", *size, transpose_a, transpose_b)
+    for dtype in DTYPES:
+        assert not refused("gemm", variant, level, direction, geometry, dtype)
+        arrays = inputs(geometry, direction, dtype, seed)
+        expected = run("gemm", direction, geometry, *arrays, variant="reference")
+        how = {"variant": variant, "level": level, "n_threads": n_threads}
+        assert_same(run("gemm", direction, geometry, *arrays, **how), expected)
+
+
+@pytest.mark.parametrize("transpose_b", BOTH)
+@pytest.mark.parametrize("transpose_a", BOTH)
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("gemm"))
+def test_rounding_and_the_same_bits(variant, level, direction, transpose_a, transpose_b):
+    geometry = MatrixGeometry("gemm", 203, 311, 517, transpose_a, transpose_b)
+    for dtype in DTYPES:
+        a, b = floats(geometry, direction, dtype, seed=0)
+        exact = (a.T if transpose_a else a).astype("f8") @ (b.T if transpose_b else b).astype("f8")
+        how = {"variant": variant, "level": level}
+        runs = [run("gemm", direction, geometry, a, b, n_threads=n, **how) for n in (*THREADS, 1)]
+        assert abs(runs[0] - exact).max() <= 4 * np.finfo(dtype).eps * geometry.K
+        assert all(bits(one) == bits(runs[0]) for one in runs)
+
+
+@pytest.mark.parametrize("variant", kernels.variants("gemm"))
+def test_by_hand(variant):
+    """(1 2 / 3 4) · (5 6 / 7 8) = (19 22 / 43 50); and with one or both turned over."""
+    a, b = [[1, 2], [3, 4]], [[5, 6], [7, 8]]
+    assert_array_equal(kernels.gemm(a, b, variant=variant), [[19, 22], [43, 50]])
+    assert_array_equal(kernels.gemm(a, b, transpose_a=True, variant=variant), [[26, 30], [38, 44]])
+    assert_array_equal(kernels.gemm(a, b, transpose_b=True, variant=variant), [[17, 23], [39, 53]])
+    assert_array_equal(kernels.gemm(a, b, transpose_a=True, transpose_b=True, variant=variant), [[23, 31], [34, 46]])
+    assert kernels.gemm([[1, 2, 3]], [[4], [5], [6]], variant=variant).item() == 32
+
+
+def test_nothing_to_add_up_is_zero():
+    assert_array_equal(kernels.gemm(np.ones((2, 0)), np.ones((0, 3))), np.zeros((2, 3)))
+    assert kernels.gemm(np.ones((0, 2)), np.ones((2, 3))).shape == (0, 3)
+
+
+def test_views_of_any_order_are_taken():
+    a, b = np.arange(60.0).reshape(3, 4, 5)[:, ::2, 1], np.arange(40.0).reshape(8, 5)[::-4, ::-1]
+    assert_array_equal(kernels.gemm(a, b), a @ b)
+    assert_array_equal(kernels.gemm(b.T, a.T), b.T @ a.T)

@@ -1,0 +1,172 @@
+"""max_pool2d: every variant against the definition, and the definition against numbers worked out by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from strategies import DTYPES, THREADS, assert_same, bits, cells, integers, pool_geometries, refused
+
+from convcore import kernels
+from convcore.kernels import PoolGeometry, run
+
+INF, NAN = np.inf, np.nan
+
+
+def of(shape, *options):
+    return PoolGeometry.of("max_pool2d", shape, *options)
+
+
+PROBLEMS = [
+    of((3, 6, 28, 28), 2),  # LeNet: windows of 2 × 2 side by side, which have a loop of their own
+    of((2, 1, 5, 7), 2),  # the same, with a last row and column that fill no window
+    of((1, 1, 1, 1), 1),
+    of((0, 2, 4, 4), 2),
+    of((2, 3, 9, 70), 3, 1, 1),
+    of((2, 2, 8, 9), (3, 2), (2, 3), (1, 0, 2, 1)),
+    of((1, 2, 3, 3), 2, 2, 4),  # windows that see only padding
+    of((2, 2, 11, 11), 3, 2, 1, (2, 3)),
+    of((1, 2, 6, 6), 6),
+]
+
+
+def images(geometry, dtype, seed):
+    """Small numbers, so that there are ties; some −inf; some NaN."""
+    rng = np.random.default_rng(seed)
+    x = integers(geometry.shapes["x"], dtype, seed)
+    x[rng.random(x.shape) < 0.2] = -INF
+    x[rng.random(x.shape) < 0.1 * (seed % 2)] = NAN
+    return x
+
+
+def arrays_of(geometry, direction, dtype, seed):
+    x = images(geometry, dtype, seed)
+    if direction == "forward":
+        return (x,)
+    index = run("max_pool2d", "forward", geometry, x, variant="reference")[1]
+    return integers(geometry.shapes["y"], dtype, seed), index
+
+
+@pytest.mark.parametrize("geometry", PROBLEMS, ids=str)
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("max_pool2d"))
+def test_equals_the_definition(variant, level, direction, geometry):
+    for dtype in DTYPES:
+        for seed in (0, 1):
+            arrays = arrays_of(geometry, direction, dtype, seed)
+            expected = run("max_pool2d", direction, geometry, *arrays, variant="reference")
+            for n_threads in THREADS:
+                how = {"variant": variant, "level": level, "n_threads": n_threads}
+                assert_same(run("max_pool2d", direction, geometry, *arrays, **how), expected)
+
+
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("max_pool2d"))
+@given(geometry=pool_geometries("max_pool2d"), seed=st.integers(0, 999), n_threads=st.sampled_from(THREADS))
+@example(geometry=PROBLEMS[0], seed=1, n_threads=3)
+@settings(max_examples=60)
+def test_equals_the_definition_anywhere(variant, level, direction, geometry, seed, n_threads):
+    for dtype in DTYPES:
+        assume(not refused("max_pool2d", variant, level, direction, geometry, dtype))
+        arrays = arrays_of(geometry, direction, dtype, seed)
+        expected = run("max_pool2d", direction, geometry, *arrays, variant="reference")
+        how = {"variant": variant, "level": level, "n_threads": n_threads}
+        assert_same(run("max_pool2d", direction, geometry, *arrays, **how), expected)
+
+
+@pytest.mark.parametrize("variant", kernels.variants("max_pool2d"))
+@given(geometry=pool_geometries("max_pool2d"), seed=st.integers(0, 999))
+@settings(max_examples=30)
+def test_adjoint_identity(variant, geometry, seed):
+    """The maxima are some of the inputs: sum(y · g) == sum(x · backward_input(g, index)), padding left out."""
+    x = integers(geometry.shapes["x"], "f8", seed)
+    g = integers(geometry.shapes["y"], "f8", seed + 1)
+    y, index = run("max_pool2d", "forward", geometry, x, variant=variant)
+    assert_array_equal(index < 0, y == -INF)
+    grad_x = run("max_pool2d", "backward_input", geometry, g, index, variant=variant)
+    assert (np.where(index < 0, 0, y) * g).sum() == (x * grad_x).sum()
+
+
+@pytest.mark.parametrize("geometry", [PROBLEMS[0], PROBLEMS[4]], ids=str)
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("max_pool2d"))
+def test_bits_do_not_depend_on_threads(variant, level, direction, geometry):
+    x = np.random.default_rng(0).normal(size=geometry.shapes["x"])
+    index = run("max_pool2d", "forward", geometry, x)[1]
+    g = np.random.default_rng(1).normal(size=geometry.shapes["y"])
+    arrays = (x,) if direction == "forward" else (g, index)
+    how = {"variant": variant, "level": level}
+    runs = [bits(run("max_pool2d", direction, geometry, *arrays, n_threads=n, **how)) for n in (*THREADS, 1)]
+    assert all(one == runs[0] for one in runs)
+
+
+# Worked out on paper, for every variant
+
+
+@pytest.fixture(params=kernels.variants("max_pool2d"))
+def pool(request):
+    def forward(image, *arguments, **options):
+        y, index = kernels.max_pool2d_forward([[image]], *arguments, variant=request.param, **options)
+        return y[0, 0].tolist(), index[0, 0].tolist()
+
+    return forward
+
+
+def test_maxima_and_their_places(pool):
+    image = [[1.0, 5, 2, 0], [4, 3, 1, 7], [0, 0, 9, 8], [6, 0, 0, 0]]
+    assert pool(image, 2) == ([[5, 7], [6, 9]], [[1, 7], [12, 10]])
+    assert pool(image, 3, stride=1) == ([[9, 9], [9, 9]], [[10, 10], [10, 10]])
+    assert pool(image, (1, 4)) == ([[5], [7], [9], [6]], [[1], [7], [10], [12]])
+    assert pool(image, 2, stride=2, padding=1) == ([[1, 5, 0], [4, 9, 8], [6, 0, 0]], [[0, 1, 3], [4, 10, 11],
+                                                                                       [12, 13, 15]])  # fmt: skip
+    assert pool(image, 2, stride=1, dilation=3) == ([[6]], [[12]])
+    assert pool(image, 2, stride=1, dilation=(1, 3)) == ([[7], [8], [8]], [[7], [11], [11]])
+
+
+def test_the_first_of_equals_wins(pool):
+    assert pool([[0.0, 2, 2], [2, 2, 0], [0, 0, 2]], 3) == ([[2]], [[1]])
+    assert pool([[3.0, 3], [3, 3]], 2) == ([[3]], [[0]])
+    assert pool([[0.0, -0.0], [1, 1]], 2) == ([[1]], [[2]])
+
+
+def test_minus_infinity_is_a_number_and_padding_is_none(pool):
+    assert pool([[-INF, -INF], [-INF, -INF]], 2) == ([[-INF]], [[0]])
+    assert pool([[-INF]], 3, padding=1) == ([[-INF]], [[0]])
+    y, index = pool([[5.0]], 1, stride=1, padding=1)
+    assert y == [[-INF, -INF, -INF], [-INF, 5, -INF], [-INF, -INF, -INF]]
+    assert index == [[-1, -1, -1], [-1, 0, -1], [-1, -1, -1]]
+    assert pool([[-3.0, -2], [-5, -4]], 2, padding=(0, 1, 0, 1), stride=1)[0] == [[-2, -2], [-4, -4]]
+
+
+@pytest.mark.parametrize("pool_size", [2, 3])
+def test_nan_is_handed_on_with_its_place(pool, pool_size):
+    for place in range(pool_size * pool_size):
+        for others in (1.0, INF, -INF):
+            image = np.full(pool_size * pool_size, others)
+            image[place:] = NAN  # several: the first of them counts
+            image[place + 1 :: 2] = others
+            y, index = pool(image.reshape(pool_size, -1).tolist(), pool_size)
+            assert np.isnan(y[0][0])
+            assert index == [[place]]
+
+
+@pytest.mark.parametrize("variant", kernels.variants("max_pool2d"))
+def test_gradients_go_to_the_winner(variant):
+    """Overlapping windows with one winner: it gets all of their gradients."""
+    image = [[[[1.0, 2, 3], [4, 9, 5], [6, 7, 8]]]]
+    index = kernels.max_pool2d_forward(image, 2, stride=1, variant=variant)[1]
+    assert_array_equal(index, [[[[4, 4], [4, 4]]]])
+    got = kernels.max_pool2d_backward_input([[[[1.0, 10], [100, 1000]]]], index, (1, 1, 3, 3), 2, stride=1,
+                                            variant=variant)  # fmt: skip
+    assert_array_equal(got, [[[[0, 0, 0], [0, 1111, 0], [0, 0, 0]]]])
+    index = kernels.max_pool2d_forward(np.ones((1, 1, 1, 1)), 1, padding=1, variant=variant)[1]
+    got = kernels.max_pool2d_backward_input(np.full((1, 1, 3, 3), 5.0), index, (1, 1, 1, 1), 1, padding=1,
+                                            variant=variant)  # fmt: skip
+    assert_array_equal(got, [[[[5]]]])  # what saw only padding sends nothing back
+
+
+@pytest.mark.parametrize(("variant", "level", "direction"), [c for c in cells("max_pool2d") if "backward" in c.id])
+@pytest.mark.parametrize("place", [4, 2**30, 2**31 - 1, -2, -(2**31)])
+def test_no_index_writes_elsewhere(variant, level, direction, place):
+    """The public function refuses such an index; the kernel itself writes nothing."""
+    geometry = of((1, 1, 2, 2), 2)
+    index = np.full((1, 1, 1, 1), place, np.int32)
+    got = run("max_pool2d", direction, geometry, np.ones((1, 1, 1, 1)), index, variant=variant, level=level)
+    assert_array_equal(got, np.zeros((1, 1, 2, 2)))

@@ -1,0 +1,101 @@
+"""sgd: every variant against the definition, in both forms of the update."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from strategies import DTYPES, THREADS, assert_same, bits, cells, integers
+
+from convcore import kernels
+from convcore.kernels import FlatGeometry, run
+
+SIZES = [0, 1, 15, 17, 1000, 16384, 16385, 3 * 16384 + 5]  # blocks are 16384 long
+EIGHTHS = st.integers(0, 16).map(lambda n: n / 8)  # products of a few of these and small integers are exact
+
+
+def updated(arrays, **how):
+    """The weights and the velocity after a step."""
+    weights, velocity, gradient = (array.copy() for array in arrays)
+    geometry = FlatGeometry("sgd", weights.size)
+    assert run("sgd", "update", geometry, weights, velocity, gradient, **how) is None
+    assert_array_equal(gradient, arrays[2])
+    return weights, velocity
+
+
+def three(size, dtype, seed):
+    return [integers(size, dtype, [seed, i]) for i in range(3)]
+
+
+@pytest.mark.parametrize("velocity_form", [True, False])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("sgd"))
+def test_equals_the_definition(variant, level, direction, size, velocity_form):
+    options = dict(rate=0.5, momentum=0.75, l2=0.25, velocity_form=velocity_form)
+    for dtype in DTYPES:
+        arrays = three(size, dtype, 0)
+        expected = updated(arrays, variant="reference", **options)
+        for n_threads in THREADS:
+            assert_same(updated(arrays, variant=variant, level=level, n_threads=n_threads, **options), expected)
+
+
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("sgd"))
+@given(
+    size=st.integers(1, 200),
+    seed=st.integers(0, 999),
+    rate=EIGHTHS,
+    momentum=EIGHTHS,
+    l2=EIGHTHS,
+    velocity_form=st.booleans(),
+)
+@settings(max_examples=40)
+def test_equals_the_definition_anywhere(variant, level, direction, size, seed, **options):
+    for dtype in DTYPES:
+        arrays = three(size, dtype, seed)
+        expected = updated(arrays, variant="reference", **options)
+        assert_same(updated(arrays, variant=variant, level=level, n_threads=2, **options), expected)
+
+
+@pytest.mark.parametrize("velocity_form", [True, False])
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("sgd"))
+def test_rounding_and_the_same_bits(variant, level, direction, velocity_form):
+    options = dict(rate=0.01, momentum=0.9, l2=1e-4, velocity_form=velocity_form)
+    for dtype in DTYPES:
+        arrays = [np.random.default_rng(i).uniform(-1, 1, 40000).astype(dtype) for i in range(3)]
+        exact = updated([a.astype("f8") for a in arrays], variant="reference", **options)
+        runs = [updated(arrays, variant=variant, level=level, n_threads=n, **options) for n in (*THREADS, 1)]
+        for got, wanted in zip(runs[0], exact, strict=True):  # 3 factors and at most 6 results, below 2, are rounded
+            assert abs(got - wanted).max() <= 9 * np.finfo(dtype).eps
+        assert all(bits(one) == bits(runs[0]) for one in runs)
+
+
+@pytest.mark.parametrize("variant", kernels.variants("sgd"))
+def test_velocity_form_by_hand(variant):
+    """g = 4 + 0.5·2 = 5; v = 0.5·8 − 0.25·5 = 2.75; w = 2 + 2.75."""
+    options = dict(rate=0.25, momentum=0.5, l2=0.5, velocity_form=True, variant=variant)
+    weights, velocity = updated([np.array([2.0]), np.array([8.0]), np.array([4.0])], **options)
+    assert (weights.item(), velocity.item()) == (4.75, 2.75)
+
+
+@pytest.mark.parametrize("variant", kernels.variants("sgd"))
+def test_gradient_form_by_hand(variant):
+    """g = 4 + 0.5·2 = 5; v = 0.5·8 + 5 = 9; w = 2 − 0.25·9."""
+    options = dict(rate=0.25, momentum=0.5, l2=0.5, velocity_form=False, variant=variant)
+    weights, velocity = updated([np.array([2.0]), np.array([8.0]), np.array([4.0])], **options)
+    assert (weights.item(), velocity.item()) == (-0.25, 9)
+
+
+def test_a_copy_is_never_changed_in_place_of_the_array():
+    """An array that would have to be copied for the kernel is refused: the update would be lost."""
+    options = dict(rate=1.0, momentum=0.0, l2=0.0, velocity_form=True)
+    good, strided, frozen = np.ones(3), np.ones(6)[::2], np.ones(3)
+    frozen.flags.writeable = False
+    geometry = FlatGeometry("sgd", 3)
+    for name, arrays in (("weights", (strided, good, good)), ("velocity", (good, frozen, good))):
+        with pytest.raises(ValueError) as error:
+            run("sgd", "update", geometry, *arrays, **options)
+        assert str(error.value) == f"sgd: {name} is changed in place, it must be C-contiguous and writeable"
+    assert_array_equal(good, np.ones(3))
+    velocity = np.zeros(3)
+    run("sgd", "update", geometry, good, velocity, strided, **options)  # the gradient is only read
+    assert_array_equal(good, np.zeros(3))

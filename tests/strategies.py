@@ -1,0 +1,118 @@
+"""What the kernel tests draw and compare: awkward problems, small integers stored as floats, every kernel there is."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from convcore import kernels
+from convcore.kernels import registry
+from convcore.kernels.geometry import ConvGeometry, PoolGeometry
+
+THREADS = (1, 2, 3, 8)
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+DIRECTIONS = ("forward", "backward_input", "backward_weight", "backward_bias", "update")
+SHARES = 3600  # a multiple of every number of cells that a window of up to 6 × 6 can have: averages are whole numbers
+
+
+def cells(op):
+    """Every (variant, level, direction) that an op has, the definition left out: found, not listed."""
+    return [
+        pytest.param(variant, level, direction, id=f"{variant}-{level}-{direction}")
+        for variant in kernels.variants(op)
+        if variant != "reference"
+        for level in kernels.levels_of(op, variant)
+        for direction in DIRECTIONS
+        if hasattr(registry.load(op, variant, level), direction)
+    ]
+
+
+def refused(op, variant, level, direction, geometry, dtype):
+    return kernels.refusal(op, variant, direction, geometry, np.dtype(dtype), level) is not None
+
+
+def integers(shape, dtype, seed, bound=3):
+    """Whole numbers from −bound to bound: so small that every order of summation gives the same bits."""
+    return np.random.default_rng(seed).integers(-bound, bound + 1, shape).astype(dtype)
+
+
+def inputs(geometry, direction, dtype, seed, bound=3):
+    """The arrays that a direction takes, filled with integers."""
+    names = geometry.SIGNATURES[direction][0]
+    return [integers(geometry.shapes[name], dtype, [seed, i], bound) for i, name in enumerate(names)]
+
+
+def floats(geometry, direction, dtype, seed):
+    """The arrays that a direction takes, filled with numbers that round."""
+    names = geometry.SIGNATURES[direction][0]
+    rng = np.random.default_rng(seed)
+    return [rng.uniform(-1, 1, geometry.shapes[name]).astype(dtype) for name in names]
+
+
+def assert_same(got, expected):
+    """Equal shapes, dtypes and numbers (NaN equals NaN), of one array or of several."""
+    got, expected = ((a,) if isinstance(a, np.ndarray) else a for a in (got, expected))
+    for a, b in zip(got, expected, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b, strict=True)
+
+
+def bits(arrays):
+    """What must not change by a single bit."""
+    return [a.tobytes() for a in ((arrays,) if isinstance(arrays, np.ndarray) else arrays)]
+
+
+@st.composite
+def windows(draw):
+    """One dimension of a sliding window: (input size, window, stride, (before, after), dilation).
+
+    The input may be just as large as the window, the stride larger than it, the border wider.
+    """
+    window, stride, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 5)), draw(st.integers(1, 3))
+    before, after = draw(st.integers(0, 4)), draw(st.integers(0, 4))
+    extra = draw(st.one_of(st.just(0), st.integers(0, 6), st.integers(12, 40)))
+    return max(1, (window - 1) * dilation + 1 - before - after) + extra, window, stride, (before, after), dilation
+
+
+@st.composite
+def conv_geometries(draw, padding_values=(0, 0, 2, -3)):
+    """2-D convolution problems: groups up to depthwise, a batch of 0, sizes of 1, four uneven borders."""
+    height, width = draw(windows()), draw(windows())
+    in_size, filter_size, stride, padding, dilation = zip(height, width, strict=True)
+    groups, group_channels, group_filters = draw(
+        st.one_of(
+            st.tuples(st.just(1), st.integers(1, 5), st.integers(1, 9)),
+            st.tuples(st.integers(2, 4), st.integers(1, 3), st.integers(1, 3)),
+            st.tuples(st.integers(2, 9), st.just(1), st.just(1)),
+        )
+    )
+    return ConvGeometry.of(
+        (draw(st.integers(0, 3)), groups * group_channels, *in_size),
+        (groups * group_filters, group_channels, *filter_size),
+        stride, sum(padding, ()), draw(st.sampled_from(padding_values)), dilation, groups,
+    )  # fmt: skip
+
+
+@st.composite
+def pool_geometries(draw, op):
+    """2-D pooling problems, some of whose windows see only padding."""
+    height, width = draw(windows()), draw(windows())
+    in_size, pool_size, stride, padding, dilation = zip(height, width, strict=True)
+    if op == "avg_pool2d":
+        dilation, value = 1, draw(st.sampled_from([0, "mean", SHARES]))
+    else:
+        value = None
+    shape = (draw(st.integers(0, 2)), draw(st.integers(1, 3)), *in_size)
+    return PoolGeometry.of(op, shape, pool_size, stride, sum(padding, ()), dilation, value)
+
+
+def sizes_of(geometry, direction):
+    """How many products each number of a convolution's result is the sum of."""
+    g = geometry
+    return {
+        "forward": g.in_channels // g.groups * math.prod(g.filter_size) + 1,
+        "backward_input": g.out_channels // g.groups * math.prod(g.filter_size),
+        "backward_weight": g.batch * math.prod(g.out_size),
+        "backward_bias": g.batch * math.prod(g.out_size),
+    }[direction]

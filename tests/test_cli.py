@@ -1,0 +1,698 @@
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+import convcore as cc
+from convcore import run
+from convcore.cli import app, main
+
+SHORT = ("train", "--epochs", "1", "--threads", "1")
+
+MODELS = """
+import convcore as cc
+
+print("not a result")
+image = cc.ImageInput((1, 28, 28), normalization="rescale-zero-one")
+
+def make():
+    return cc.Network([image, cc.FullyConnected(10), cc.Softmax()])
+
+def small():
+    return cc.Network([cc.ImageInput((1, 20, 20)), cc.FullyConnected(10), cc.Softmax()])
+
+def three_classes():
+    return cc.Network([image, cc.FullyConnected(3), cc.Softmax()])
+
+def no_softmax():
+    return cc.Network([image, cc.FullyConnected(10)])
+
+def large_filter():
+    return cc.Network([image, cc.Conv2D(50, 3), cc.FullyConnected(10), cc.Softmax()])
+
+def unsaveable():
+    normalize = cc.ImageInput((1, 28, 28), normalization=lambda x: x)
+    return cc.Network([normalize, cc.FullyConnected(10), cc.Softmax()])
+
+def raises():
+    return 1 / 0
+
+def number():
+    return 3
+
+word = "make"
+"""
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Every test works in a folder of its own, on one thread, without a word about the data of this machine."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CONVCORE_DATA_DIR", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))  # to which FILE.py:FUNCTION adds
+    yield tmp_path
+    for name in ("models", "broken"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def no_picture(monkeypatch):
+    """Drawing takes longer than an epoch."""
+    monkeypatch.setattr(run, "_draw", lambda history, path: None)
+
+
+@pytest.fixture
+def convcore(capsys):
+    """Run the command line; return its exit status, stdout and stderr."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        return left.value.code, *capsys.readouterr()
+
+    return call
+
+
+def lenet5_on_digits(epochs, folder):
+    """Train without the command line; return the folder of the run."""
+    settings = run.Settings("digits", "lenet5", epochs, 64, 0.05, 0.9, 5e-4, 0, "cosine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "_draw", lambda history, path: None)
+        run.train(settings, folder, n_threads=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return lenet5_on_digits(8, tmp_path_factory.mktemp("trained") / "run")
+
+
+@pytest.fixture(scope="module")
+def three_epochs(tmp_path_factory):
+    return lenet5_on_digits(3, tmp_path_factory.mktemp("three_epochs") / "run")
+
+
+@pytest.fixture
+def interrupted_at(monkeypatch):
+    """Let Ctrl-C be pressed after an iteration, once or more."""
+
+    @contextlib.contextmanager
+    def pressed(iteration, times=1):
+        def press(now):
+            if now.iteration == iteration:
+                for _ in range(times):
+                    signal.raise_signal(signal.SIGINT)
+
+        def train(network, data, options, resume):
+            return cc.train(network, data, options=dataclasses.replace(options, callbacks=(press,)), resume=resume)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(run, "train_network", train)
+            yield
+
+    return pressed
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
+# ---------------------------------------------------------------- help
+
+
+COMMANDS = ["train", "evaluate", "predict", "summary", "doctor"]
+
+
+def test_without_arguments_it_helps(convcore):
+    status, out, err = convcore()
+    assert (status, err) == (0, "")
+    assert all(re.search(rf"^  {command}  +[A-Z].*\.$", out, re.MULTILINE) for command in COMMANDS)
+    assert convcore("--help") == convcore("-h") == convcore("--debug") == (0, out, "")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_ends_with_examples(command, convcore):
+    status, out, err = convcore(command, "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"Usage: convcore {command} ")
+    assert f"    convcore {command}" in out.split("Example")[1]
+    assert convcore(command, "-h") == (0, out, "")
+
+
+def test_help_shows_the_recipe(convcore):
+    words = " ".join(convcore("train", "--help")[1].split())
+    recipe = ("momentum 0.9", "64 images", "learning rate of 0.05 that falls to 0 along a cosine over the epochs",
+              "regularization 0.0005", "30 for digits, else 10", "[default: 0.05]", "[default: cosine]")  # fmt: skip
+    assert [part for part in recipe if part not in words] == []
+
+
+def test_version(convcore):
+    assert convcore("--version") == (0, "convcore 0.1.0\n", "")
+
+
+# ---------------------------------------------------------------- wrong use: exit status 2
+
+
+WRONG_VALUES = [
+    ("--epochs", "0", "must be at least 1, got 0"),
+    ("--epochs", "-3", "must be at least 1, got -3"),
+    ("--epochs", "1.5", "must be a whole number, got '1.5'"),
+    ("--epochs", "nan", "must be a whole number, got 'nan'"),
+    ("--epochs", "ten", "must be a whole number, got 'ten'"),
+    ("--epochs", "", "must be a whole number, got ''"),
+    ("--batch-size", "0", "must be at least 1, got 0"),
+    ("--batch-size", "1e3", "must be a whole number, got '1e3'"),
+    ("--learn-rate", "0", "must be finite and greater than 0, got 0.0"),
+    ("--learn-rate", "-0.1", "must be finite and greater than 0, got -0.1"),
+    ("--learn-rate", "nan", "must be finite and greater than 0, got nan"),
+    ("--learn-rate", "inf", "must be finite and greater than 0, got inf"),
+    ("--learn-rate", "1e999", "must be finite and greater than 0, got inf"),
+    ("--learn-rate", "0,1", "must be a number, got '0,1'"),
+    ("--learn-rate", "", "must be a number, got ''"),
+    ("--momentum", "1.5", "must lie in [0, 1], got 1.5"),
+    ("--momentum", "-0.1", "must lie in [0, 1], got -0.1"),
+    ("--momentum", "nan", "must lie in [0, 1], got nan"),
+    ("--momentum", "x", "must be a number, got 'x'"),
+    ("--l2", "-1", "must be finite and at least 0, got -1.0"),
+    ("--l2", "inf", "must be finite and at least 0, got inf"),
+    ("--l2", "nan", "must be finite and at least 0, got nan"),
+    ("--l2", "x", "must be a number, got 'x'"),
+    ("--seed", "-1", "must be at least 0, got -1"),
+    ("--seed", "0.5", "must be a whole number, got '0.5'"),
+    ("--seed", "today", "must be a whole number, got 'today'"),
+    ("--threads", "0", ": the number of threads must lie in [1, 1024], got 0"),
+    ("--threads", "1025", ": the number of threads must lie in [1, 1024], got 1025"),
+    ("--threads", "all", "must be a whole number, got 'all'"),
+    ("--schedule", "linear", "must be one of none, piecewise, cosine, got 'linear'"),
+    ("--schedule", "Cosine", "must be one of none, piecewise, cosine, got 'Cosine'"),
+    ("--schedule", "", "must be one of none, piecewise, cosine, got ''"),
+    ("--out", "", "must be a folder, got ''"),
+    ("--resume", "", "must be a folder, got ''"),
+]
+
+
+@pytest.mark.parametrize(("flag", "value", "text"), WRONG_VALUES)
+def test_wrong_value(flag, value, text, convcore, elsewhere):
+    words = flag + ("" if text.startswith(":") else " ") + text
+    assert convcore("train", flag, value) == (2, "", f"convcore: {words}\n")
+    assert files(elsewhere) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "text"), [row for row in WRONG_VALUES if row[0] in ("--batch-size", "--threads")]
+)
+def test_wrong_value_for_evaluate(flag, value, text, convcore):
+    words = flag + ("" if text.startswith(":") else " ") + text
+    assert convcore("evaluate", "model.safetensors", flag, value) == (2, "", f"convcore: {words}\n")
+
+
+def test_every_flag_of_train_is_in_the_table_of_wrong_values(convcore):
+    flags = set(re.findall(r"^  (--[a-z0-9-]+) ", convcore("train", "--help")[1], re.MULTILINE))
+    unchecked = {"--data", "--model", "--json"}  # the first two are looked for on the disk, see below
+    assert flags - unchecked == {flag for flag, _, _ in WRONG_VALUES}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["trian"], r"No such command 'trian'.*; see convcore --help"),
+        (["--nosuch"], r"No such option:? '?--nosuch.*; see convcore --help"),
+        (["train", "--epoch", "3"], r"No such option:? '?--epoch\b.*; see convcore train --help"),
+        (["train", "--epochs"], r"Option '--epochs' requires an argument; see convcore train --help"),
+        (["train", "--json=yes"], r"Option '--json' does not take a value; see convcore train --help"),
+        (["train", "digits"], r"Got unexpected extra argument.*\(digits\); see convcore train --help"),
+        (["evaluate"], r"Missing argument 'MODEL'; see convcore evaluate --help"),
+        (["predict"], r"Missing argument 'MODEL'; see convcore predict --help"),
+        (["predict", "model.safetensors"], r"Missing argument 'IMAGE.*'; see convcore predict --help"),
+        (["summary"], r"Missing argument 'MODEL'; see convcore summary --help"),
+        (["doctor", "who"], r"Got unexpected extra argument.*\(who\); see convcore doctor --help"),
+    ],
+)
+def test_wrong_use(arguments, text, convcore):
+    status, out, err = convcore(*arguments)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(f"convcore: {text}\n", err)  # typer's own words, which differ a little between its versions
+
+
+@pytest.mark.parametrize("flag", ["--data", "--model", "--epochs", "--batch-size", "--learn-rate", "--momentum", "--l2",
+                                  "--seed", "--schedule", "--out"])  # fmt: skip
+def test_resume_takes_its_own_settings(flag, convcore):
+    value = "cosine" if flag == "--schedule" else "1"
+    text = f"convcore: {flag} cannot be given with --resume: the run goes on with its own settings\n"
+    assert convcore("train", "--resume", "somewhere", flag, value) == (2, "", text)
+
+
+# ---------------------------------------------------------------- failures: exit status 1, and nothing is left behind
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--data", "minst"], "data: 'minst' is neither digits, mnist, fashion-mnist nor a folder"),
+        (["--data", ""], "data: '' is neither digits, mnist, fashion-mnist nor a folder"),
+        (["--data", "models.py"], "data: 'models.py' is neither digits, mnist, fashion-mnist nor a folder"),
+        (["--data", "empty"], "data: empty holds no train-images-idx3-ubyte, neither plain nor .gz"),
+        (["--model", "lenet6"], "model: 'lenet6' is neither lenet5, a model file, nor FILE.py:FUNCTION"),
+        (["--model", ""], "model: '' is neither lenet5, a model file, nor FILE.py:FUNCTION"),
+        (["--model", ":make"], "model: ':make' is neither lenet5, a model file, nor FILE.py:FUNCTION"),
+        (["--model", "empty"], "load: there is no file empty/model.safetensors"),
+        (["--model", "nosuch.py:make"], "model: there is no file nosuch.py"),
+        (["--model", "models.py"], "model: say which function of models.py returns the network: models.py:FUNCTION"),
+        (["--model", "models.py:"], "model: say which function of models.py returns the network: models.py:FUNCTION"),
+        (["--model", "models.py:mak"], "model: models.py has no function 'mak'"),
+        (["--model", "models.py:word"], "model: models.py has no function 'word'"),
+        (["--model", "models.py:number"], "model: number of models.py must return a Network, got int"),
+        (
+            ["--model", "models.py:raises"],
+            "model: raises of models.py fails with ZeroDivisionError: division by zero (--debug shows where)",
+        ),
+        (
+            ["--model", "broken.py:make"],
+            "model: broken.py fails with ModuleNotFoundError: No module named 'nosuchmodule' (--debug shows where)",
+        ),
+        (["--model", "models.py:small"], "train: models.py:small takes images (1, 20, 20), digits holds (1, 28, 28)"),
+        (
+            ["--model", "models.py:three_classes"],
+            "train: data: label 9 is no class of the network, which has 3 (0 to 2)",
+        ),
+        (
+            ["--model", "models.py:no_softmax"],
+            "train: crossentropy needs a network that ends in Softmax or ClassificationOutput, this one ends in "
+            "FullyConnected 'fc'",
+        ),
+        (
+            ["--model", "models.py:large_filter"],
+            "conv2d: the filter covers 50 cells in height, the padded input has 28",
+        ),
+        (["--out", "models.py"], "train: --out models.py exists and is not an empty folder"),
+        (["--out", "full"], "train: --out full exists and is not an empty folder"),
+        (["--out", "models.py/run"], "models.py/run: Not a directory"),
+        (["--resume", "nosuch"], "resume: nosuch holds no run: there is no nosuch/run.json"),
+        (["--resume", "empty"], "resume: empty holds no run: there is no empty/run.json"),
+        (["--learn-rate", "1e30"], "train: the loss is nan at iteration 2 (epoch 1): the first output that is not "
+         "finite is that of layer 'conv2'; there is no checkpoint"),
+    ],
+)  # fmt: skip
+def test_failure_of_train(arguments, text, convcore, elsewhere):
+    (elsewhere / "models.py").write_text(MODELS)
+    (elsewhere / "broken.py").write_text("import nosuchmodule")
+    for folder in ("empty", "full", "full/inside"):
+        (elsewhere / folder).mkdir()
+    before = files(elsewhere)
+    status, out, err = convcore("train", "--threads", "1", *arguments)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == f"convcore: {text}"
+    assert set(files(elsewhere)) - set(before) <= ({"runs"} if "--learn-rate" in arguments else set())
+    chatter = err.splitlines()[:-1]
+    assert all(line == "not a result" or line.startswith("epoch 1/") for line in chatter)
+
+
+def test_a_network_that_cannot_be_saved_is_refused_before_training(convcore, elsewhere):
+    (elsewhere / "models.py").write_text(MODELS)
+    status, out, err = convcore("train", "--model", "models.py:unsaveable")
+    assert (status, out) == (1, "")
+    assert re.match(
+        "convcore: save: imageinput: normalization must be a function at the top level", err.splitlines()[-1]
+    )
+    assert files(elsewhere) == ["models.py"]
+
+
+DAMAGE = [
+    ("evaluate", "nosuch", "load: there is no file nosuch"),
+    ("evaluate", ".", "load: there is no file model.safetensors"),
+    ("evaluate", "empty", r"load: empty is damaged or no safetensors file \(.*\)"),
+    ("evaluate", "text", r"load: text is damaged or no safetensors file \(.*\)"),
+    ("evaluate", "cut", r"load: cut is damaged or no safetensors file \(.*\)"),
+    ("evaluate", "checkpoint", r"load: checkpoint: not a network of the format 'convcore network 1'"),
+    ("evaluate", "regression", r"evaluate: crossentropy needs a network that ends in Softmax or .*"),
+    ("evaluate", "vector", r"evaluate: data: x must have shape \(N, 5\), as the network's input, got .*"),
+    ("predict", "nosuch", "load: there is no file nosuch"),
+    ("predict", "cut", r"load: cut is damaged or no safetensors file \(.*\)"),
+    ("predict", "vector", r"predict: vector takes \(5,\), not images \(channels, height, width\)"),
+    ("predict", "regression", r"predict: regression gives no probabilities of classes: it ends in FullyConnected with "
+                              r"output \(10,\)"),
+    ("summary", "nosuch", "model: 'nosuch' is neither lenet5, a model file, nor FILE.py:FUNCTION"),
+    ("summary", "cut", r"load: cut is damaged or no safetensors file \(.*\)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "model", "text"), DAMAGE)
+def test_model_that_is_none(command, model, text, convcore, trained, elsewhere):
+    (elsewhere / "empty").touch()
+    (elsewhere / "text").write_text("hello\nworld\n")
+    content = (trained / "model.safetensors").read_bytes()
+    (elsewhere / "cut").write_bytes(content[:-100])
+    (elsewhere / "checkpoint").write_bytes((trained / "checkpoint.safetensors").read_bytes())
+    vector = cc.Network([cc.FullyConnected(10), cc.Softmax()])
+    vector.initialize((5,))
+    vector.save("vector")
+    cc.Network([cc.ImageInput((1, 28, 28)), cc.FullyConnected(10)]).save("regression")
+    cc.data.write_idx("image", np.zeros((1, 28, 28), np.uint8))
+    status, out, err = convcore(command, model, *(["image"] if command == "predict" else []))
+    assert (status, out) == (1, "")
+    assert re.fullmatch(f"convcore: {text}\n", err)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyError("x"), "KeyError: 'x' (--debug shows where)"),
+        (MemoryError(), "MemoryError: (--debug shows where)"),
+        (ValueError("two\n lines"), "two lines"),
+        (PermissionError(13, "Permission denied", "a/b"), "a/b: Permission denied"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (KeyboardInterrupt(), "interrupted"),
+    ],
+)
+def test_an_error_is_one_line(error, text, convcore, monkeypatch):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(run, "evaluate", fail)
+    assert convcore("evaluate", "model") == (1, "", f"convcore: {text}\n")
+
+
+def test_debug_shows_the_traceback_and_keeps_the_status(convcore):
+    for position in (0, 1, 2):
+        arguments = ["summary", "nosuch"]
+        arguments.insert(position, "--debug")
+        status, out, err = convcore(*arguments)
+        assert (status, out) == (1, "")
+        assert err.startswith("Traceback (most recent call last):\n")
+        assert err.endswith("convcore: model: 'nosuch' is neither lenet5, a model file, nor FILE.py:FUNCTION\n")
+    assert convcore("train", "--epochs", "0", "--debug")[0] == 2
+
+
+def test_a_warning_is_one_line(convcore, monkeypatch):
+    def warn(*arguments):
+        warnings.warn("careful\nnow", RuntimeWarning)
+        return {"test_accuracy": 0.5, "test_images": 2, "data": "coins", "test_loss": 0.25}
+
+    monkeypatch.setattr(run, "evaluate", warn)
+    expected = (0, "coins: test accuracy 50.00 % of 2 images, loss 0.2500\n", "convcore: warning: careful now\n")
+    assert convcore("evaluate", "model") == expected
+
+
+# ---------------------------------------------------------------- train
+
+
+KEYS = {"test_accuracy", "train_loss", "epochs", "seconds_per_epoch", "images_per_second", "n_threads", "isa",
+        "parameters", "model_path", "test_loss", "test_images", "data", "stopped"}  # fmt: skip
+
+
+def test_train_prints_one_json_object(convcore, elsewhere):
+    status, out, err = convcore(*SHORT, "--json")
+    assert status == 0
+    result = json.loads(out)
+    assert out.count("\n") == 1
+    assert set(result) == KEYS
+    assert 0.4 < result["test_accuracy"] <= 1
+    assert 0 < result["train_loss"] < 2
+    assert (result["epochs"], result["n_threads"], result["parameters"]) == (1, 1, 61706)
+    assert result["isa"] in cc.isa.LEVELS
+    assert result["seconds_per_epoch"] * result["images_per_second"] == pytest.approx(1442)
+    assert (result["data"], result["test_images"], result["stopped"]) == ("digits", 355, "finished")
+    assert result["model_path"] == os.path.join("runs", "lenet5-digits-1", "model.safetensors")
+    accuracy = cc.evaluate(cc.load(result["model_path"]), cc.data.load("digits"))["accuracy"]
+    assert result["test_accuracy"] == accuracy
+    assert all(line.startswith("epoch 1/1  iteration ") for line in err.splitlines())
+    names = ("", "/checkpoint.safetensors", "/history.csv", "/model.safetensors", "/run.json", "/training.png")
+    assert files(elsewhere) == ["runs", *(f"runs/lenet5-digits-1{name}" for name in names)]
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_train_in_words_and_the_next_number(convcore, elsewhere):
+    (elsewhere / "runs" / "lenet5-digits-1").mkdir(parents=True)
+    status, out, _ = convcore(*SHORT)
+    assert status == 0
+    first, second = out.splitlines()
+    assert re.fullmatch(r"digits: test accuracy \d\d\.\d\d % of 355 images after 1 epoch \(\d+\.\d\d s each, [\d,]+ "
+                        r"images/s, 1 thread, (x86-64-v\d|generic)\)", first)  # fmt: skip
+    assert second == f"model: {os.path.join('runs', 'lenet5-digits-2', 'model.safetensors')}"
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_every_flag_reaches_its_option(convcore):
+    arguments = ["--epochs", "2", "--batch-size", "100", "--learn-rate", "0.01", "--momentum", "0.5", "--l2", "0.001",
+                 "--seed", "7", "--threads", "1", "--schedule", "piecewise", "--out", "deep/down"]  # fmt: skip
+    assert convcore("train", *arguments)[0] == 0
+    options = cc.load_checkpoint("deep/down").options
+    values = (options.max_epochs, options.mini_batch_size, options.initial_learn_rate, options.momentum,
+              options.l2_regularization, options.seed, options.n_threads, options.learn_rate_schedule)  # fmt: skip
+    assert values == (2, 100, 0.01, 0.5, 0.001, 7, 1, "piecewise")
+    assert cc.load("deep/down/model.safetensors").seed == 7
+    assert convcore("train", "--resume", "deep/down", "--threads", "1", "--json")[0] == 0
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_the_default_recipe(convcore, monkeypatch):
+    seen = []
+
+    def look(network, data, options, resume):
+        seen.append(options)
+        raise ValueError("seen enough")
+
+    monkeypatch.setattr(run, "train_network", look)
+    assert convcore("train") == (1, "", "convcore: seen enough\n")
+    (options,) = seen
+    values = (options.max_epochs, options.mini_batch_size, options.initial_learn_rate, options.momentum,
+              options.l2_regularization, options.seed, options.n_threads, options.learn_rate_schedule,
+              options.shuffle)  # fmt: skip
+    assert values == (30, 64, 0.05, 0.9, 5e-4, 0, None, "cosine", "every-epoch")
+
+
+def bits(folder):
+    """All that makes up a model but the layout of its file."""
+    network = cc.load(folder / "model.safetensors")
+    arrays = {name: (array.dtype, array.shape, array.tobytes()) for name, array in network.arrays().items()}
+    return network.architecture(), arrays
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_same_bits_for_two_runs_and_two_numbers_of_threads(convcore, elsewhere):
+    for out, threads in [("a", "1"), ("b", "2")]:
+        assert convcore("train", "--epochs", "1", "--threads", threads, "--out", out)[0] == 0
+    assert bits(elsewhere / "a") == bits(elsewhere / "b")
+    assert convcore(*SHORT, "--seed", "1", "--out", "c")[0] == 0
+    assert bits(elsewhere / "a")[1] != bits(elsewhere / "c")[1]
+
+
+@pytest.mark.usefixtures("no_picture")
+@pytest.mark.parametrize("iteration", [1, 30, 46, 69])
+def test_ctrl_c_and_resume_give_the_bits_of_an_uninterrupted_run(
+    iteration, convcore, elsewhere, interrupted_at, three_epochs
+):
+    with interrupted_at(iteration):
+        status, out, err = convcore("train", "--epochs", "3", "--threads", "1", "--out", "with space", "--json")
+    result = json.loads(out)
+    assert status == 1
+    assert (result["stopped"], result["epochs"]) == ("interrupted", iteration / 23)
+    assert err.splitlines()[-1] == "convcore: interrupted; continue with: convcore train --resume 'with space'"
+    assert convcore("train", "--resume", "with space", "--threads", "1")[0] == 0
+    assert bits(elsewhere / "with space") == bits(three_epochs)
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_impatient_ctrl_c(convcore, elsewhere, interrupted_at):
+    with interrupted_at(5, times=2):  # before the first checkpoint: nothing is left
+        status, out, err = convcore(*SHORT, "--out", "run")
+    assert (status, out, err.splitlines()[-1]) == (1, "", "convcore: interrupted")
+    assert files(elsewhere) == []
+    with interrupted_at(30, times=2):
+        status, out, err = convcore("train", "--epochs", "2", "--threads", "1", "--out", "run")
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == "convcore: interrupted; continue with: convcore train --resume run"
+    assert files(elsewhere) == ["run", "run/checkpoint.safetensors", "run/run.json"]
+    assert convcore("train", "--resume", "run", "--threads", "1")[0] == 0
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_finished_run_resumed_reports_again(convcore, elsewhere):
+    _, first, _ = convcore(*SHORT, "--out", "run", "--json")
+    before = bits(elsewhere / "run")
+    again = convcore("train", "--resume", "run", "--threads", "1", "--json")
+    assert again == (0, first, "")
+    assert bits(elsewhere / "run") == before
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_network_of_ones_own(convcore, elsewhere):
+    (elsewhere / "models.py").write_text(MODELS)
+    status, out, err = convcore(*SHORT, "--model", "models.py:make", "--json")
+    assert status == 0
+    assert json.loads(out)["parameters"] == 7850
+    assert err.startswith("not a result\n")
+    assert json.loads(out)["model_path"] == os.path.join("runs", "models-digits-1", "model.safetensors")
+    assert convcore("summary", "models.py:make")[0] == 0
+    (elsewhere / "models.py").unlink()  # the checkpoint knows the network
+    assert convcore("train", "--resume", "runs/models-digits-1", "--threads", "1")[0] == 0
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_training_goes_on_from_a_model(convcore, trained):
+    model = trained / "model.safetensors"
+    status, out, _ = convcore(*SHORT, "--model", model, "--learn-rate", "1e-6", "--json")
+    assert status == 0
+    assert json.loads(out)["test_accuracy"] > 0.95
+    assert json.loads(out)["model_path"] == os.path.join("runs", "model-digits-1", "model.safetensors")
+
+
+# ---------------------------------------------------------------- evaluate, predict, summary, doctor
+
+
+def test_evaluate(convcore, trained):
+    expected = cc.evaluate(cc.load(trained / "model.safetensors"), cc.data.load("digits"))
+    status, out, err = convcore("evaluate", trained / "model.safetensors", "--json")
+    assert (status, err) == (0, "")
+    result = json.loads(out)
+    assert result.pop("model_path") == str(trained / "model.safetensors")
+    assert result == {"test_accuracy": expected["accuracy"], "test_loss": expected["loss"], "test_images": 355,
+                      "data": "digits"}  # fmt: skip
+    words = f"digits: test accuracy {100 * expected['accuracy']:.2f} % of 355 images, loss {expected['loss']:.4f}\n"
+    assert convcore("evaluate", trained, "--threads", "1") == (0, words, "")
+    assert convcore("evaluate", trained, "--batch-size", "10")[0] == 0
+
+
+def test_predict_pictures(convcore, trained, elsewhere):
+    image = pytest.importorskip("PIL.Image")
+    x, y = cc.data.load("digits").test
+    paths = [f"{number}.png" for number in range(len(x))]
+    for path, pixels in zip(paths, x[:, 0], strict=True):
+        image.fromarray(pixels).save(path)
+    status, out, err = convcore("predict", trained, *paths)
+    assert (status, err) == (0, "")
+    lines = [re.fullmatch(r"(\d+\.png): (\d) \((\d+\.\d) %\)", line) for line in out.splitlines()]
+    assert [line[1] for line in lines] == paths
+    assert np.mean([int(line[2]) == label for line, label in zip(lines, y, strict=True)]) >= 0.95
+    assert all(10 < float(line[3]) <= 100 for line in lines)
+
+
+def test_predict_drawings_of_another_size_dark_on_light(convcore, trained):
+    image = pytest.importorskip("PIL.Image")
+    x, y = cc.data.load("digits").test
+    for number in range(40):
+        large = image.fromarray(255 - x[number, 0]).resize((112, 112)).convert("RGB")
+        large.save(f"{number}.jpg", quality=95)
+    status, out, _ = convcore("predict", trained, "--invert", "--json", *(f"{number}.jpg" for number in range(40)))
+    assert status == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert set(rows[0]) == {"image", "class", "name", "probability"}
+    assert np.mean([row["class"] == label for row, label in zip(rows, y, strict=False)]) >= 0.95
+    assert all(row["name"] == str(row["class"]) and 0.1 < row["probability"] <= 1 for row in rows)
+
+
+def test_predict_arrays(convcore, trained):
+    x, _ = cc.data.load("digits").test
+    cc.data.write_idx("some.gz", x[:3, 0])
+    np.save("some.npy", x[:3])
+    np.save("one.npy", x[0, 0].astype(np.float32))
+    status, out, err = convcore("predict", trained / "model.safetensors", "some.gz", "some.npy", "one.npy")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "some.gz[0]", "some.gz[1]", "some.gz[2]", "some.npy[0]", "some.npy[1]", "some.npy[2]", "one.npy",
+    ]  # fmt: skip
+    answers = [line.split(": ")[1] for line in lines]
+    assert answers[:3] == answers[3:6]
+    assert answers[6] == answers[0]
+
+
+def test_predict_prints_nothing_unless_all_files_can_be_read(convcore, trained):
+    np.save("good.npy", np.zeros((28, 28), np.uint8))
+    assert convcore("predict", trained, "good.npy", "nosuch") == (1, "", "convcore: predict: there is no file nosuch\n")
+
+
+def test_summary(convcore, trained):
+    status, out, err = convcore("summary", "lenet5")
+    assert (status, err) == (0, "")
+    assert re.search(r"conv1 +Conv2D +6 × 28 × 28 +156 +117,600", out)
+    assert re.search(r"total +61,706", out)
+    assert convcore("summary", trained / "model.safetensors") == convcore("summary", trained) == (0, out, "")
+    found = json.loads(convcore("summary", "lenet5", "--json")[1])
+    assert set(found) == {"layers", "totals", "problems"}
+    assert (found["totals"]["learnables"], found["problems"]) == (61706, [])
+
+
+def test_summary_names_problems(convcore, elsewhere):
+    (elsewhere / "models.py").write_text(MODELS)
+    status, out, _ = convcore("summary", "models.py:no_softmax")
+    assert status == 0
+    assert out.endswith("problem: fc: a classifier must end in Softmax\n")
+
+
+def test_doctor(convcore):
+    status, out, err = convcore("doctor")
+    assert (status, err) == (0, "")
+    assert re.search(r"^threads\n  number +\d+\n  because +\S", out, re.MULTILINE)
+    found = json.loads(convcore("doctor", "--json")[1])
+    assert [line for line in out.splitlines() if not line.startswith(" ")] == list(found)
+
+
+# ---------------------------------------------------------------- as a process of its own
+
+
+def process(*arguments, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "convcore", *map(str, arguments)], capture_output=True, text=True, **more
+    )
+
+
+def test_help_loads_no_library_that_it_does_not_need():
+    code = (
+        "import sys; from convcore.cli import main\n"
+        "try: main(['train', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'safetensors', 'pooch', 'PIL', 'matplotlib', 'rich.progress', 'torch'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_sigint_from_outside(elsewhere, convcore):
+    command = [sys.executable, "-m", "convcore", "train", "--epochs", "500", "--threads", "1", "--out", "run"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        while "epoch 2/500" not in (line := child.stderr.readline()):
+            assert line
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate()
+    assert child.returncode == 1
+    assert out.startswith("digits: test accuracy ")
+    assert err.splitlines()[-1] == "convcore: interrupted; continue with: convcore train --resume run"
+    assert cc.load_checkpoint("run").options.max_epochs == 500
+
+
+def test_the_reader_of_a_pipe_goes_away(trained):
+    np.save("many.npy", np.zeros((4000, 28, 28), np.uint8))  # more lines than a pipe holds
+    command = [sys.executable, "-m", "convcore", "predict", str(trained), "many.npy"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline().startswith("many.npy[0]: ")
+        child.stdout.close()
+        assert child.stderr.read() == ""
+    assert child.returncode == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_results_that_cannot_be_written():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "convcore", "doctor"]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (result.returncode, result.stderr) == (1, "convcore: No space left on device\n")
+
+
+def test_a_terminal_of_few_letters():
+    result = process("summary", "lenet5", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "6 ? 28 ? 28" in result.stdout
+
+
+def test_all_commands_are_tested_here():
+    assert sorted(command.callback.__name__ for command in app.registered_commands) == sorted(COMMANDS)

@@ -1,0 +1,71 @@
+"""What is installed: one version, every package, the sources that people come to read, the licence."""
+
+import fnmatch
+import importlib.metadata
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "convcore"
+
+
+@pytest.fixture(scope="module")
+def project():
+    return pytest.importorskip("tomllib").loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_version_in_one_place(project):
+    version = project["project"]["version"]
+    assert importlib.metadata.version("convcore") == version
+    for path in [ROOT / "setup.py", *PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx")]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(rf"[\"']{re.escape(version)}[\"']|__version__ *=", text), f"{path} repeats the version"
+
+
+def test_every_package_is_listed(project):
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert set(project["tool"]["setuptools"]["packages"]) == folders
+
+
+def test_every_source_and_data_file_is_shipped(project):
+    patterns = project["tool"]["setuptools"]["package-data"]
+    for path in PACKAGE.rglob("*"):
+        if path.is_dir() or path.suffix in (".py", ".pyc", ".so", ".pyd", ".c", ".html"):
+            continue
+        package = ".".join(path.parent.relative_to(ROOT).parts)
+        shipped = [pattern for pattern in patterns.get(package, []) if fnmatch.fnmatch(path.name, pattern)]
+        assert shipped, f"{path.relative_to(ROOT)} is in no pattern of package-data"
+
+
+def test_what_is_installed_by_default_and_what_on_demand(project):
+    def names(requirements):
+        return {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
+
+    assert names(project["project"]["dependencies"]) == {"numpy", "typer", "safetensors", "pooch", "pillow"}
+    extras = {name: names(requirements) for name, requirements in project["project"]["optional-dependencies"].items()}
+    assert extras == {
+        "plot": {"matplotlib"},
+        "test": {"pytest", "pytest-xdist", "hypothesis", "convcore"},
+        "bench": {"torch"},
+        "dev": {"ruff"},
+    }
+    assert names(project["build-system"]["requires"]) == {"setuptools", "cython"}
+
+
+def test_licence_and_type_marker(project):
+    assert project["project"]["license"] == "BSD-3-Clause"
+    assert "Redistribution and use in source and binary forms" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert (PACKAGE / "py.typed").is_file()
+
+
+def test_no_flag_that_changes_results_or_ties_to_one_machine():
+    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    for flag in ("fast-math", "march=native", "mtune=native", "Ofast", "funsafe-math", "fassociative-math"):
+        assert flag not in text
+
+
+def test_no_compiled_code_or_run_in_the_repository():
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    assert {"__pycache__/", "*.so", "/build/", "/dist/", "/runs/"} <= set(ignored)
