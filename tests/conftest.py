@@ -13,6 +13,11 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 
+def pytest_configure(config):
+    """In the checked build a loop that leaves its arrays cannot raise, only print: make that a failure."""
+    config.addinivalue_line("filterwarnings", "error::pytest.PytestUnraisableExceptionWarning")
+
+
 @pytest.fixture
 def python(monkeypatch):
     """Run a program in a fresh interpreter, with variables set (or, by None, unset); return its stdout.

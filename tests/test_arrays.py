@@ -32,7 +32,6 @@ def test_the_other_byte_order_is_turned_round(dtype):
         [False, 1, 2.0],
         *(np.arange(3, dtype=t) for t in ("u1", "i2", "i8", ">i4")),
     ],
-    ids=str,
 )
 def test_numbers_become_float64_values_as_they_are(value):
     got = as_float_array(value, "test")
@@ -73,7 +72,6 @@ def test_extremes():
         ([[1], [1, 2]], "must be an array of numbers, got a ragged list"),
         (((1,), 2), "must be an array of numbers, got a ragged tuple"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_errors(value, message):
     with pytest.raises(TypeError) as error:

@@ -151,7 +151,7 @@ def tensor(dtype, shape, *offsets):
     return {"dtype": dtype, "shape": shape, "data_offsets": list(offsets)}
 
 
-OURS = {"__metadata__": {"convcore": "{}"}}
+OURS = {"__metadata__": {"convcore": "0 {}"}}
 FOREIGN = "test: {path} is a safetensors file, but not one that convcore wrote"
 DAMAGED = "test: {path} is damaged or no safetensors file ("
 KIND = "test: {path} holds numbers of a kind that convcore does not write"
@@ -182,16 +182,16 @@ METADATA_ODD = "test: {path} holds metadata that convcore did not write"
         (header({**OURS, "a": tensor("F32", [0, 2**62], 0, 0)}), DAMAGED),
         (header({**OURS, "a": tensor("F32", [2], 8, 0)}, b"12345678"), DAMAGED),
         (header({**OURS, "a": tensor("NONE", [2], 0, 8)}, b"12345678"), DAMAGED),
-        (header({"__metadata__": {"convcore": "{"}}), DAMAGED),
+        (header({"__metadata__": {"convcore": "0 {"}}), DAMAGED),
         (header({"__metadata__": {"convcore": ""}}), DAMAGED),
-        (header({"__metadata__": {"convcore": "[" * 100_000}}), DAMAGED),
-        (header({"__metadata__": {"convcore": "[1]"}}), METADATA_ODD),
-        (header({"__metadata__": {"convcore": "null"}}), METADATA_ODD),
+        (header({"__metadata__": {"convcore": "0 " + "[" * 100_000}}), DAMAGED),
+        (header({"__metadata__": {"convcore": "0 [1]"}}), METADATA_ODD),
+        (header({"__metadata__": {"convcore": "0 null"}}), METADATA_ODD),
         (header({"__metadata__": {"format": "pt"}, "a": tensor("F32", [2], 0, 8)}, b"12345678"), FOREIGN),
         (header({"a": tensor("F32", [2], 0, 8)}, b"12345678"), FOREIGN),
         (header({"__metadata__": None}), FOREIGN),
         (header({}), FOREIGN),
-        (header({"__metadata__": {"convcore": "{}", "checksum": "0"}}), UNTRUE),
+        (header({"__metadata__": {"convcore": "12345678 {}"}}), UNTRUE),
         (header(OURS), UNTRUE),
         (header({**OURS, "a": tensor("BF16", [4], 0, 8)}, b"12345678"), KIND),
         (header({**OURS, "a": tensor("F8_E5M2", [8], 0, 8)}, b"12345678"), KIND),

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from strategies import (
 )
 
 from convcore import kernels
-from convcore.kernels import ConvGeometry, run
+from convcore.kernels import ConvGeometry, buffers, run
 
 # Among them: several blocks of taps (more than 256), of filters (more than 512) and of pixels; windows that see only
 # padding; the specification's examples; both LeNet layers. Whatever variant comes, some of these it must accept.
@@ -143,6 +144,24 @@ def test_bits_do_not_depend_on_threads(variant, level, direction, problem):
             for n_threads in (*THREADS, 1)
         ]
         assert all(one == runs[0] for one in runs)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward_input", "backward_weight"])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_working_memory_does_not_grow_with_the_batch(direction, n_threads):
+    """im2col: columns of a tile, never of the batch; at most 4 MB per thread, whatever the number of images."""
+    peaks = []
+    for batch in (8, 64):
+        geometry = ConvGeometry.parse(f"mb{batch}ic16ih40oc8kh5ph2")  # columns of the whole batch: 82 MB and 655 MB
+        arrays = [np.zeros(geometry.shapes[name]) for name in geometry.SIGNATURES[direction][0]]
+        out = np.empty(geometry.shapes[geometry.SIGNATURES[direction][1]])
+        buffers.release()
+        tracemalloc.start()
+        run("conv2d", direction, geometry, *arrays, variant="im2col", n_threads=n_threads, out=out)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert max(peaks) < n_threads * 4 * 2**20
+    assert peaks[1] < 1.5 * peaks[0]
 
 
 # Worked out on paper

@@ -142,7 +142,6 @@ def raises(kind, message, *arguments, **options):
         ((Y,), TypeError, "conv2d: out must be a NumPy array, got tuple"),
         ("out", TypeError, "conv2d: out must be a NumPy array, got str"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_errors_of_out(out, kind, message):
     raises(kind, message, "conv2d", "forward", GEOMETRY, X, WEIGHT, BIAS, out=out)
@@ -173,7 +172,6 @@ def test_errors_of_out_that_overlaps():
         ((np.empty((1, 1, 2, 2)),) * 2, ValueError,
          "max_pool2d: out for index must be int32 of shape (1, 1, 2, 2), got float64 of (1, 1, 2, 2)"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_errors_of_two_outs(out, kind, message):
     raises(kind, message, "max_pool2d", "forward", MAX, PLANE, out=out)
