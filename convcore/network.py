@@ -1,17 +1,16 @@
 """A network: a list of layers, their parameters, and what can be done with the whole."""
 
 import collections
-import json
 import os
 import pathlib
 
 import numpy as np
 
-from convcore import layers as layer_classes
 from convcore.arrays import FLOATS
 from convcore.autograd import Tensor, paused
 from convcore.files import read_tensors, write_tensors
 from convcore.layers import ImageInput, Layer, Softmax
+from convcore.layers.config import layer_from_config, layer_to_config
 from convcore.layers.layer import as_numbers, positive_int
 from convcore.summary import Summary
 
@@ -320,7 +319,7 @@ class Network:
             "seed": self.seed,
             "input_shape": self.input_shape,
             "class_names": self.class_names,
-            "layers": [{"type": type(layer).__name__, **_named(layer)} for layer in self.layers],
+            "layers": [layer_to_config(layer) for layer in self.layers],
         }
 
     @staticmethod
@@ -341,7 +340,7 @@ class Network:
         if not isinstance(architecture, dict) or architecture.get("format") != FORMAT:
             raise ValueError(f"not a network of the format {FORMAT!r}")
         try:
-            layers = [_layer_from(config, functions or {}) for config in architecture["layers"]]
+            layers = [layer_from_config(config, functions or {}) for config in architecture["layers"]]
             network = Network(layers, architecture["seed"], architecture["dtype"])
             if architecture["input_shape"] is not None:
                 network.input_shape = _shape(architecture["input_shape"])
@@ -496,35 +495,3 @@ def _name(layers):
         raise ValueError(f"Network: two layers have the name {twice[0]!r}")
     for layer, name in zip(layers, names, strict=True):
         layer.name = name
-
-
-def _named(layer):
-    """Return a layer's config with its functions as "module:name"."""
-    config = layer.config()
-    for key, value in config.items():
-        if callable(value):
-            module, function = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
-            name = f"{module}:{function}"
-            if module is None or not function.isidentifier():
-                raise ValueError(f"save: {layer.name}: {key} must be a function at the top level of a module to be "
-                                 f"saved, got {value!r}")  # fmt: skip
-            config[key] = {"function": name}
-    json.dumps(config)  # a config that is no JSON shows here, before anything is written
-    return config
-
-
-def _layer_from(config, functions):
-    """Return the layer that a config stands for."""
-    if not isinstance(config, dict):
-        raise ValueError(f"a layer must be a dict of its properties, got {config!r}")
-    config = dict(config)
-    kind = config.pop("type")
-    if kind not in layer_classes.__all__ or kind in ("Layer", "Parameter"):
-        raise ValueError(f"unknown layer type {kind!r}")
-    for key, value in config.items():
-        if isinstance(value, dict):
-            name = value["function"]
-            if name not in functions:
-                raise ValueError(f"{key} is the function {name}; pass it in: functions={{{name!r}: ...}}")
-            config[key] = functions[name]
-    return getattr(layer_classes, kind)(**config)

@@ -64,21 +64,21 @@ def bits(arrays):
 
 
 @st.composite
-def windows(draw):
+def windows(draw, largest=40):
     """One dimension of a sliding window: (input size, window, stride, (before, after), dilation).
 
     The input may be just as large as the window, the stride larger than it, the border wider.
     """
     window, stride, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 5)), draw(st.integers(1, 3))
     before, after = draw(st.integers(0, 4)), draw(st.integers(0, 4))
-    extra = draw(st.one_of(st.just(0), st.integers(0, 6), st.integers(12, 40)))
+    extra = draw(st.one_of(st.just(0), st.integers(0, 6), st.integers(12, largest)))
     return max(1, (window - 1) * dilation + 1 - before - after) + extra, window, stride, (before, after), dilation
 
 
 @st.composite
 def conv_geometries(draw, padding_values=(0, 0, 2, -3)):
     """2-D convolution problems: groups up to depthwise, a batch of 0, sizes of 1, four uneven borders."""
-    height, width = draw(windows()), draw(windows())
+    height, width = draw(windows()), draw(windows(largest=150))
     in_size, filter_size, stride, padding, dilation = zip(height, width, strict=True)
     groups, group_channels, group_filters = draw(
         st.one_of(

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "optim": {"layers.parameter", "kernels"},
     "network": {"layers", "ops", "autograd"},
     # The last three: a layer infers sizes, without running a kernel.
-    "layers": {"ops", "autograd", "kernels.geometry", "kernels.ConvGeometry", "kernels.PoolGeometry"},
+    "layers": {"ops", "autograd", "kernels.windows", "kernels.ConvGeometry", "kernels.PoolGeometry"},
     "ops": {"autograd", "kernels"},
     "data": {"kernels"},
     "kernels": {"isa", "threads", "_compiled"},

@@ -12,137 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-AXES = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
-AXIS_WORDS = {"d": "depth", "h": "height", "w": "width"}
+from convcore.kernels.windows import (
+    AXES,
+    check_shape,
+    number,
+    out_size,
+    padding_pairs,
+    per_axis,
+    remembered,
+    spatial_text,
+)
+
 POOLS = tuple(f"{kind}_pool{rank}d" for kind in ("max", "avg") for rank in AXES)
-
-
-def per_axis(value, rank, what, minimum):
-    """Return `value`, an int or one int per spatial dimension, as a tuple of `rank` ints.
-
-    Raises
-    ------
-    TypeError, ValueError
-        No whole number; the wrong count; smaller than `minimum`.
-
-    Examples
-    --------
-    >>> per_axis(2, 2, "conv2d: stride", 1)
-    (2, 2)
-    """
-    values = (value,) * rank if isinstance(value, numbers.Integral) else value
-    if not _holds_ints(values):
-        raise TypeError(f"{what} must be an int or {rank} ints, got {value!r}")
-    if len(values) != rank:
-        raise ValueError(f"{what} must be an int or {rank} ints, got {len(values)}")
-    if min(values) < minimum:
-        raise ValueError(f"{what} must be at least {minimum}, got {value!r}")
-    if max(values) > 2**31:
-        raise ValueError(f"{what} must be at most 2**31, got {value!r}")
-    return tuple(int(v) for v in values)
-
-
-def _is_sequence(value):
-    return isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)
-
-
-def _holds_ints(value):
-    """Whether `value` is a tuple, a list or an array of whole numbers; truth values are none."""
-    return _is_sequence(value) and all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in value)
-
-
-def _number(value, demand):
-    """Return `value` as a float; `demand` begins the error about what is no number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{demand}, got {value!r}")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(f"{demand}, got one that no float can hold") from None
-
-
-def _check_shape(shape, what):
-    """Raise a TypeError if `shape` is not a tuple of ints."""
-    if not isinstance(shape, tuple) or not _holds_ints(shape):
-        raise TypeError(f"{what} must be a tuple of ints, got {shape!r}")
-
-
-def _remembered(function):
-    """Remember what a validation returned, because a training step asks the same again and again.
-
-    Lists count as tuples. Only plain ints, floats and words are looked up: True and 1.0 equal 1 and must not find the
-    answer that belongs to it, and what cannot be looked up must get its error from the validation itself.
-    """
-    cached = functools.lru_cache(maxsize=1024, typed=True)(function)
-
-    @functools.wraps(function)
-    def remembering(*arguments):
-        arguments = [tuple(a) if type(a) is list else a for a in arguments]
-        plain = all({*map(type, a)} <= _INT if type(a) is tuple else type(a) in _PLAIN for a in arguments)
-        return (cached if plain else function)(*arguments)
-
-    return remembering
-
-
-_INT, _PLAIN = {int}, {int, float, str, type(None)}
-
-
-def padding_pairs(padding, in_size, filter_size, stride, dilation, what):
-    """Return `padding` as one (before, after) pair per spatial dimension.
-
-    `padding` is an int, one int per dimension, both ends of each dimension in a row, or "same", "valid", "full".
-    "same" depends on the input's size when the stride is above 1; an odd surplus goes to the bottom and the right.
-
-    Examples
-    --------
-    >>> padding_pairs("same", (28, 28), (4, 4), (1, 1), (1, 1), "conv2d: padding")
-    ((1, 2), (1, 2))
-    """
-    rank = len(in_size)
-    if isinstance(padding, str):
-        reach = [(f - 1) * d for f, d in zip(filter_size, dilation, strict=True)]
-        if padding == "valid":
-            return ((0, 0),) * rank
-        if padding == "full":
-            return tuple((r, r) for r in reach)
-        if padding == "same":
-            totals = [max(0, (-(-i // s) - 1) * s + r + 1 - i) for i, s, r in zip(in_size, stride, reach, strict=True)]
-            return tuple((total // 2, total - total // 2) for total in totals)
-        raise ValueError(f'{what} must be "same", "valid", "full" or numbers, got {padding!r}')
-    count = len(padding) if _is_sequence(padding) else rank
-    if count == 2 * rank:
-        ends = per_axis(padding, 2 * rank, what, 0)
-        return tuple(zip(ends[::2], ends[1::2], strict=True))
-    if count != rank:
-        raise ValueError(f"{what} must be an int, {rank} ints or {2 * rank} ints, got {count}")
-    return tuple((p, p) for p in per_axis(padding, rank, what, 0))
-
-
-def out_size(in_size, padding, extent, stride, what):
-    """Return how many steps of `stride` a window of `extent` cells takes over each padded dimension.
-
-    Raises
-    ------
-    ValueError
-        A dimension in which the window does not fit once.
-    """
-    size = []
-    for axis, i, (before, after), e, s in zip(AXES[len(in_size)], in_size, padding, extent, stride, strict=True):
-        if i + before + after < e:
-            word = AXIS_WORDS[axis]
-            raise ValueError(f"{what} covers {e} cells in {word}, the padded input has {i + before + after}")
-        size.append((i + before + after - e) // s + 1)
-    return tuple(size)
-
-
-def spatial_text(letter, values, default):
-    """Return the text form of one value per dimension: nothing for the default, one value where all are alike."""
-    axes = AXES[len(values)]
-    if all(v == default for v in values):
-        return ""
-    if len(set(values)) == 1 and len(values) > 1:
-        return f"{letter[0]}{'h' if len(values) == 2 else 'd'}{letter[1:]}{values[0]}"
-    return "".join(f"{letter[0]}{axis}{letter[1:]}{v}" for axis, v in zip(axes, values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -308,11 +189,11 @@ class ConvGeometry:
         return geometry
 
 
-@_remembered
+@remembered
 def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilation, groups):
     """The validation behind ConvGeometry.of."""
-    _check_shape(x_shape, "ConvGeometry: x_shape")
-    _check_shape(weight_shape, "ConvGeometry: weight_shape")
+    check_shape(x_shape, "ConvGeometry: x_shape")
+    check_shape(weight_shape, "ConvGeometry: weight_shape")
     rank = len(weight_shape) - 2 if len(weight_shape) in (3, 4, 5) else len(x_shape) - 2
     op = f"conv{rank}d"
     shapes = f"(x {x_shape}, weight {weight_shape})"
@@ -338,7 +219,7 @@ def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilati
         )
     if out_channels % groups:
         raise ValueError(f"{op}: {out_channels} filters cannot be split into {groups} groups {shapes}")
-    padding_value = _number(padding_value, f"{op}: padding_value must be a number")
+    padding_value = number(padding_value, f"{op}: padding_value must be a number")
     stride = per_axis(stride, rank, f"{op}: stride", 1)
     dilation = per_axis(dilation, rank, f"{op}: dilation", 1)
     pairs = padding_pairs(padding, in_size, filter_size, stride, dilation, f"{op}: padding")
@@ -427,12 +308,12 @@ class PoolGeometry:
         return text + (f"pv{self.padding_value}" if self.padding_value not in (None, 0) else "")
 
 
-@_remembered
+@remembered
 def _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_value):
     """The validation behind PoolGeometry.of."""
     if op not in POOLS:
         raise ValueError(f"PoolGeometry: op must be one of {', '.join(POOLS)}, got {op!r}")
-    _check_shape(x_shape, "PoolGeometry: x_shape")
+    check_shape(x_shape, "PoolGeometry: x_shape")
     rank = int(op[-2])
     if len(x_shape) != rank + 2:
         raise ValueError(f"{op}: x must have {rank + 2} axes, got {len(x_shape)} (x {x_shape})")
@@ -452,7 +333,7 @@ def _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_va
         if padding_value != "mean":
             raise ValueError(f'{op}: padding_value must be a number or "mean", got {padding_value!r}')
     else:
-        padding_value = _number(padding_value, f'{op}: padding_value must be a number or "mean"')
+        padding_value = number(padding_value, f'{op}: padding_value must be a number or "mean"')
     in_size = tuple(x_shape[2:])
     if math.prod(in_size) >= 2**31:
         raise ValueError(f"{op}: a plane must have fewer than 2**31 cells, x has {math.prod(in_size)} (x {x_shape})")

@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 
 from convcore.kernels import ConvGeometry
-from convcore.kernels.geometry import per_axis
+from convcore.kernels.windows import per_axis
 from convcore.layers.layer import positive_int, spec_block, spec_list, window_padding
 from convcore.layers.learnable import LearnableLayer
 from convcore.ops import conv2d

@@ -3,7 +3,7 @@
 import numpy as np
 
 from convcore.arrays import as_float_array
-from convcore.kernels.geometry import padding_pairs
+from convcore.kernels.windows import padding_pairs
 
 
 class Layer:

@@ -1,7 +1,7 @@
 """What the 2-D pooling layers share: a window, its step and its padding."""
 
 from convcore.kernels import PoolGeometry
-from convcore.kernels.geometry import per_axis
+from convcore.kernels.windows import per_axis
 from convcore.layers.layer import Layer, spec_list, window_padding
 
 

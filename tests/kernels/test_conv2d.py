@@ -27,8 +27,9 @@ from strategies import (
 from convcore import kernels
 from convcore.kernels import ConvGeometry, buffers, run
 
-# Among them: several blocks of taps (more than 256), of filters (more than 512) and of pixels; windows that see only
-# padding; the specification's examples; both LeNet layers. Whatever variant comes, some of these it must accept.
+# Among them: several blocks of taps (more than 256), of filters (more than 512) and of pixels (tiles of whole images,
+# of whole rows, of parts of rows); windows that see only padding; the specification's examples; both LeNet layers.
+# Whatever variant comes, some of these it must accept.
 PROBLEMS = [
     "mb1ic1ih1oc1kh1",
     "mb0ic2ih5oc3kh3",
@@ -41,7 +42,11 @@ PROBLEMS = [
     "mb2ic3ih4oc520kh1",
     "mb1ic2ih5oc520kh12ph6",
     "mb2ic2ih24oc3kh20",
+    "mb1ic1ih3oc515kh17ph8",
     "mb1ic5ih17iw70oc9kh1",
+    "mb2ic2ih3iw150oc5kh3ph1",
+    "mb3ic2ih7iw200oc3kh3kw5sh2ph1pw3eh0ew2dil1x3pv2",
+    "g2mb1ic4ih40iw33oc6kh5sh1sw2ph2",
     "mb2ic3ih10oc4kh3dil3",
     "mb2ic4ih9iw11oc4kh4ph3eh4pw2ew5dil2x1pv-1",
     "mb2ic2ih7iw9oc3kh3kw2sh3sw1ph1pw0eh2ew3pv2",

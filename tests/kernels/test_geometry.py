@@ -11,7 +11,7 @@ from strategies import conv_geometries, pool_geometries
 
 from convcore import kernels
 from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PoolGeometry, RowsGeometry
-from convcore.kernels.geometry import padding_pairs
+from convcore.kernels.windows import padding_pairs
 
 X, W = (2, 3, 8, 9), (4, 3, 3, 2)
 SHAPES = "(x (2, 3, 8, 9), weight (4, 3, 3, 2))"
