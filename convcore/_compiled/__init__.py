@@ -9,10 +9,10 @@ import os
 import pathlib
 import sys
 
-# How often GCC's OpenMP runtime looks whether there is work before its threads go to sleep: some 10 µs. Its own
+# How often GCC's OpenMP runtime looks whether there is work before its threads go to sleep: some 40 µs. Its own
 # default, some milliseconds, is the fastest where nothing else runs; but as soon as another program wants a
 # processor, waiting threads take it from those they wait for, and a training step takes twenty times as long.
-SPIN_COUNT = "1000"
+SPIN_COUNT = "3000"
 
 __path__ += [
     str(folder)

@@ -42,7 +42,7 @@ PROBLEMS = [
     "mb2ic3ih4oc520kh1",
     "mb1ic2ih5oc520kh12ph6",
     "mb2ic2ih24oc3kh20",
-    "mb1ic1ih3oc515kh17ph8",
+    "mb1ic1ih18oc515kh17",
     "mb1ic5ih17iw70oc9kh1",
     "mb2ic2ih3iw150oc5kh3ph1",
     "mb3ic2ih7iw200oc3kh3kw5sh2ph1pw3eh0ew2dil1x3pv2",
