@@ -9,7 +9,7 @@ import pathlib
 from convcore._compiled import cpu
 
 # Below this many operations a second thread costs more (a parallel region: 1 to 2 µs, a cold core: more) than it saves.
-OPERATIONS_PER_THREAD = 200_000
+OPERATIONS_PER_THREAD = 50_000
 
 _override = contextvars.ContextVar("convcore_num_threads", default=None)
 _process_default = None

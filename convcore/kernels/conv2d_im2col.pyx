@@ -16,7 +16,7 @@ include "gemm_tile.pxi"
 cdef enum:
     TAPS = 256              # rows of columns in a tile, at most
     FILTERS = 512           # filters that a tile is multiplied with at a time
-    PIXELS = 512            # columns in a tile, at most
+    PIXELS = 1024           # columns in a tile, at most
     TILE_NUMBERS = 98304    # numbers in a tile and its product: less than half of a 1 MiB cache in float32
     TASKS = 16              # blocks to cut a problem into where it is large enough, whatever the number of threads
 
