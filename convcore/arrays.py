@@ -1,5 +1,6 @@
 """What counts as an array of numbers, decided in one place for tensors, kernels and data."""
 
+import contextlib
 import numbers
 
 import numpy as np
@@ -42,6 +43,26 @@ def as_float_array(value, what):
         return array.astype(np.float64)
     got = type(value).__name__ if array.dtype.kind == "O" else f"dtype {array.dtype}"
     raise TypeError(f"{what} must be float32, float64, integers or booleans, got {got}")
+
+
+def as_numbers(value, what):
+    """Return integers and booleans as an array of their own dtype, to be cast later in one step; the rest as floats.
+
+    Raises
+    ------
+    TypeError
+        As `as_float_array`.
+
+    Examples
+    --------
+    >>> as_numbers([1, 2], "demo: x").dtype.kind
+    'i'
+    """
+    with contextlib.suppress(ValueError):  # a ragged list: as_float_array says so
+        array = np.asarray(value)
+        if array.dtype.kind in "biu":
+            return array
+    return as_float_array(value, what)
 
 
 def same_dtype(op, **arrays):

@@ -6,12 +6,12 @@ import pathlib
 
 import numpy as np
 
-from convcore.arrays import FLOATS
+from convcore.arrays import FLOATS, as_numbers
 from convcore.autograd import Tensor, paused
 from convcore.files import read_tensors, write_tensors
 from convcore.layers import ImageInput, Layer, Softmax
 from convcore.layers.config import layer_from_config, layer_to_config
-from convcore.layers.layer import as_numbers, positive_int
+from convcore.layers.layer import positive_int
 from convcore.summary import Summary
 
 FORMAT = "convcore network 1"

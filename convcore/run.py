@@ -199,7 +199,7 @@ def _run(settings, dataset, network, folder, n_threads, resume=None):
     epochs = len(history) / per_epoch
     images_per_second = speed(history)
     return {
-        "test_accuracy": found["accuracy"], "test_loss": found["loss"], "train_loss": last_loss(history, per_epoch),
+        "test_accuracy": found["accuracy"], "test_loss": found["loss"], "train_loss": history.final["epoch_loss"],
         "epochs": int(epochs) if epochs == int(epochs) else epochs,
         "seconds_per_epoch": len(dataset.train.x) / images_per_second, "images_per_second": images_per_second,
         "n_threads": n_threads or get_num_threads(), "isa": isa.DEFAULT,
@@ -216,12 +216,6 @@ def speed(history):
     if not steps.any():  # every iteration validated, or only one made: what there is
         return float(images.sum() / seconds[-1])
     return float(images[1:][steps].sum() / np.diff(seconds)[steps].sum())
-
-
-def last_loss(history, per_epoch):
-    """Return the mean loss over the images of the last epoch."""
-    loss, images = history.column("loss")[-per_epoch:], history.column("images")[-per_epoch:]
-    return float((loss * images).sum() / images.sum())
 
 
 def _draw(history, path):

@@ -240,10 +240,11 @@ def test_a_run_is_no_failure_for_want_of_a_picture(capsys, tmp_path, monkeypatch
 # ---------------------------------------------------------------- what is reported
 
 
-def history_of(seconds, images, losses, validated=()):
+def history_of(seconds, images, losses, validated=(), per_epoch=100):
     history = History()
     for number, (second, count, loss) in enumerate(zip(seconds, images, losses, strict=True), 1):
-        history.append(epoch=1, iteration=number, images=count, seconds=second, loss=loss, accuracy=0.5, learn_rate=0.1)
+        epoch = 1 + (number - 1) // per_epoch
+        history.append(epoch, number, images=count, seconds=second, loss=loss, accuracy=0.5, learn_rate=0.1)
         if number in validated:
             history.note("validation_loss", 1.0)
     return history
@@ -258,10 +259,10 @@ def test_speed_leaves_validations_out():
     assert isinstance(run.speed(history_of([2], [10], [1.0], validated=[1])), float)
 
 
-def test_last_loss_weighs_by_images():
-    history = history_of(range(1, 6), [10, 10, 2, 10, 2], [9.0, 9.0, 9.0, 1.0, 4.0])
-    assert run.last_loss(history, per_epoch=2) == 1.5
-    assert run.last_loss(history_of([1], [10], [3.0]), per_epoch=5) == 3
+def test_the_loss_of_the_last_epoch_weighs_by_images():
+    history = history_of(range(1, 6), [10, 10, 2, 10, 2], [9.0, 9.0, 9.0, 1.0, 4.0], per_epoch=3)
+    assert history.final["epoch_loss"] == 1.5
+    assert history_of([1], [10], [3.0], per_epoch=5).final["epoch_loss"] == 3
 
 
 # ---------------------------------------------------------------- predict, models

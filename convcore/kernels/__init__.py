@@ -1,6 +1,6 @@
 """Kernels: arrays in, arrays out, no autograd. `run` is the one place where every kernel call is made."""
 
-from convcore.kernels.dispatch import explain, run, use_variant
+from convcore.kernels.dispatch import explain, run
 from convcore.kernels.functions import (
     avg_pool2d_backward_input,
     avg_pool2d_forward,
@@ -14,7 +14,7 @@ from convcore.kernels.functions import (
 )
 from convcore.kernels.geometry import ConvGeometry, PoolGeometry
 from convcore.kernels.matrix_geometry import FlatGeometry, MatrixGeometry, RowsGeometry
-from convcore.kernels.registry import levels_of, refusal, register, unregister, variants
+from convcore.kernels.registry import levels_of, refusal, register, unregister, use_variant, variants
 
 __all__ = [
     "ConvGeometry", "FlatGeometry", "MatrixGeometry", "PoolGeometry", "RowsGeometry", "avg_pool2d_backward_input",

@@ -1,10 +1,6 @@
 """The one choke point: every kernel call is validated, given its variant, level and threads, and made here."""
 
-import contextlib
-import contextvars
-import functools
 import itertools
-import os
 
 import numpy as np
 
@@ -12,28 +8,6 @@ from convcore import isa, threads
 from convcore.arrays import FLOATS
 from convcore.kernels import buffers, registry
 from convcore.kernels.geometry import ConvGeometry
-
-_forced = contextvars.ContextVar("convcore_forced_variants", default=None)
-
-
-@contextlib.contextmanager
-def use_variant(op, variant):
-    """Use one variant of an op inside the ``with`` block, in this Python thread only.
-
-    Where the variant lacks a direction or refuses a problem, the call raises; nothing else is chosen in silence.
-
-    Examples
-    --------
-    >>> with use_variant("conv2d", "reference"):
-    ...     selected("conv2d", "forward", ConvGeometry.parse("ic1ih4oc1kh3"), np.dtype("f4"))[0]
-    'reference'
-    """
-    registry.check_variant(op, variant)
-    token = _forced.set({**(_forced.get() or {}), op: variant})
-    try:
-        yield
-    finally:
-        _forced.reset(token)
 
 
 def selected(op, direction, geometry, dtype, variant=None, level=None):
@@ -49,9 +23,8 @@ def selected(op, direction, geometry, dtype, variant=None, level=None):
     """
     level = isa.DEFAULT if level is None else isa.check(level, f"{op}: level")
     if variant is None:
-        forced = (_forced.get() or {}).get(op) or os.environ.get(f"CONVCORE_{op.upper()}_VARIANT")
         # The bias gradient is a plain sum that only some variants bother to have: forcing one does not take it away.
-        variant = None if direction == "backward_bias" else forced or None
+        variant = None if direction == "backward_bias" else registry.forced_variant(op)
     if variant is not None:
         registry.check_variant(op, variant)
         reason = registry.refusal(op, variant, direction, geometry, dtype, level)
@@ -131,8 +104,7 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
         for output in outputs:  # no observations: nothing to add up
             output.fill(0)
     else:
-        function = _function(op, name, level, direction) if (op, name) not in registry._users_own else getattr(
-            registry.load(op, name, level), direction)  # fmt: skip
+        function = getattr(registry.load(op, name, level), direction)
         function(geometry, *arrays, *outputs, threads.for_work(geometry.operations(direction), n_threads), **parameters)
     return outputs[0] if len(outputs) == 1 else outputs or None
 
@@ -145,11 +117,6 @@ def _signature(op, direction, geometry):
     if direction not in signatures:
         raise ValueError(f"{op}: direction must be one of {', '.join(signatures)}, got {direction!r}")
     return signatures[direction]
-
-
-@functools.cache
-def _function(op, variant, level, direction):
-    return getattr(registry.load(op, variant, level), direction)
 
 
 def _outputs(op, geometry, names, dtype, out):

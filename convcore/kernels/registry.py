@@ -5,11 +5,13 @@ A variant is a module `<op>_<variant>` with any of the op's directions as functi
 optionally ``supports(direction, geometry, dtype, level)``, which returns None or the reason why not.
 """
 
+import contextlib
+import contextvars
 import functools
 import importlib
+import os
 
 from convcore import isa
-from convcore._compiled import cpu
 
 VARIANTS = {
     "conv2d": ["im2col", "direct", "reference"],
@@ -22,6 +24,7 @@ VARIANTS = {
     "sgd": ["direct", "reference"],
 }
 _users_own = {}  # (op, variant) -> the module or object that register was given
+_forced = contextvars.ContextVar("convcore_forced_variants", default=None)
 
 
 def variants(op):
@@ -46,6 +49,31 @@ def check_variant(op, variant):
     """Raise a ValueError if the op has no such variant."""
     if variant not in variants(op):
         raise ValueError(f"{op}: variant must be one of {', '.join(variants(op))}, got {variant!r}")
+
+
+@contextlib.contextmanager
+def use_variant(op, variant):
+    """Use one variant of an op inside the ``with`` block, in this Python thread only.
+
+    Where the variant lacks a direction or refuses a problem, the call raises; nothing else is chosen in silence.
+
+    Examples
+    --------
+    >>> with use_variant("conv2d", "reference"):
+    ...     forced_variant("conv2d")
+    'reference'
+    """
+    check_variant(op, variant)
+    token = _forced.set({**(_forced.get() or {}), op: variant})
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def forced_variant(op):
+    """Return the variant that `use_variant` or CONVCORE_<OP>_VARIANT asks for, or None where the choice is free."""
+    return (_forced.get() or {}).get(op) or os.environ.get(f"CONVCORE_{op.upper()}_VARIANT") or None
 
 
 def register(op, module, name):
@@ -116,8 +144,4 @@ def levels_of(op, variant):
     """Return the levels at which a variant exists here: all usable ones if compiled, else just the default."""
     module = load(op, variant, isa.DEFAULT)
     compiled = module.__name__.startswith("convcore._compiled") if hasattr(module, "__name__") else False
-    return (
-        tuple(level for level in isa.built_and_supported() if level in cpu.levels_built())
-        if compiled
-        else (isa.DEFAULT,)
-    )
+    return isa.built_and_supported() if compiled else (isa.DEFAULT,)

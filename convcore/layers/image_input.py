@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from convcore.arrays import as_numbers
 from convcore.autograd import Tensor
-from convcore.layers.layer import Layer, as_numbers, positive_int
+from convcore.layers.layer import Layer, positive_int
 from convcore.ops import add, multiply
 
 NORMALIZATIONS = ("zerocenter", "zscore", "rescale-zero-one", "rescale-symmetric", "none")

@@ -136,17 +136,6 @@ def window_padding(padding, what):
     return tuple(end for pair in pairs for end in pair)
 
 
-def as_numbers(value, what):
-    """Return an array of integers or booleans as it is (to be cast later, in one step), anything else as floats.
-
-    Raises
-    ------
-    TypeError
-        As `as_float_array`.
-    """
-    return value if isinstance(value, np.ndarray) and value.dtype.kind in "biu" else as_float_array(value, what)
-
-
 def given_array(value, what):
     """Return weights or a bias given by the user as an array, or None.
 

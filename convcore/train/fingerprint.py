@@ -1,6 +1,5 @@
 """What a run was made with, in a few words that fit into a checkpoint: the data, the program, the machine."""
 
-import os
 import zlib
 
 import numpy as np
@@ -26,7 +25,7 @@ def of_program():
     """Return versions, the instruction-set level and the variants of each op, best first, as a dict for JSON."""
     import importlib.metadata  # here: it loads the whole of email, and only checkpoints need it
 
-    forced = {op: os.environ.get(f"CONVCORE_{op.upper()}_VARIANT") for op in registry.VARIANTS}
+    forced = {op: registry.forced_variant(op) for op in registry.VARIANTS}
     return {
         "convcore": importlib.metadata.version("convcore"),
         "numpy": np.__version__,

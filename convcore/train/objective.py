@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from convcore.arrays import FLOATS
+from convcore.arrays import FLOATS, as_numbers
 from convcore.autograd import Tensor
 from convcore.ops.loss import cross_entropy, mse
 
@@ -131,7 +131,7 @@ def observations(data, what):
     """
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise TypeError(f"{what} must be a pair (x, y), got {type(data).__name__}")
-    x, y = (_numbers(array, f"{what}: {name}") for name, array in zip("xy", data, strict=True))
+    x, y = (as_numbers(array, f"{what}: {name}") for name, array in zip("xy", data, strict=True))
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError(f"{what}: x and y need a batch axis (x {x.shape}, y {y.shape})")
     if len(x) != len(y):
@@ -139,15 +139,3 @@ def observations(data, what):
     if len(x) == 0:
         raise ValueError(f"{what}: there are no observations (x {x.shape}, y {y.shape})")
     return x, y
-
-
-def _numbers(value, what):
-    """Return `value` as an array of integers, booleans, float32 or float64, whichever it is."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise TypeError(f"{what} must be an array of numbers, got a ragged {type(value).__name__}") from None
-    if array.dtype.kind not in "biu" and array.dtype not in FLOATS:
-        got = type(value).__name__ if array.dtype.kind == "O" else f"dtype {array.dtype}"
-        raise TypeError(f"{what} must be float32, float64, integers or booleans, got {got}")
-    return array

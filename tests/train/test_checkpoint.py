@@ -12,7 +12,8 @@ import pytest
 from safetensors.numpy import load, save
 
 from convcore.files import checksum
-from convcore.train import History, TrainingOptions, load_checkpoint, train
+from convcore.kernels import use_variant
+from convcore.train import History, TrainingOptions, fingerprint, load_checkpoint, train
 from convcore.train.checkpoint import pack, prepare_folder, save_checkpoint
 
 
@@ -242,3 +243,10 @@ def test_an_empty_history_and_empty_arrays(file):
     read = load_checkpoint(save_checkpoint(file.parent, checkpoint))
     assert (read.iteration, read.epoch) == (0, 0)
     assert read.arrays["a.b"].shape == (0, 3)
+
+
+def test_variants_that_are_asked_for_are_part_of_the_program(monkeypatch):
+    monkeypatch.setenv("CONVCORE_CONV2D_VARIANT", "im2col")
+    assert fingerprint.of_program()["variants"]["conv2d"] == ["im2col"]
+    with use_variant("conv2d", "direct"):
+        assert fingerprint.of_program()["variants"]["conv2d"] == ["direct"]
