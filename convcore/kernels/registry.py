@@ -1,7 +1,8 @@
 """The kernel variants of each op, best first; the last is the definition and refuses nothing.
 
-A variant is a module `<op>_<variant>` with any of the op's directions as functions
-``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's SIGNATURES list them, and
+A variant is a module `<op>_<variant>`, or `<family>_<variant>` where one module serves an op in every number of
+dimensions (`conv_direct` is the variant "direct" of conv1d, conv2d and conv3d), with any of the op's directions as
+functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's SIGNATURES list them, and
 optionally ``supports(direction, geometry, dtype, level)``, which returns None or the reason why not.
 """
 
@@ -10,6 +11,7 @@ import contextvars
 import functools
 import importlib
 import os
+import re
 
 from convcore import isa
 
@@ -113,6 +115,17 @@ def unregister(op, name):
     VARIANTS[op].remove(name)
 
 
+def family(op):
+    """Return what an op is called whatever its number of dimensions.
+
+    Examples
+    --------
+    >>> family("conv2d"), family("relu")
+    ('conv', 'relu')
+    """
+    return re.sub(r"[123]d$", "", op)
+
+
 def load(op, variant, level):
     """Return the module of a variant: compiled for `level`, written in Python, or the user's own."""
     return _users_own[op, variant] if (op, variant) in _users_own else _load_built_in(op, variant, level)
@@ -121,13 +134,12 @@ def load(op, variant, level):
 @functools.cache
 def _load_built_in(op, variant, level):
     check_variant(op, variant)
-    stem = f"{op}_{variant}"
-    if level is None:  # the modules that exist once: Python
-        return importlib.import_module(f"convcore.kernels.{stem}")
-    try:
-        return importlib.import_module(f"convcore._compiled.{stem}__{isa.module_suffix(level)}")
-    except ModuleNotFoundError:
-        return _load_built_in(op, variant, None)
+    for stem in dict.fromkeys((f"{op}_{variant}", f"{family(op)}_{variant}")):
+        compiled = [f"convcore._compiled.{stem}__{isa.module_suffix(level)}"] if level else []
+        for module in (*compiled, f"convcore.kernels.{stem}"):  # the latter exist once, in Python
+            with contextlib.suppress(ModuleNotFoundError):
+                return importlib.import_module(module)
+    raise ImportError(f"{op}: variant {variant!r} is not built")
 
 
 def refusal(op, variant, direction, geometry, dtype, level=None):
