@@ -71,15 +71,21 @@ def windows(draw, largest=40):
     """
     window, stride, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 5)), draw(st.integers(1, 3))
     before, after = draw(st.integers(0, 4)), draw(st.integers(0, 4))
-    extra = draw(st.one_of(st.just(0), st.integers(0, 6), st.integers(12, largest)))
+    extra = draw(st.one_of(st.just(0), st.integers(0, 6), st.integers(min(12, largest), largest)))
     return max(1, (window - 1) * dilation + 1 - before - after) + extra, window, stride, (before, after), dilation
 
 
+NUMBER_OR_PATTERN = "must be a number or one of symmetric-include-edge, symmetric-exclude-edge, replicate, circular"
+PATTERNS = ("symmetric-include-edge", "symmetric-exclude-edge", "replicate", "circular")
+
+
 @st.composite
-def conv_geometries(draw, padding_values=(0, 0, 2, -3)):
-    """2-D convolution problems: groups up to depthwise, a batch of 0, sizes of 1, four uneven borders."""
-    height, width = draw(windows()), draw(windows(largest=150))
-    in_size, filter_size, stride, padding, dilation = zip(height, width, strict=True)
+def conv_geometries(draw, ranks=(1, 2, 3), padding_values=(0, 0, 2, -3, *PATTERNS)):
+    """Convolution problems: groups up to depthwise, a batch of 0, sizes of 1, uneven borders wider than the image."""
+    rank = draw(st.sampled_from(ranks))
+    largest = {1: (150,), 2: (40, 150), 3: (7, 7, 20)}[rank]
+    axes = [draw(windows(n)) for n in largest]
+    in_size, filter_size, stride, padding, dilation = zip(*axes, strict=True)
     groups, group_channels, group_filters = draw(
         st.one_of(
             st.tuples(st.just(1), st.integers(1, 5), st.integers(1, 9)),

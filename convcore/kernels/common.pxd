@@ -3,28 +3,65 @@
 from cython cimport floating
 
 
+cdef enum:                              # what stands in the cells around the image: windows.PADDING_MODES, counted
+    CONSTANT = 0
+    SYMMETRIC_INCLUDE_EDGE = 1
+    SYMMETRIC_EXCLUDE_EDGE = 2
+    REPLICATE = 3
+    CIRCULAR = 4
+
+
 cdef struct ConvSizes:
     Py_ssize_t N, G                     # images, groups
-    Py_ssize_t IC, IH, IW, OC, OH, OW   # channels (filters), height, width; input and output
-    Py_ssize_t KH, KW, SH, SW, DH, DW   # filter, stride, dilation
-    Py_ssize_t top, left
+    Py_ssize_t IC, ID, IH, IW           # input: channels, depth, height, width
+    Py_ssize_t OC, OD, OH, OW           # output: filters, depth, height, width
+    Py_ssize_t KD, KH, KW               # filter
+    Py_ssize_t SD, SH, SW               # stride
+    Py_ssize_t DD, DH, DW               # dilation
+    Py_ssize_t front, top, left         # padding
     Py_ssize_t CG, FG                   # channels and filters per group
-    double padding_value
+    int mode                            # of the padding
+    double padding_value                # where the mode is CONSTANT
 
 
 cdef inline ConvSizes conv_sizes(object geometry):
-    """The numbers of a ConvGeometry, for loops that hold no Python object."""
+    """The numbers of a volumetric ConvGeometry, for loops that hold no Python object."""
     cdef ConvSizes s
     s.N, s.G, s.IC, s.OC = geometry.batch, geometry.groups, geometry.in_channels, geometry.out_channels
-    s.IH, s.IW = geometry.in_size
-    s.OH, s.OW = geometry.out_size
-    s.KH, s.KW = geometry.filter_size
-    s.SH, s.SW = geometry.stride
-    s.DH, s.DW = geometry.dilation
-    (s.top, _), (s.left, _) = geometry.padding
+    s.ID, s.IH, s.IW = geometry.in_size
+    s.OD, s.OH, s.OW = geometry.out_size
+    s.KD, s.KH, s.KW = geometry.filter_size
+    s.SD, s.SH, s.SW = geometry.stride
+    s.DD, s.DH, s.DW = geometry.dilation
+    (s.front, _), (s.top, _), (s.left, _) = geometry.padding
     s.CG, s.FG = s.IC // s.G, s.OC // s.G
-    s.padding_value = geometry.padding_value
+    s.mode = geometry.padding_mode
+    s.padding_value = geometry.padding_value if s.mode == CONSTANT else 0
     return s
+
+
+cdef inline Py_ssize_t source_cell(Py_ssize_t p, Py_ssize_t size, int mode) noexcept nogil:
+    """The cell of an axis that holds what a padded axis holds at p, counted from the image's first cell; -1: none.
+
+    Padding wider than the image repeats the pattern.
+    """
+    cdef Py_ssize_t period
+    if 0 <= p < size:
+        return p
+    if mode == CONSTANT:
+        return -1
+    if mode == REPLICATE or size == 1:
+        return 0 if p < 0 else size - 1
+    if mode == CIRCULAR:
+        p = p % size
+        return p + size if p < 0 else p
+    period = 2 * size if mode == SYMMETRIC_INCLUDE_EDGE else 2 * size - 2       # there and back
+    p = p % period
+    if p < 0:
+        p += period
+    if p < size:
+        return p
+    return period - 1 - p if mode == SYMMETRIC_INCLUDE_EDGE else period - p
 
 
 cdef inline Py_ssize_t first_inside(Py_ssize_t offset, Py_ssize_t stride) noexcept nogil:

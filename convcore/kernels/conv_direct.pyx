@@ -1,137 +1,214 @@
-"""Direct convolution: one plane per task, one filter tap at a time.
+"""Direct convolution: one plane per task, one row at a time, one filter tap after the other.
 
-The inner loop adds a scaled row to another row, so the compiler turns it into vector instructions; borders are loop
-limits, so it holds no test.
+The inner loops add a scaled row to another row, so the compiler turns them into vector instructions. They hold no
+test: cells outside the image are a few at both ends of a row, and read by index.
 """
 
 from cython.parallel cimport prange, threadid
 
-import numpy as np
+from convcore.kernels.buffers import aligned
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, source_cell
 
-from convcore.kernels.common cimport ConvSizes, conv_sizes, end_inside, first_inside, floating
+VOLUMETRIC = True
 
 
 # forward: for each output plane, for each tap, y row += weight · x row
 
 def forward(geometry,
-            const floating[:, :, :, ::1] x not None,        # IN  (N, IC, IH, IW)
-            const floating[:, :, :, ::1] weight not None,   # IN  (OC, IC/G, KH, KW)
-            const floating[::1] bias,                       # IN  (OC,) or None
-            floating[:, :, :, ::1] y not None,              # OUT (N, OC, OH, OW)
+            const floating[:, :, :, :, ::1] x not None,         # IN  (N, IC, ID, IH, IW)
+            const floating[:, :, :, :, ::1] weight not None,    # IN  (OC, IC/G, KD, KH, KW)
+            const floating[::1] bias,                           # IN  (OC,) or None
+            floating[:, :, :, :, ::1] y not None,               # OUT (N, OC, OD, OH, OW)
             int n_threads):
     """Write y; one task per output plane."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Py_ssize_t task
     cdef bint has_bias = bias is not None
     for task in prange(s.N * s.OC, nogil=True, schedule="static", num_threads=n_threads):
-        fill(&y[task // s.OC, task % s.OC, 0, 0], s.OH * s.OW, bias[task % s.OC] if has_bias else 0)
+        fill(&y[task // s.OC, task % s.OC, 0, 0, 0], s.OD * s.OH * s.OW, bias[task % s.OC] if has_bias else 0)
         forward_plane(&s, x, weight, y, task // s.OC, task % s.OC)
 
 
-cdef void forward_plane(ConvSizes* s, const floating[:, :, :, ::1] x, const floating[:, :, :, ::1] weight,
-                        floating[:, :, :, ::1] y, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
-    cdef Py_ssize_t c, kh, kw, oh, ih, first, end, column
+cdef void forward_plane(ConvSizes* s, const floating[:, :, :, :, ::1] x, const floating[:, :, :, :, ::1] weight,
+                        floating[:, :, :, :, ::1] y, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
+    cdef Py_ssize_t c, kd, kh, kw, od, oh, id, ih, column, first, end
     cdef Py_ssize_t c0 = (k // s.FG) * s.CG
-    cdef floating padding = <floating> s.padding_value
+    cdef floating w, padding = <floating> s.padding_value
+    cdef bint borders = s.mode != CONSTANT or padding != 0      # whether the cells around the image change anything
+    cdef const floating* x_row
+    cdef floating* y_row
     for c in range(s.CG):
-        for kh in range(s.KH):
-            for kw in range(s.KW):
-                column = kw * s.DW - s.left                     # the input column that output column 0 reads
-                first = first_inside(column, s.SW)
-                end = end_inside(column, s.SW, s.IW, s.OW)
-                for oh in range(s.OH):
-                    ih = oh * s.SH + kh * s.DH - s.top
-                    if 0 <= ih < s.IH and first < end:
-                        add_row(&y[n, k, oh, first], &x[n, c0 + c, ih, first * s.SW + column], s.SW,
-                                weight[k, c, kh, kw], end - first)
-                        if padding != 0:
-                            add_constant(&y[n, k, oh, 0], weight[k, c, kh, kw] * padding, first)
-                            add_constant(&y[n, k, oh, 0] + end, weight[k, c, kh, kw] * padding, s.OW - end)
-                    elif padding != 0:
-                        add_constant(&y[n, k, oh, 0], weight[k, c, kh, kw] * padding, s.OW)
+        for kd in range(s.KD):
+            for kh in range(s.KH):
+                for kw in range(s.KW):
+                    w = weight[k, c, kd, kh, kw]
+                    column = kw * s.DW - s.left                 # the input column that output column 0 reads
+                    first = first_inside(column, s.SW)
+                    end = max(first, end_inside(column, s.SW, s.IW, s.OW))
+                    for od in range(s.OD):
+                        id = source_cell(od * s.SD + kd * s.DD - s.front, s.ID, s.mode)
+                        for oh in range(s.OH):
+                            ih = source_cell(oh * s.SH + kh * s.DH - s.top, s.IH, s.mode)
+                            y_row = &y[n, k, od, oh, 0]
+                            if id < 0 or ih < 0:
+                                if borders:
+                                    add_constant(y_row, w * padding, s.OW)
+                                continue
+                            x_row = &x[n, c0 + c, id, ih, 0]
+                            add_row(y_row + first, x_row + first * s.SW + column, s.SW, w, end - first)
+                            if borders:
+                                add_border(s, y_row, x_row, column, w, padding, 0, min(first, s.OW))
+                                add_border(s, y_row, x_row, column, w, padding, end, s.OW)
 
 
-# backward_input: for each input plane, for each tap, grad_x row += weight · grad_y row
+cdef inline void add_border(ConvSizes* s, floating* y, const floating* x, Py_ssize_t column, floating scale,
+                            floating padding, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    """y[j] += scale · x[the cell that column + j·SW repeats], for outputs j that read outside the image."""
+    cdef Py_ssize_t j, cell
+    for j in range(first, end):
+        cell = source_cell(column + j * s.SW, s.IW, s.mode)
+        y[j] += scale * (padding if cell < 0 else x[cell])
+
+
+# backward_input: each row of the padded image gathers what the outputs that read it send back
 
 def backward_input(geometry,
-                   const floating[:, :, :, ::1] grad_y not None,    # IN  (N, OC, OH, OW)
-                   const floating[:, :, :, ::1] weight not None,    # IN  (OC, IC/G, KH, KW)
-                   floating[:, :, :, ::1] grad_x not None,          # OUT (N, IC, IH, IW)
+                   const floating[:, :, :, :, ::1] grad_y not None,     # IN  (N, OC, OD, OH, OW)
+                   const floating[:, :, :, :, ::1] weight not None,     # IN  (OC, IC/G, KD, KH, KW)
+                   floating[:, :, :, :, ::1] grad_x not None,           # OUT (N, IC, ID, IH, IW)
                    int n_threads):
     """Write grad_x; one task per input plane."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Py_ssize_t task
+    cdef Py_ssize_t phases = min(s.SW, (s.KW - 1) * s.DW + 1)
+    cdef floating[:, ::1] rows = aligned(n_threads * phases, s.OW + (s.KW - 1) * s.DW // s.SW, grad_x.base.dtype)
     for task in prange(s.N * s.IC, nogil=True, schedule="static", num_threads=n_threads):
-        fill(&grad_x[task // s.IC, task % s.IC, 0, 0], s.IH * s.IW, <floating> 0)
-        backward_input_plane(&s, grad_y, weight, grad_x, task // s.IC, task % s.IC)
+        fill(&grad_x[task // s.IC, task % s.IC, 0, 0, 0], s.ID * s.IH * s.IW, <floating> 0)
+        backward_input_plane(&s, grad_y, weight, grad_x, &rows[threadid() * phases, 0], phases, rows.shape[1],
+                             task // s.IC, task % s.IC)
 
 
-cdef void backward_input_plane(ConvSizes* s, const floating[:, :, :, ::1] grad_y,
-                               const floating[:, :, :, ::1] weight, floating[:, :, :, ::1] grad_x,
-                               Py_ssize_t n, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t k, kh, kw, oh, ih, first, end, column
-    cdef Py_ssize_t g = c // s.CG
-    for k in range(g * s.FG, (g + 1) * s.FG):
+cdef void backward_input_plane(ConvSizes* s, const floating[:, :, :, :, ::1] grad_y,
+                               const floating[:, :, :, :, ::1] weight, floating[:, :, :, :, ::1] grad_x,
+                               floating* row, Py_ssize_t phases, Py_ssize_t pitch, Py_ssize_t n,
+                               Py_ssize_t c) noexcept nogil:
+    cdef Py_ssize_t pd, ph, id, ih
+    for pd in range((s.OD - 1) * s.SD + (s.KD - 1) * s.DD + 1):         # over the padded image, as far as it is read
+        id = source_cell(pd - s.front, s.ID, s.mode)
+        for ph in range((s.OH - 1) * s.SH + (s.KH - 1) * s.DH + 1):
+            ih = source_cell(ph - s.top, s.IH, s.mode)
+            if id >= 0 and ih >= 0 and gather_row(s, grad_y, weight, row, phases, pitch, n, c, pd, ph):
+                fold_row(s, row, phases, pitch, &grad_x[n, c, id, ih, 0])
+
+
+cdef bint gather_row(ConvSizes* s, const floating[:, :, :, :, ::1] grad_y, const floating[:, :, :, :, ::1] weight,
+                     floating* row, Py_ssize_t phases, Py_ssize_t pitch, Py_ssize_t n, Py_ssize_t c, Py_ssize_t pd,
+                     Py_ssize_t ph) noexcept nogil:
+    """Gather row (pd, ph) of the padded image's gradient; return whether any output reads it.
+
+    With a stride, neighbouring cells are read by different taps. Cells that are SW apart, a phase, are kept side by
+    side, so that the inner loop has no gaps: column pw stands at [pw % SW, pw // SW].
+    """
+    cdef Py_ssize_t g = c // s.CG, k, kd, kh, kw, od, oh
+    cdef bint found = False
+    for kd in range(s.KD):
+        od = pd - kd * s.DD
+        if od < 0 or od % s.SD != 0 or od // s.SD >= s.OD:
+            continue
         for kh in range(s.KH):
-            for kw in range(s.KW):
-                column = kw * s.DW - s.left
-                first = first_inside(column, s.SW)
-                end = end_inside(column, s.SW, s.IW, s.OW)
-                if first >= end:
-                    continue
-                for oh in range(s.OH):
-                    ih = oh * s.SH + kh * s.DH - s.top
-                    if 0 <= ih < s.IH:
-                        spread_row(&grad_x[n, c, ih, first * s.SW + column], s.SW, &grad_y[n, k, oh, first],
-                                   weight[k, c - g * s.CG, kh, kw], end - first)
+            oh = ph - kh * s.DH
+            if oh < 0 or oh % s.SH != 0 or oh // s.SH >= s.OH:
+                continue
+            if not found:
+                fill(row, phases * pitch, <floating> 0)
+                found = True
+            for k in range(g * s.FG, (g + 1) * s.FG):
+                for kw in range(s.KW):
+                    add_row(row + kw * s.DW % s.SW * pitch + kw * s.DW // s.SW, &grad_y[n, k, od // s.SD, oh // s.SH, 0],
+                            1, weight[k, c - g * s.CG, kd, kh, kw], s.OW)
+    return found
+
+
+cdef void fold_row(ConvSizes* s, const floating* row, Py_ssize_t phases, Py_ssize_t pitch,
+                   floating* grad_x) noexcept nogil:
+    """Add a row of the padded image's gradient to the row of grad_x that it repeats."""
+    cdef Py_ssize_t phase, j, first, end, column, length = s.OW + (s.KW - 1) * s.DW // s.SW
+    for phase in range(phases):
+        column = phase - s.left                                     # the column of grad_x where the phase begins
+        first = first_inside(column, s.SW)
+        end = max(first, end_inside(column, s.SW, s.IW, length))
+        spread_row(grad_x + column + first * s.SW, s.SW, row + phase * pitch + first, end - first)
+        if s.mode != CONSTANT:
+            for j in range(min(first, length)):
+                grad_x[source_cell(column + j * s.SW, s.IW, s.mode)] += row[phase * pitch + j]
+            for j in range(end, length):
+                grad_x[source_cell(column + j * s.SW, s.IW, s.mode)] += row[phase * pitch + j]
 
 
 # backward_weight: for each tap, the products of grad_y rows and x rows, one running sum per output column
 
 def backward_weight(geometry,
-                    const floating[:, :, :, ::1] grad_y not None,       # IN  (N, OC, OH, OW)
-                    const floating[:, :, :, ::1] x not None,            # IN  (N, IC, IH, IW)
-                    floating[:, :, :, ::1] grad_weight not None,        # OUT (OC, IC/G, KH, KW)
+                    const floating[:, :, :, :, ::1] grad_y not None,        # IN  (N, OC, OD, OH, OW)
+                    const floating[:, :, :, :, ::1] x not None,             # IN  (N, IC, ID, IH, IW)
+                    floating[:, :, :, :, ::1] grad_weight not None,         # OUT (OC, IC/G, KD, KH, KW)
                     int n_threads):
     """Write grad_weight; one task per filter and channel."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Py_ssize_t task
-    cdef floating[:, ::1] sums = np.empty((n_threads, s.OW), np.asarray(grad_y).dtype)
+    cdef floating[:, ::1] sums = aligned(n_threads, s.OW, grad_weight.base.dtype)
     for task in prange(s.OC * s.CG, nogil=True, schedule="static", num_threads=n_threads):
         backward_weight_plane(&s, grad_y, x, grad_weight, &sums[threadid(), 0], task // s.CG, task % s.CG)
 
 
-cdef void backward_weight_plane(ConvSizes* s, const floating[:, :, :, ::1] grad_y, const floating[:, :, :, ::1] x,
-                                floating[:, :, :, ::1] grad_weight, floating* sums,
-                                Py_ssize_t k, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t n, kh, kw, oh, ih, first, end, column
+cdef void backward_weight_plane(ConvSizes* s, const floating[:, :, :, :, ::1] grad_y,
+                                const floating[:, :, :, :, ::1] x, floating[:, :, :, :, ::1] grad_weight,
+                                floating* sums, Py_ssize_t k, Py_ssize_t c) noexcept nogil:
+    cdef Py_ssize_t n, kd, kh, kw, od, oh, id, ih, column, first, end
     cdef Py_ssize_t c0 = (k // s.FG) * s.CG
     cdef floating padding = <floating> s.padding_value
-    for kh in range(s.KH):
-        for kw in range(s.KW):
-            column = kw * s.DW - s.left
-            first = first_inside(column, s.SW)
-            end = end_inside(column, s.SW, s.IW, s.OW)
-            fill(sums, s.OW, <floating> 0)
-            for n in range(s.N):
-                for oh in range(s.OH):
-                    ih = oh * s.SH + kh * s.DH - s.top
-                    if 0 <= ih < s.IH and first < end:
-                        add_products(sums + first, &grad_y[n, k, oh, first],
-                                     &x[n, c0 + c, ih, first * s.SW + column], s.SW, end - first)
-                        if padding != 0:
-                            add_row(sums, &grad_y[n, k, oh, 0], 1, padding, first)
-                            add_row(sums + end, &grad_y[n, k, oh, 0] + end, 1, padding, s.OW - end)
-                    elif padding != 0:
-                        add_row(sums, &grad_y[n, k, oh, 0], 1, padding, s.OW)
-            grad_weight[k, c, kh, kw] = total(sums, s.OW)
+    cdef bint borders = s.mode != CONSTANT or padding != 0
+    cdef const floating* x_row
+    cdef const floating* g_row
+    for kd in range(s.KD):
+        for kh in range(s.KH):
+            for kw in range(s.KW):
+                column = kw * s.DW - s.left
+                first = first_inside(column, s.SW)
+                end = max(first, end_inside(column, s.SW, s.IW, s.OW))
+                fill(sums, s.OW, <floating> 0)
+                for n in range(s.N):
+                    for od in range(s.OD):
+                        id = source_cell(od * s.SD + kd * s.DD - s.front, s.ID, s.mode)
+                        for oh in range(s.OH):
+                            ih = source_cell(oh * s.SH + kh * s.DH - s.top, s.IH, s.mode)
+                            g_row = &grad_y[n, k, od, oh, 0]
+                            if id < 0 or ih < 0:
+                                if borders:
+                                    add_row(sums, g_row, 1, padding, s.OW)
+                                continue
+                            x_row = &x[n, c0 + c, id, ih, 0]
+                            add_products(sums + first, g_row + first, x_row + first * s.SW + column, s.SW, end - first)
+                            if borders:
+                                add_border_products(s, sums, g_row, x_row, column, padding, 0, min(first, s.OW))
+                                add_border_products(s, sums, g_row, x_row, column, padding, end, s.OW)
+                grad_weight[k, c, kd, kh, kw] = total(sums, s.OW)
+
+
+cdef inline void add_border_products(ConvSizes* s, floating* sums, const floating* grad_y, const floating* x,
+                                     Py_ssize_t column, floating padding, Py_ssize_t first,
+                                     Py_ssize_t end) noexcept nogil:
+    """sums[j] += grad_y[j] · x[the cell that column + j·SW repeats], for outputs j that read outside the image."""
+    cdef Py_ssize_t j, cell
+    for j in range(first, end):
+        cell = source_cell(column + j * s.SW, s.IW, s.mode)
+        sums[j] += grad_y[j] * (padding if cell < 0 else x[cell])
 
 
 # backward_bias: a filter's bias reaches every pixel of its planes
 
 def backward_bias(geometry,
-                  const floating[:, :, :, ::1] grad_y not None,     # IN  (N, OC, OH, OW)
-                  floating[::1] grad_bias not None,                 # OUT (OC,)
+                  const floating[:, :, :, :, ::1] grad_y not None,      # IN  (N, OC, OD, OH, OW)
+                  floating[::1] grad_bias not None,                     # OUT (OC,)
                   int n_threads):
     """Write grad_bias; one task per filter."""
     cdef ConvSizes s = conv_sizes(geometry)
@@ -140,14 +217,14 @@ def backward_bias(geometry,
         grad_bias[k] = sum_of_planes(grad_y, k)
 
 
-cdef floating sum_of_planes(const floating[:, :, :, ::1] grad_y, Py_ssize_t k) noexcept nogil:
+cdef floating sum_of_planes(const floating[:, :, :, :, ::1] grad_y, Py_ssize_t k) noexcept nogil:
     """Sixteen running sums, so that the loop is not one long chain of additions waiting for each other."""
     cdef floating[16] sums
-    cdef Py_ssize_t n, p, lane, pixels = grad_y.shape[2] * grad_y.shape[3]
+    cdef Py_ssize_t n, p, lane, pixels = grad_y.shape[2] * grad_y.shape[3] * grad_y.shape[4]
     cdef const floating* plane
     fill(sums, 16, <floating> 0)
     for n in range(grad_y.shape[0]):
-        plane = &grad_y[n, k, 0, 0]
+        plane = &grad_y[n, k, 0, 0, 0]
         for p in range(0, pixels - 15, 16):
             for lane in range(16):
                 sums[lane] += plane[p + lane]
@@ -189,16 +266,15 @@ cdef void add_row(floating* y, const floating* x, Py_ssize_t x_step, floating sc
             y[j] += scale * x[j * x_step]
 
 
-cdef void spread_row(floating* y, Py_ssize_t y_step, const floating* x, floating scale,
-                     Py_ssize_t count) noexcept nogil:
-    """y[j·y_step] += scale · x[j]"""
+cdef void spread_row(floating* y, Py_ssize_t y_step, const floating* x, Py_ssize_t count) noexcept nogil:
+    """y[j·y_step] += x[j]"""
     cdef Py_ssize_t j
     if y_step == 1:
         for j in range(count):
-            y[j] += scale * x[j]
+            y[j] += x[j]
     else:
         for j in range(count):
-            y[j * y_step] += scale * x[j]
+            y[j * y_step] += x[j]
 
 
 cdef void add_products(floating* sums, const floating* a, const floating* b, Py_ssize_t b_step,

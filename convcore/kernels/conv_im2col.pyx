@@ -8,10 +8,12 @@ the images; between them stands the micro-kernel of gemm_tile.
 from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
-from convcore.kernels.common cimport ConvSizes, conv_sizes, end_inside, first_inside, floating
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, source_cell
 from convcore.kernels.buffers import aligned
 
 include "gemm_tile.pxi"
+
+VOLUMETRIC = True
 
 cdef enum:
     TAPS = 256              # rows of columns in a tile, at most
@@ -24,12 +26,15 @@ cdef enum:
 cdef Py_ssize_t tile_pixels(ConvSizes* s, Py_ssize_t rows, Py_ssize_t other_tasks) noexcept:
     """How many pixels make a tile: as many as the cache holds, fewer where too few tasks would come of it.
 
-    Whole images if they fit, else whole rows, else whatever does: tiles then begin and end where copying is easy.
+    Whole images if they fit, else whole planes, else whole rows, else whatever does: tiles then begin and end where
+    copying is easy.
     """
-    cdef Py_ssize_t pixels = s.N * s.OH * s.OW, unit = s.OH * s.OW
+    cdef Py_ssize_t pixels = s.N * s.OD * s.OH * s.OW, unit = s.OD * s.OH * s.OW
     cdef Py_ssize_t most = min(<Py_ssize_t> PIXELS, <Py_ssize_t> TILE_NUMBERS // rows)
     cdef Py_ssize_t tiles = max(blocks(pixels, most), blocks(TASKS, other_tasks))
     most = max(<Py_ssize_t> 64, blocks(pixels, tiles))
+    if unit > most:
+        unit = s.OH * s.OW
     if unit > most:
         unit = s.OW
     return max(<Py_ssize_t> 1, most // unit) * unit if unit <= most else most
@@ -38,14 +43,14 @@ cdef Py_ssize_t tile_pixels(ConvSizes* s, Py_ssize_t rows, Py_ssize_t other_task
 # forward: y tile (filters × pixels) = weight (filters × taps) · columns (taps × pixels)
 
 def forward(geometry,
-            const floating[:, :, :, ::1] x not None,        # IN  (N, IC, IH, IW)
-            const floating[:, :, :, ::1] weight not None,   # IN  (OC, IC/G, KH, KW)
-            const floating[::1] bias,                       # IN  (OC,) or None
-            floating[:, :, :, ::1] y not None,              # OUT (N, OC, OH, OW)
+            const floating[:, :, :, :, ::1] x not None,        # IN  (N, IC, ID, IH, IW)
+            const floating[:, :, :, :, ::1] weight not None,   # IN  (OC, IC/G, KD, KH, KW)
+            const floating[::1] bias,                           # IN  (OC,) or None
+            floating[:, :, :, :, ::1] y not None,              # OUT (N, OC, OD, OH, OW)
             int n_threads):
     """Write y; one task per tile of pixels, group and block of filters."""
     cdef ConvSizes s = conv_sizes(geometry)
-    cdef Py_ssize_t taps = s.CG * s.KH * s.KW, pixels = s.N * s.OH * s.OW
+    cdef Py_ssize_t taps = s.CG * s.KD * s.KH * s.KW, pixels = s.N * s.OD * s.OH * s.OW
     cdef Py_ssize_t KC = min(taps, <Py_ssize_t> TAPS), FC = min(s.FG, <Py_ssize_t> FILTERS)
     cdef Py_ssize_t filter_blocks = blocks(s.FG, FC)
     cdef Py_ssize_t PC = tile_pixels(&s, KC + FC, s.G * filter_blocks)
@@ -61,10 +66,10 @@ def forward(geometry,
             f = block_f * FC
             for block_r in range(blocks(taps, KC)):
                 r = block_r * KC
-                pack(&weight[g * s.FG + f, 0, 0, 0] + r, taps, 1, min(FC, s.FG - f), min(KC, taps - r),
+                pack(&weight[g * s.FG + f, 0, 0, 0, 0] + r, taps, 1, min(FC, s.FG - f), min(KC, taps - r),
                      &packed[0, (g * s.FG + f) * taps + r * min(FC, s.FG - f)])
     for task in prange(tiles * s.G * filter_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        forward_tile(&s, &x[0, 0, 0, 0], &packed[0, 0], b, &y[0, 0, 0, 0], task // (s.G * filter_blocks) * PC, PC,
+        forward_tile(&s, &x[0, 0, 0, 0, 0], &packed[0, 0], b, &y[0, 0, 0, 0, 0], task // (s.G * filter_blocks) * PC, PC,
                      (task // filter_blocks) % s.G, (task % filter_blocks) * FC, FC, KC,
                      &columns[threadid() * KC, 0], &product[threadid() * FC, 0], columns.shape[1])
 
@@ -72,7 +77,7 @@ def forward(geometry,
 cdef void forward_tile(ConvSizes* s, const floating* x, const floating* packed, const floating* bias, floating* y,
                        Py_ssize_t q0, Py_ssize_t PC, Py_ssize_t g, Py_ssize_t f0, Py_ssize_t FC, Py_ssize_t KC,
                        floating* columns, floating* product, Py_ssize_t pitch) noexcept nogil:
-    cdef Py_ssize_t P = s.OH * s.OW, taps = s.CG * s.KH * s.KW
+    cdef Py_ssize_t P = s.OD * s.OH * s.OW, taps = s.CG * s.KD * s.KH * s.KW
     cdef Py_ssize_t count = min(PC, s.N * P - q0), filters = min(FC, s.FG - f0)
     cdef Py_ssize_t r, block_r, q, n, p, run, f, j, k
     cdef floating* target
@@ -102,13 +107,13 @@ cdef void forward_tile(ConvSizes* s, const floating* x, const floating* packed, 
 # backward_input: columns (taps × pixels) = weightᵀ (taps × filters) · grad_y tile (filters × pixels), added to grad_x
 
 def backward_input(geometry,
-                   const floating[:, :, :, ::1] grad_y not None,    # IN  (N, OC, OH, OW)
-                   const floating[:, :, :, ::1] weight not None,    # IN  (OC, IC/G, KH, KW)
-                   floating[:, :, :, ::1] grad_x not None,          # OUT (N, IC, IH, IW)
+                   const floating[:, :, :, :, ::1] grad_y not None,    # IN  (N, OC, OD, OH, OW)
+                   const floating[:, :, :, :, ::1] weight not None,    # IN  (OC, IC/G, KD, KH, KW)
+                   floating[:, :, :, :, ::1] grad_x not None,          # OUT (N, IC, ID, IH, IW)
                    int n_threads):
     """Write grad_x; one task per few images, group and block of channels, so that no two add to the same cell."""
     cdef ConvSizes s = conv_sizes(geometry)
-    cdef Py_ssize_t P = s.OH * s.OW, cells = s.KH * s.KW, taps = s.CG * cells
+    cdef Py_ssize_t P = s.OD * s.OH * s.OW, cells = s.KD * s.KH * s.KW, taps = s.CG * cells
     cdef Py_ssize_t CB = max(<Py_ssize_t> 1, min(s.CG, TAPS // cells))          # channels of a task
     cdef Py_ssize_t KC = min(CB * cells, <Py_ssize_t> TAPS), FC = min(s.FG, <Py_ssize_t> FILTERS)
     cdef Py_ssize_t channel_blocks = blocks(s.CG, CB)
@@ -128,10 +133,10 @@ def backward_input(geometry,
                 r = c * cells + block_r * KC
                 for block_f in range(blocks(s.FG, FC)):
                     f = block_f * FC
-                    pack(&weight[g * s.FG + f, 0, 0, 0] + r, 1, taps, min(KC, end - r), min(FC, s.FG - f),
+                    pack(&weight[g * s.FG + f, 0, 0, 0, 0] + r, 1, taps, min(KC, end - r), min(FC, s.FG - f),
                          &packed[0, g * s.FG * taps + r * s.FG + f * min(KC, end - r)])
     for task in prange(image_blocks * s.G * channel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        backward_input_images(&s, &grad_y[0, 0, 0, 0], &packed[0, 0], &grad_x[0, 0, 0, 0],
+        backward_input_images(&s, &grad_y[0, 0, 0, 0, 0], &packed[0, 0], &grad_x[0, 0, 0, 0, 0],
                               task // (s.G * channel_blocks) * images, images, (task // channel_blocks) % s.G,
                               (task % channel_blocks) * CB, CB, PC, KC, FC,
                               &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1])
@@ -141,12 +146,12 @@ cdef void backward_input_images(ConvSizes* s, const floating* grad_y, const floa
                                 Py_ssize_t n0, Py_ssize_t images, Py_ssize_t g, Py_ssize_t c0, Py_ssize_t CB,
                                 Py_ssize_t PC, Py_ssize_t KC, Py_ssize_t FC,
                                 floating* columns, floating* gradients, Py_ssize_t pitch) noexcept nogil:
-    cdef Py_ssize_t P = s.OH * s.OW, cells = s.KH * s.KW, taps = s.CG * cells
+    cdef Py_ssize_t P = s.OD * s.OH * s.OW, cells = s.KD * s.KH * s.KW, taps = s.CG * cells
     cdef Py_ssize_t q0, q1, count, r, f, rows, filters, n, block_q0, block_r, block_f
     cdef Py_ssize_t channels = min(CB, s.CG - c0), r_end = (c0 + channels) * cells
     images = min(images, s.N - n0)
     for n in range(n0, n0 + images):
-        memset(grad_x + (n * s.IC + g * s.CG + c0) * s.IH * s.IW, 0, channels * s.IH * s.IW * sizeof(floating))
+        memset(grad_x + (n * s.IC + g * s.CG + c0) * s.ID * s.IH * s.IW, 0, channels * s.ID * s.IH * s.IW * sizeof(floating))
     packed += g * s.FG * taps
     q1 = (n0 + images) * P
     for block_q0 in range(blocks(q1 - n0 * P, PC)):
@@ -167,13 +172,13 @@ cdef void backward_input_images(ConvSizes* s, const floating* grad_y, const floa
 # backward_weight: grad_weight (filters × taps) += grad_y tile (filters × pixels) · columns (taps × pixels)ᵀ
 
 def backward_weight(geometry,
-                    const floating[:, :, :, ::1] grad_y not None,       # IN  (N, OC, OH, OW)
-                    const floating[:, :, :, ::1] x not None,            # IN  (N, IC, IH, IW)
-                    floating[:, :, :, ::1] grad_weight not None,        # OUT (OC, IC/G, KH, KW)
+                    const floating[:, :, :, :, ::1] grad_y not None,       # IN  (N, OC, OD, OH, OW)
+                    const floating[:, :, :, :, ::1] x not None,            # IN  (N, IC, ID, IH, IW)
+                    floating[:, :, :, :, ::1] grad_weight not None,        # OUT (OC, IC/G, KD, KH, KW)
                     int n_threads):
     """Write grad_weight; one task per share of the pixels, group and block of taps; shares are added up in order."""
     cdef ConvSizes s = conv_sizes(geometry)
-    cdef Py_ssize_t taps = s.CG * s.KH * s.KW, pixels = s.N * s.OH * s.OW
+    cdef Py_ssize_t taps = s.CG * s.KD * s.KH * s.KW, pixels = s.N * s.OD * s.OH * s.OW
     cdef Py_ssize_t KC = min(taps, <Py_ssize_t> TAPS), FC = min(s.FG, <Py_ssize_t> FILTERS)
     cdef Py_ssize_t tap_blocks = blocks(taps, KC)
     cdef Py_ssize_t PC = tile_pixels(&s, KC + FC, s.G * tap_blocks)
@@ -184,11 +189,11 @@ def backward_weight(geometry,
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] gradients = aligned(n_threads * FC, PC, dtype)
     cdef floating[:, ::1] partial = aligned(shares, s.OC * taps, dtype)
-    cdef floating* total = &grad_weight[0, 0, 0, 0]
+    cdef floating* total = &grad_weight[0, 0, 0, 0, 0]
     cdef Py_ssize_t task, share, j
     shares = blocks(pixels, share_pixels)
     for task in prange(shares * s.G * tap_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        backward_weight_share(&s, &grad_y[0, 0, 0, 0], &x[0, 0, 0, 0], &partial[task // (s.G * tap_blocks), 0],
+        backward_weight_share(&s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &partial[task // (s.G * tap_blocks), 0],
                               task // (s.G * tap_blocks) * share_pixels, share_pixels, (task // tap_blocks) % s.G,
                               (task % tap_blocks) * KC, PC, KC, FC,
                               &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1])
@@ -202,8 +207,8 @@ cdef void backward_weight_share(ConvSizes* s, const floating* grad_y, const floa
                                 Py_ssize_t q_start, Py_ssize_t share_pixels, Py_ssize_t g, Py_ssize_t r, Py_ssize_t PC,
                                 Py_ssize_t KC, Py_ssize_t FC,
                                 floating* columns, floating* gradients, Py_ssize_t pitch) noexcept nogil:
-    cdef Py_ssize_t taps = s.CG * s.KH * s.KW, W = lanes(columns)
-    cdef Py_ssize_t q_end = min(q_start + share_pixels, s.N * s.OH * s.OW), q, f, count, filters, block_q, block_f
+    cdef Py_ssize_t taps = s.CG * s.KD * s.KH * s.KW, W = lanes(columns)
+    cdef Py_ssize_t q_end = min(q_start + share_pixels, s.N * s.OD * s.OH * s.OW), q, f, count, filters, block_q, block_f
     cdef Py_ssize_t rows = min(KC, taps - r)
     for f in range(s.FG):
         memset(partial + (g * s.FG + f) * taps + r, 0, rows * sizeof(floating))
@@ -234,7 +239,7 @@ cdef void clear_tail(floating* tile, Py_ssize_t rows, Py_ssize_t count, Py_ssize
 cdef void gradients_of(ConvSizes* s, const floating* grad_y, Py_ssize_t k0, Py_ssize_t filters, Py_ssize_t q0,
                        Py_ssize_t count, floating* tile, Py_ssize_t pitch) noexcept nogil:
     """tile[f, j] = grad_y of filter k0 + f at pixel q0 + j."""
-    cdef Py_ssize_t P = s.OH * s.OW, q = q0, n, p, run, f
+    cdef Py_ssize_t P = s.OD * s.OH * s.OW, q = q0, n, p, run, f
     while q < q0 + count:
         n = q // P
         p = q - n * P
@@ -246,11 +251,10 @@ cdef void gradients_of(ConvSizes* s, const floating* grad_y, Py_ssize_t k0, Py_s
 
 cdef void columns_of(ConvSizes* s, const floating* x, Py_ssize_t g, Py_ssize_t r0, Py_ssize_t rows, Py_ssize_t q0,
                      Py_ssize_t count, floating* columns, Py_ssize_t pitch) noexcept nogil:
-    """columns[r, j] = the input cell that tap r0 + r reads for pixel q0 + j."""
+    """columns[r, j] = the cell of the padded input that tap r0 + r reads for pixel q0 + j."""
     cdef Tap[TAPS] taps
     cdef Block block
-    cdef Window window
-    cdef Py_ssize_t r, i, q = 0, width
+    cdef Py_ssize_t r, i, q = 0, width, left, right, depth, row, column
     cdef floating padding = <floating> s.padding_value
     cdef const floating* source
     cdef floating* target
@@ -260,20 +264,26 @@ cdef void columns_of(ConvSizes* s, const floating* x, Py_ssize_t g, Py_ssize_t r
         block = block_of(s, q0 + q, count - q)
         width = block.width
         for r in range(rows):
-            window = window_of(&block, &taps[r])
             target = columns + r * pitch + q
-            fill(target, window.top * width, padding)
-            if window.top < window.bottom:
-                source = x + cell_of(s, &taps[r], &block, &window, g)
-                for i in range(window.top, window.bottom):
-                    fill(target + i * width, window.left, padding)
+            depth = source_cell(block.od * s.SD + taps[r].depth, s.ID, s.mode)
+            if depth < 0:
+                fill(target, block.height * width, padding)
+                continue
+            left, right = inside(&block, &taps[r])
+            column = block.ow * s.SW + taps[r].column
+            for i in range(block.height):
+                row = source_cell((block.oh + i) * s.SH + taps[r].row, s.IH, s.mode)
+                if row < 0:
+                    fill(target, width, padding)
+                else:
+                    source = x + row_of(s, block.n, g, taps[r].channel, depth, row)
+                    copy_border(s, source, column, target, 0, left, padding)
                     if s.SW == 1:
-                        copy(source, target + i * width + window.left, window.right - window.left)
+                        copy(source + column + left, target + left, right - left)
                     else:
-                        gather(source, s.SW, target + i * width + window.left, window.right - window.left)
-                    fill(target + i * width + window.right, width - window.right, padding)
-                    source += s.SH * s.IW
-            fill(target + window.bottom * width, (block.height - window.bottom) * width, padding)
+                        gather(source + column + left * s.SW, s.SW, target + left, right - left)
+                    copy_border(s, source, column, target, right, width, padding)
+                target += width
         q += block.height * width
 
 
@@ -282,64 +292,69 @@ cdef void add_columns(ConvSizes* s, const floating* columns, Py_ssize_t pitch, P
     """Add columns[r, j] to the input cell that tap r0 + r reads for pixel q0 + j: `columns_of` backward."""
     cdef Tap[TAPS] taps
     cdef Block block
-    cdef Window window
-    cdef Py_ssize_t r, i, j, q = 0
+    cdef Py_ssize_t r, i, j, q = 0, width, left, right, depth, row, column
     cdef const floating* source
     cdef floating* target
+    cdef floating* first
     for r in range(rows):
         taps[r] = tap_of(s, r0 + r)
     while q < count:
         block = block_of(s, q0 + q, count - q)
+        width = block.width
         for r in range(rows):
-            window = window_of(&block, &taps[r])
-            if window.top < window.bottom:
-                source = columns + r * pitch + q + window.top * block.width + window.left
-                target = grad_x + cell_of(s, &taps[r], &block, &window, g)
-                for i in range(window.bottom - window.top):
+            depth = source_cell(block.od * s.SD + taps[r].depth, s.ID, s.mode)
+            if depth < 0:
+                continue
+            source = columns + r * pitch + q
+            left, right = inside(&block, &taps[r])
+            column = block.ow * s.SW + taps[r].column
+            for i in range(block.height):
+                row = source_cell((block.oh + i) * s.SH + taps[r].row, s.IH, s.mode)
+                if row >= 0:
+                    target = grad_x + row_of(s, block.n, g, taps[r].channel, depth, row)
+                    first = target + column
                     if s.SW == 1:
-                        for j in range(window.right - window.left):
-                            target[j] += source[j]
+                        for j in range(left, right):
+                            first[j] += source[j]
                     else:
-                        for j in range(window.right - window.left):
-                            target[j * s.SW] += source[j]
-                    source += block.width
-                    target += s.SH * s.IW
-        q += block.height * block.width
-
-
-cdef struct Window:
-    Py_ssize_t top, bottom, left, right     # outputs that read inside the image; ends not included
+                        for j in range(left, right):
+                            first[j * s.SW] += source[j]
+                    if s.mode != CONSTANT:
+                        add_border(s, source, column, target, 0, left)
+                        add_border(s, source, column, target, right, width)
+                source += width
+        q += block.height * width
 
 
 cdef struct Tap:
     Py_ssize_t channel                      # of the group
-    Py_ssize_t row, column                  # the input cell that output (0, 0) reads; may lie outside
-    Window inside
+    Py_ssize_t depth, row, column           # the input cell that output (0, 0, 0) reads; may lie outside
+    Py_ssize_t left, right                  # output columns that read inside the image; right not included
 
 
 cdef inline Tap tap_of(ConvSizes* s, Py_ssize_t r) noexcept nogil:
-    """Tap number r of a group: channels, then filter rows, then filter columns."""
+    """Tap number r of a group: channels, then the filter's depth, rows and columns."""
     cdef Tap tap
-    cdef Py_ssize_t cell = r % (s.KH * s.KW)
-    tap.channel = r // (s.KH * s.KW)
-    tap.row = cell // s.KW * s.DH - s.top
+    cdef Py_ssize_t cell = r % (s.KD * s.KH * s.KW)
+    tap.channel = r // (s.KD * s.KH * s.KW)
+    tap.depth = cell // (s.KH * s.KW) * s.DD - s.front
+    tap.row = cell // s.KW % s.KH * s.DH - s.top
     tap.column = cell % s.KW * s.DW - s.left
-    tap.inside.top = first_inside(tap.row, s.SH)
-    tap.inside.bottom = end_inside(tap.row, s.SH, s.IH, s.OH)
-    tap.inside.left = first_inside(tap.column, s.SW)
-    tap.inside.right = end_inside(tap.column, s.SW, s.IW, s.OW)
+    tap.left = first_inside(tap.column, s.SW)
+    tap.right = end_inside(tap.column, s.SW, s.IW, s.OW)
     return tap
 
 
 cdef struct Block:
-    Py_ssize_t n, oh, ow                    # image, first output row and column
+    Py_ssize_t n, od, oh, ow                # image, first output plane, row and column
     Py_ssize_t height, width                # output rows and columns
 
 
 cdef inline Block block_of(ConvSizes* s, Py_ssize_t q, Py_ssize_t count) noexcept nogil:
-    """The pixels from q, counted through the batch, that lie in one rectangle: rows of an image, or part of a row."""
+    """The pixels from q, counted through the batch, that lie in one rectangle: rows of a plane, or part of a row."""
     cdef Block block
-    block.n = q // (s.OH * s.OW)
+    block.n = q // (s.OD * s.OH * s.OW)
+    block.od = q // (s.OH * s.OW) % s.OD
     block.oh = q // s.OW % s.OH
     block.ow = q % s.OW
     if block.ow > 0 or count < s.OW:
@@ -349,21 +364,35 @@ cdef inline Block block_of(ConvSizes* s, Py_ssize_t q, Py_ssize_t count) noexcep
     return block
 
 
-cdef inline Window window_of(Block* block, Tap* tap) noexcept nogil:
-    """The part of a block for which a tap reads inside the image, counted from the block's first row and column."""
-    cdef Window w
-    w.top = min(max(tap.inside.top - block.oh, 0), block.height)
-    w.bottom = max(w.top, min(tap.inside.bottom - block.oh, block.height))
-    w.left = min(max(tap.inside.left - block.ow, 0), block.width)
-    w.right = max(w.left, min(tap.inside.right - block.ow, block.width))
-    return w
+cdef inline (Py_ssize_t, Py_ssize_t) inside(Block* block, Tap* tap) noexcept nogil:
+    """The columns of a block for which a tap reads inside the image, counted from the block's first one."""
+    cdef Py_ssize_t left = min(max(tap.left - block.ow, 0), block.width)
+    return left, max(left, min(tap.right - block.ow, block.width))
 
 
-cdef inline Py_ssize_t cell_of(ConvSizes* s, Tap* tap, Block* block, Window* window, Py_ssize_t g) noexcept nogil:
-    """The place, in the whole input, of the first cell inside the image that the tap reads for a block."""
-    cdef Py_ssize_t ih = (block.oh + window.top) * s.SH + tap.row
-    cdef Py_ssize_t iw = (block.ow + window.left) * s.SW + tap.column
-    return ((block.n * s.IC + g * s.CG + tap.channel) * s.IH + ih) * s.IW + iw
+cdef inline Py_ssize_t row_of(ConvSizes* s, Py_ssize_t n, Py_ssize_t g, Py_ssize_t channel, Py_ssize_t depth,
+                              Py_ssize_t row) noexcept nogil:
+    """The place of an input row in the whole input."""
+    return (((n * s.IC + g * s.CG + channel) * s.ID + depth) * s.IH + row) * s.IW
+
+
+cdef inline void copy_border(ConvSizes* s, const floating* source, Py_ssize_t column, floating* target,
+                             Py_ssize_t first, Py_ssize_t end, floating padding) noexcept nogil:
+    """target[j] = the cell that a row holds outside the image, at column + j·SW."""
+    cdef Py_ssize_t j
+    if s.mode == CONSTANT:
+        fill(target + first, end - first, padding)
+    else:
+        for j in range(first, end):
+            target[j] = source[source_cell(column + j * s.SW, s.IW, s.mode)]
+
+
+cdef inline void add_border(ConvSizes* s, const floating* source, Py_ssize_t column, floating* target,
+                            Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    """Add source[j] to the cell that a row of the image lends to its border at column + j·SW."""
+    cdef Py_ssize_t j
+    for j in range(first, end):
+        target[source_cell(column + j * s.SW, s.IW, s.mode)] += source[j]
 
 
 cdef inline void fill(floating* target, Py_ssize_t count, floating value) noexcept nogil:

@@ -1,21 +1,22 @@
 """Convolution as it is defined: one output pixel at a time, in NumPy. Every other variant must agree with it.
 
-Each output pixel looks at a window of the padded image; the three directions are the three ways to read
-``y[n, k, i, j] = Σ window[n, c, u, v] · weight[k, c, u, v]``.
+Each output pixel looks at a window of the padded image; the three directions are the three ways to read, here in two
+dimensions, ``y[n, k, i, j] = Σ window[n, c, u, v] · weight[k, c, u, v]``.
 """
 
 import numpy as np
 
+from convcore.kernels.windows import PADDING_MODES
+
+EVERY = slice(None)
+TAPS = {1: "u", 2: "uv", 3: "tuv"}  # einsum's letters for the dimensions of a filter
+
 
 def windows(geometry):
-    """Yield (i, j, where): the slices of the padded image under each output pixel, over all images and channels."""
-    (SH, SW), (DH, DW), (KH, KW) = geometry.stride, geometry.dilation, geometry.filter_size
-    OH, OW = geometry.out_size
-    for i in range(OH):
-        for j in range(OW):
-            rows = slice(i * SH, i * SH + (KH - 1) * DH + 1, DH)
-            columns = slice(j * SW, j * SW + (KW - 1) * DW + 1, DW)
-            yield i, j, (slice(None), slice(None), rows, columns)
+    """Yield (pixel, where): each output pixel, and the slices of the padded image under it, over all channels."""
+    for pixel in np.ndindex(*geometry.out_size):
+        axes = zip(pixel, geometry.stride, geometry.dilation, geometry.filter_size, strict=True)
+        yield pixel, tuple(slice(o * s, o * s + (k - 1) * d + 1, d) for o, s, d, k in axes)
 
 
 def groups(geometry):
@@ -27,42 +28,57 @@ def groups(geometry):
 
 def padded(x, geometry):
     """Return x with its borders added."""
-    return np.pad(x, ((0, 0), (0, 0), *geometry.padding), constant_values=geometry.padding_value)
+    pairs, value = ((0, 0), (0, 0), *geometry.padding), geometry.padding_value
+    if isinstance(value, str):
+        return np.pad(x, pairs, mode=PADDING_MODES[value])
+    return np.pad(x, pairs, constant_values=value)
+
+
+def folded(image, geometry):
+    """Return the gradient of x from that of the padded image: each cell of a border belongs to the cell it repeats."""
+    if isinstance(geometry.padding_value, str):
+        mode = {"mode": PADDING_MODES[geometry.padding_value]}
+    else:
+        mode = {"constant_values": -1}  # a constant comes from no cell
+    for axis, (size, pair) in enumerate(zip(geometry.in_size, geometry.padding, strict=True), 2):
+        cells = np.pad(np.arange(size), pair, **mode)
+        image, whole = np.zeros((*image.shape[:axis], size, *image.shape[axis + 1 :]), image.dtype), image
+        np.add.at(image, (EVERY,) * axis + (cells[cells >= 0],), np.compress(cells >= 0, whole, axis))
+    return image
 
 
 def forward(geometry, x, weight, bias, y, n_threads):
-    """Write y: (N, IC, IH, IW), (OC, IC/G, KH, KW), (OC,) or None -> (N, OC, OH, OW)."""
-    image = padded(x, geometry)
-    for i, j, where in windows(geometry):
-        window = image[where]
+    """Write y: (N, IC, ...), (OC, IC/G, ...), (OC,) or None -> (N, OC, ...)."""
+    image, taps = padded(x, geometry), TAPS[len(geometry.in_size)]
+    for pixel, where in windows(geometry):
         for channels, filters in groups(geometry):
-            y[:, filters, i, j] = np.einsum("ncuv,kcuv->nk", window[:, channels], weight[filters])
+            window = image[(EVERY, channels, *where)]
+            y[(EVERY, filters, *pixel)] = np.einsum(f"nc{taps},kc{taps}->nk", window, weight[filters])
     if bias is not None:
-        y += bias[:, None, None]
+        y += bias.reshape(-1, *(1,) * len(geometry.in_size))
 
 
 def backward_input(geometry, grad_y, weight, grad_x, n_threads):
-    """Write grad_x: what each output pixel read, it sends its gradient back to; borders are cut off again."""
-    N, (top, bottom), (left, right) = geometry.batch, *geometry.padding
-    IH, IW = geometry.in_size
-    image = np.zeros((N, geometry.in_channels, top + IH + bottom, left + IW + right), grad_x.dtype)
-    for i, j, where in windows(geometry):
-        window = image[where]
+    """Write grad_x: what each output pixel read, it sends its gradient back to."""
+    sizes = [before + size + after for size, (before, after) in zip(geometry.in_size, geometry.padding, strict=True)]
+    image, taps = np.zeros((geometry.batch, geometry.in_channels, *sizes), grad_x.dtype), TAPS[len(sizes)]
+    for pixel, where in windows(geometry):
         for channels, filters in groups(geometry):
-            window[:, channels] += np.einsum("nk,kcuv->ncuv", grad_y[:, filters, i, j], weight[filters])
-    grad_x[...] = image[:, :, top : top + IH, left : left + IW]
+            gradient = grad_y[(EVERY, filters, *pixel)]
+            image[(EVERY, channels, *where)] += np.einsum(f"nk,kc{taps}->nc{taps}", gradient, weight[filters])
+    grad_x[...] = folded(image, geometry)
 
 
 def backward_weight(geometry, grad_y, x, grad_weight, n_threads):
     """Write grad_weight: each weight's gradient is grad_y times what that weight was multiplied with."""
-    image = padded(x, geometry)
+    image, taps = padded(x, geometry), TAPS[len(geometry.in_size)]
     grad_weight.fill(0)
-    for i, j, where in windows(geometry):
-        window = image[where]
+    for pixel, where in windows(geometry):
         for channels, filters in groups(geometry):
-            grad_weight[filters] += np.einsum("nk,ncuv->kcuv", grad_y[:, filters, i, j], window[:, channels])
+            gradient, window = grad_y[(EVERY, filters, *pixel)], image[(EVERY, channels, *where)]
+            grad_weight[filters] += np.einsum(f"nk,nc{taps}->kc{taps}", gradient, window)
 
 
 def backward_bias(geometry, grad_y, grad_bias, n_threads):
     """Write grad_bias: a filter's bias is added to every pixel of its outputs."""
-    grad_bias[...] = np.einsum("nkhw->k", grad_y)
+    grad_bias[...] = grad_y.sum(axis=(0, *range(2, grad_y.ndim)))

@@ -104,9 +104,21 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
         for output in outputs:  # no observations: nothing to add up
             output.fill(0)
     else:
-        function = getattr(registry.load(op, name, level), direction)
-        function(geometry, *arrays, *outputs, threads.for_work(geometry.operations(direction), n_threads), **parameters)
+        module = registry.load(op, name, level)
+        n = threads.for_work(geometry.operations(direction), n_threads)
+        written = outputs
+        if hasattr(module, "VOLUMETRIC"):
+            geometry = geometry.volumetric
+            arrays, written = _lifted(geometry, names, arrays), _lifted(geometry, out_names, outputs)
+        getattr(module, direction)(geometry, *arrays, *written, n, **parameters)
     return outputs[0] if len(outputs) == 1 else outputs or None
+
+
+def _lifted(geometry, names, arrays):
+    """Return contiguous arrays in the shapes of another geometry with as many cells; nothing is copied."""
+    names = (names,) if isinstance(names, str) else names
+    shapes = [geometry.shapes[name] for name in names]
+    return [a if a is None or a.shape == shape else a.reshape(shape) for a, shape in zip(arrays, shapes, strict=True)]
 
 
 def _signature(op, direction, geometry):

@@ -34,15 +34,92 @@ def _shape(op, name, shape, rank):
     return tuple(int(n) for n in shape)
 
 
-def _geometry(x_shape, weight_shape, options):
-    """Return the 2-D geometry; the options are those of conv2d."""
+def _geometry(op, x_shape, weight_shape, options):
+    """Return the geometry; the options are those of conv2d."""
     unknown = set(options) - {"stride", "padding", "padding_value", "dilation", "groups"}
     if unknown:
-        raise TypeError(f"conv2d: unknown option {sorted(unknown)[0]!r}")
-    if len(x_shape) != 4 or len(weight_shape) != 4:
-        shapes = f"(x {x_shape}, weight {weight_shape})"
-        raise ValueError(f"conv2d: x and weight must have 4 axes, got {len(x_shape)} and {len(weight_shape)} {shapes}")
+        raise TypeError(f"{op}: unknown option {sorted(unknown)[0]!r}")
+    axes = RANKS[op] + 2
+    if len(x_shape) != axes or len(weight_shape) != axes:
+        got = f"got {len(x_shape)} and {len(weight_shape)} (x {x_shape}, weight {weight_shape})"
+        raise ValueError(f"{op}: x and weight must have {axes} axes, {got}")
     return ConvGeometry.of(x_shape, weight_shape, **options)
+
+
+def _forward(op, x, weight, bias, geometry, how):
+    x, weight, bias = _floats(op, x=x, weight=weight, bias=bias)
+    return run(op, "forward", _geometry(op, x.shape, weight.shape, geometry), x, weight, bias, **how)
+
+
+def _backward_input(op, grad_y, weight, input_shape, geometry, how):
+    grad_y, weight = _floats(op, grad_y=grad_y, weight=weight)
+    shape = _shape(op, "input_shape", input_shape, RANKS[op] + 2)
+    return run(op, "backward_input", _geometry(op, shape, weight.shape, geometry), grad_y, weight, **how)
+
+
+def _backward_weight(op, grad_y, x, weight_shape, geometry, how):
+    grad_y, x = _floats(op, grad_y=grad_y, x=x)
+    shape = _shape(op, "weight_shape", weight_shape, RANKS[op] + 2)
+    return run(op, "backward_weight", _geometry(op, x.shape, shape, geometry), grad_y, x, **how)
+
+
+def _backward_bias(op, grad_y, how):
+    (grad_y,) = _floats(op, grad_y=grad_y)
+    N, K, *size = _shape(op, "grad_y's shape", grad_y.shape, RANKS[op] + 2)
+    # Any geometry with such an output: the sum does not ask.
+    g = ConvGeometry.of((N, 1, *size), (K, 1, *(1,) * len(size)))
+    return run(op, "backward_bias", g, grad_y, **how)
+
+
+RANKS = {"conv1d": 1, "conv2d": 2, "conv3d": 3}
+
+
+def conv1d_forward(x, weight, bias=None, *, variant=None, level=None, n_threads=None, out=None, **geometry):
+    """Return conv1d of x (N, C, W) with weight (K, C // groups, S) and bias (K,): (N, K, W_out).
+
+    Examples
+    --------
+    >>> conv1d_forward(np.ones((1, 1, 4)), np.ones((1, 1, 3)), padding=1)[0, 0]
+    array([2., 3., 3., 2.])
+    """
+    how = dict(variant=variant, level=level, n_threads=n_threads, out=out)
+    return _forward("conv1d", x, weight, bias, geometry, how)
+
+
+def conv1d_backward_input(grad_y, weight, input_shape, *, variant=None, level=None, n_threads=None, out=None,
+                          **geometry):  # fmt: skip
+    """Return the gradient of conv1d's x, of shape `input_shape`, from that of y and the weight.
+
+    Examples
+    --------
+    >>> conv1d_backward_input(np.ones((1, 1, 1)), np.ones((1, 1, 2)), (1, 1, 2))[0, 0]
+    array([1., 1.])
+    """
+    how = dict(variant=variant, level=level, n_threads=n_threads, out=out)
+    return _backward_input("conv1d", grad_y, weight, input_shape, geometry, how)
+
+
+def conv1d_backward_weight(grad_y, x, weight_shape, *, variant=None, level=None, n_threads=None, out=None, **geometry):
+    """Return the gradient of conv1d's weight, of shape `weight_shape`, from that of y and the input.
+
+    Examples
+    --------
+    >>> conv1d_backward_weight(np.ones((1, 1, 2)), np.ones((1, 1, 3)), (1, 1, 2))[0, 0]
+    array([2., 2.])
+    """
+    how = dict(variant=variant, level=level, n_threads=n_threads, out=out)
+    return _backward_weight("conv1d", grad_y, x, weight_shape, geometry, how)
+
+
+def conv1d_backward_bias(grad_y, *, variant=None, level=None, n_threads=None, out=None):
+    """Return the gradient of conv1d's bias (K,): grad_y (N, K, W) summed over all but K.
+
+    Examples
+    --------
+    >>> conv1d_backward_bias(np.ones((2, 1, 3)))
+    array([6.])
+    """
+    return _backward_bias("conv1d", grad_y, dict(variant=variant, level=level, n_threads=n_threads, out=out))
 
 
 def conv2d_forward(x, weight, bias=None, *, variant=None, level=None, n_threads=None, out=None, **geometry):
@@ -55,9 +132,8 @@ def conv2d_forward(x, weight, bias=None, *, variant=None, level=None, n_threads=
            [6., 9., 6.],
            [4., 6., 4.]])
     """
-    x, weight, bias = _floats("conv2d", x=x, weight=weight, bias=bias)
-    g = _geometry(x.shape, weight.shape, geometry)
-    return run("conv2d", "forward", g, x, weight, bias, variant=variant, level=level, n_threads=n_threads, out=out)
+    how = dict(variant=variant, level=level, n_threads=n_threads, out=out)
+    return _forward("conv2d", x, weight, bias, geometry, how)
 
 
 def conv2d_backward_input(grad_y, weight, input_shape, *, variant=None, level=None, n_threads=None, out=None,
@@ -70,11 +146,8 @@ def conv2d_backward_input(grad_y, weight, input_shape, *, variant=None, level=No
     array([[1., 1.],
            [1., 1.]])
     """
-    grad_y, weight = _floats("conv2d", grad_y=grad_y, weight=weight)
-    g = _geometry(_shape("conv2d", "input_shape", input_shape, 4), weight.shape, geometry)
-    return run(
-        "conv2d", "backward_input", g, grad_y, weight, variant=variant, level=level, n_threads=n_threads, out=out
-    )
+    how = dict(variant=variant, level=level, n_threads=n_threads, out=out)
+    return _backward_input("conv2d", grad_y, weight, input_shape, geometry, how)
 
 
 def conv2d_backward_weight(grad_y, x, weight_shape, *, variant=None, level=None, n_threads=None, out=None, **geometry):
@@ -86,23 +159,67 @@ def conv2d_backward_weight(grad_y, x, weight_shape, *, variant=None, level=None,
     array([[4., 4.],
            [4., 4.]])
     """
-    grad_y, x = _floats("conv2d", grad_y=grad_y, x=x)
-    g = _geometry(x.shape, _shape("conv2d", "weight_shape", weight_shape, 4), geometry)
-    return run("conv2d", "backward_weight", g, grad_y, x, variant=variant, level=level, n_threads=n_threads, out=out)
+    how = dict(variant=variant, level=level, n_threads=n_threads, out=out)
+    return _backward_weight("conv2d", grad_y, x, weight_shape, geometry, how)
 
 
 def conv2d_backward_bias(grad_y, *, variant=None, level=None, n_threads=None, out=None):
-    """Return the gradient of conv2d's bias (K,): grad_y (N, K, H, W) summed over images and pixels.
+    """Return the gradient of conv2d's bias (K,): grad_y (N, K, H, W) summed over all but K.
 
     Examples
     --------
     >>> conv2d_backward_bias(np.ones((2, 1, 3, 3)))
     array([18.])
     """
-    (grad_y,) = _floats("conv2d", grad_y=grad_y)
-    N, K, H, W = _shape("conv2d", "grad_y's shape", grad_y.shape, 4)
-    g = ConvGeometry.of((N, 1, H, W), (K, 1, 1, 1))  # any geometry with such an output: the sum does not ask
-    return run("conv2d", "backward_bias", g, grad_y, variant=variant, level=level, n_threads=n_threads, out=out)
+    return _backward_bias("conv2d", grad_y, dict(variant=variant, level=level, n_threads=n_threads, out=out))
+
+
+def conv3d_forward(x, weight, bias=None, *, variant=None, level=None, n_threads=None, out=None, **geometry):
+    """Return conv3d of x (N, C, D, H, W) with weight (K, C // groups, T, R, S) and bias (K,): (N, K, ...out).
+
+    Examples
+    --------
+    >>> conv3d_forward(np.ones((1, 1, 2, 2, 2)), np.ones((1, 1, 2, 2, 2))).item()
+    8.0
+    """
+    how = dict(variant=variant, level=level, n_threads=n_threads, out=out)
+    return _forward("conv3d", x, weight, bias, geometry, how)
+
+
+def conv3d_backward_input(grad_y, weight, input_shape, *, variant=None, level=None, n_threads=None, out=None,
+                          **geometry):  # fmt: skip
+    """Return the gradient of conv3d's x, of shape `input_shape`, from that of y and the weight.
+
+    Examples
+    --------
+    >>> conv3d_backward_input(np.ones((1, 1, 1, 1, 1)), np.ones((1, 1, 1, 1, 2)), (1, 1, 1, 1, 2)).ravel()
+    array([1., 1.])
+    """
+    how = dict(variant=variant, level=level, n_threads=n_threads, out=out)
+    return _backward_input("conv3d", grad_y, weight, input_shape, geometry, how)
+
+
+def conv3d_backward_weight(grad_y, x, weight_shape, *, variant=None, level=None, n_threads=None, out=None, **geometry):
+    """Return the gradient of conv3d's weight, of shape `weight_shape`, from that of y and the input.
+
+    Examples
+    --------
+    >>> conv3d_backward_weight(np.ones((1, 1, 2, 2, 2)), np.ones((1, 1, 3, 3, 3)), (1, 1, 2, 2, 2)).ravel()[:2]
+    array([8., 8.])
+    """
+    how = dict(variant=variant, level=level, n_threads=n_threads, out=out)
+    return _backward_weight("conv3d", grad_y, x, weight_shape, geometry, how)
+
+
+def conv3d_backward_bias(grad_y, *, variant=None, level=None, n_threads=None, out=None):
+    """Return the gradient of conv3d's bias (K,): grad_y (N, K, D, H, W) summed over all but K.
+
+    Examples
+    --------
+    >>> conv3d_backward_bias(np.ones((2, 1, 3, 3, 3)))
+    array([54.])
+    """
+    return _backward_bias("conv3d", grad_y, dict(variant=variant, level=level, n_threads=n_threads, out=out))
 
 
 def max_pool2d_forward(x, pool_size, *, stride=None, padding=0, dilation=1, variant=None, level=None, n_threads=None,

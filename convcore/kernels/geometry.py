@@ -4,6 +4,7 @@ A geometry knows what arrays each direction takes and returns, how many operatio
 form (benchdnn's notation), which is registry key, test id, bench input and part of error texts.
 """
 
+import dataclasses
 import functools
 import math
 import numbers
@@ -14,10 +15,12 @@ import numpy as np
 
 from convcore.kernels.windows import (
     AXES,
+    PADDING_MODES,
     check_shape,
     number,
     out_size,
     padding_pairs,
+    padding_value_of,
     per_axis,
     remembered,
     spatial_text,
@@ -41,7 +44,8 @@ class ConvGeometry:
     padding : tuple of (before, after)
         One pair per spatial dimension.
     groups : int
-    padding_value : float
+    padding_value : float or str
+        What the cells around the image hold: a number, or a pattern of the image's own cells ("replicate", ...).
 
     Examples
     --------
@@ -61,7 +65,7 @@ class ConvGeometry:
     padding: tuple
     dilation: tuple
     groups: int = 1
-    padding_value: float = 0.0
+    padding_value: object = 0.0
 
     @staticmethod
     def of(x_shape, weight_shape, stride=1, padding=0, padding_value=0, dilation=1, groups=1):
@@ -79,6 +83,21 @@ class ConvGeometry:
         """Output size per spatial dimension."""
         extent = tuple((f - 1) * d + 1 for f, d in zip(self.filter_size, self.dilation, strict=True))
         return out_size(self.in_size, self.padding, extent, self.stride, f"{self.op}: the filter")
+
+    @functools.cached_property
+    def volumetric(self):
+        """The same problem in three dimensions: dimensions of size 1 in front of those that there are."""
+        missing = 3 - len(self.in_size)
+        ones, none = (1,) * missing, ((0, 0),) * missing
+        return dataclasses.replace(
+            self, in_size=ones + self.in_size, filter_size=ones + self.filter_size, stride=ones + self.stride,
+            padding=none + self.padding, dilation=ones + self.dilation,
+        ) if missing else self  # fmt: skip
+
+    @property
+    def padding_mode(self):
+        """Which of PADDING_MODES, counted from 0: "constant"."""
+        return list(PADDING_MODES).index(self.padding_value) if isinstance(self.padding_value, str) else 0
 
     @property
     def op(self):
@@ -132,17 +151,19 @@ class ConvGeometry:
                 str(d) for d in (self.dilation[:1] if len(set(self.dilation)) == 1 else self.dilation)
             )
         if self.padding_value != 0:
-            text += f"pv{self.padding_value!r}"
+            text += f"pv{self.padding_value}"
         return text
 
     @staticmethod
     def parse(text):
         """Return the geometry that a text form stands for.
 
-        ``mb64ic1ih28oc6oh28kh5ph2``: batch 64, 1 channel of 28×28, 6 filters of 5×5, padding 2. Width is the height
-        where it is not given. ``g`` groups, ``sh sw`` strides, ``ph pw`` padding at the top and the left, ``eh ew`` at
-        the bottom and the right where it differs, ``dil2`` or ``dil2x3`` dilation (1 is none), ``pv`` padding value;
-        ``oh`` and ``ow`` may be left out and are checked where they are given.
+        ``mb64ic1ih28oc6oh28kh5ph2``: batch 64, 1 channel of 28×28, 6 filters of 5×5, padding 2. A problem with ``id``
+        is three-dimensional, one with ``iw`` alone one-dimensional (``mb8ic12iw100oc96kw11``); height is the depth and
+        width the height where they are not given. ``g`` groups, ``sh sw`` strides, ``ph pw`` padding at the top and the
+        left, ``eh ew`` at the bottom and the right where it differs, ``dil2`` or ``dil2x3`` dilation (1 is none),
+        ``pv`` padding value, a number or a word; ``oh`` and ``ow`` may be left out and are checked where they are
+        given.
 
         Raises
         ------
@@ -152,7 +173,8 @@ class ConvGeometry:
         if not isinstance(text, str):
             raise TypeError(f"geometry: the text form must be a str, got {type(text).__name__}")
         number = r"-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|-?inf|nan"
-        pattern = rf"(dil)(\d+(?:x\d+)*)|(pv)({number})|(mb|ic|oc|[iokspe][hw]|g)(\d+)"
+        words = "|".join(mode for mode in PADDING_MODES if mode != "constant")
+        pattern = rf"(dil)(\d+(?:x\d+)*)|(pv)({words}|{number})|(mb|ic|oc|[iokspe][dhw]|g)(\d+)"
         fields, end = {}, 0
         for match in re.finditer(pattern, text):
             key, value = (part for part in match.groups() if part is not None)
@@ -161,29 +183,39 @@ class ConvGeometry:
             fields[key], end = value, match.end()
         if end != len(text) or not text:
             raise ValueError(f"geometry: cannot read {text[end:]!r} in {text!r}")
-        missing = [key for key in ("ic", "ih", "oc", "kh") if key not in fields]
+        rank = 3 if "id" in fields else 1 if "iw" in fields and "ih" not in fields else 2
+        axes = AXES[rank]
+        missing = [key for key in ("ic", f"i{axes[0]}", "oc", f"k{axes[0]}") if key not in fields]
         if missing:
             raise ValueError(f"geometry: {text!r} lacks {', '.join(missing)}")
+        surplus = [key for key in fields if key[0] in "iokspe" and key[1:] in AXES[3] and key[1] not in axes]
+        if surplus:
+            raise ValueError(f"geometry: {text!r} has {rank} dimension{'s' * (rank > 1)}, but {', '.join(surplus)}")
 
-        def pair(letter, default):
-            height = int(fields.get(f"{letter}h", default))
-            return height, int(fields.get(f"{letter}w", height))
+        def per_axis(letter, defaults):
+            """One number per dimension; where it is not given, that of the dimension before, if there is one."""
+            values = []
+            for axis, default in zip(axes, defaults, strict=True):
+                before = values[-1] if any(f"{letter}{a}" in fields for a in axes[: len(values)]) else default
+                values.append(int(fields.get(f"{letter}{axis}", before)))
+            return tuple(values)
 
         groups = int(fields.get("g", 1))
         in_channels, out_channels = int(fields["ic"]), int(fields["oc"])
         if groups < 1 or in_channels % groups:
             raise ValueError(f"geometry: {in_channels} channels cannot be split into {groups} groups ({text!r})")
-        top, left = pair("p", 0)
-        bottom, right = int(fields.get("eh", top)), int(fields.get("ew", fields.get("eh", left)))
+        before = per_axis("p", (0,) * rank)
+        after = per_axis("e", before)
         dilation = tuple(int(d) for d in fields.get("dil", "1").split("x"))
+        value = fields.get("pv", "0")
         geometry = ConvGeometry.of(
-            (int(fields.get("mb", 1)), in_channels, *pair("i", 0)),
-            (out_channels, in_channels // groups, *pair("k", 0)),
-            pair("s", 1), (top, bottom, left, right), float(fields.get("pv", 0)),
+            (int(fields.get("mb", 1)), in_channels, *per_axis("i", (0,) * rank)),
+            (out_channels, in_channels // groups, *per_axis("k", (0,) * rank)),
+            per_axis("s", (1,) * rank), sum(zip(before, after, strict=True), ()),
+            value if value in PADDING_MODES else float(value),
             dilation[0] if len(dilation) == 1 else dilation, groups,
         )  # fmt: skip
-        OH, OW = geometry.out_size
-        said = int(fields.get("oh", OH)), int(fields.get("ow", fields.get("oh", OW)))
+        said = per_axis("o", geometry.out_size)
         if said != geometry.out_size:
             raise ValueError(f"geometry: {text!r} says output {said}, the numbers give {geometry.out_size}")
         return geometry
@@ -219,7 +251,7 @@ def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilati
         )
     if out_channels % groups:
         raise ValueError(f"{op}: {out_channels} filters cannot be split into {groups} groups {shapes}")
-    padding_value = number(padding_value, f"{op}: padding_value must be a number")
+    padding_value = padding_value_of(padding_value, f"{op}: padding_value")
     stride = per_axis(stride, rank, f"{op}: stride", 1)
     dilation = per_axis(dilation, rank, f"{op}: dilation", 1)
     pairs = padding_pairs(padding, in_size, filter_size, stride, dilation, f"{op}: padding")

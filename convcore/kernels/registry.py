@@ -3,7 +3,8 @@
 A variant is a module `<op>_<variant>`, or `<family>_<variant>` where one module serves an op in every number of
 dimensions (`conv_direct` is the variant "direct" of conv1d, conv2d and conv3d), with any of the op's directions as
 functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's SIGNATURES list
-them, and optionally ``supports(direction, geometry, dtype, level)``, which returns None or the reason why not.
+them, and optionally ``supports(direction, geometry, dtype, level)``, which returns None or the reason why not. A module
+that says ``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match.
 """
 
 import contextlib
@@ -16,7 +17,9 @@ import re
 from convcore import isa
 
 VARIANTS = {
+    "conv1d": ["im2col", "direct", "reference"],
     "conv2d": ["im2col", "direct", "reference"],
+    "conv3d": ["im2col", "direct", "reference"],
     "max_pool2d": ["direct", "reference"],
     "avg_pool2d": ["direct", "reference"],
     "fully_connected": ["gemm", "reference"],

@@ -9,6 +9,15 @@ import numbers
 import numpy as np
 
 AXES = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
+# What the cells around an image hold: a number, or a pattern of the image's own cells. With what numpy.pad calls it.
+PADDING_MODES = {
+    "constant": "constant",
+    "symmetric-include-edge": "symmetric",
+    "symmetric-exclude-edge": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+}
+LARGEST_PADDING = 2**24
 AXIS_WORDS = {"d": "depth", "h": "height", "w": "width"}
 
 
@@ -87,7 +96,8 @@ def padding_pairs(padding, in_size, filter_size, stride, dilation, what):
     """Return `padding` as one (before, after) pair per spatial dimension.
 
     `padding` is an int, one int per dimension, both ends of each dimension in a row, or "same", "valid", "full".
-    "same" depends on the input's size when the stride is above 1; an odd surplus goes to the bottom and the right.
+    "same" depends on the input's size when the stride is above 1; an odd surplus goes to the bottom and the right. In
+    one dimension "causal" pads the left alone, so that no output looks ahead.
 
     Examples
     --------
@@ -104,14 +114,35 @@ def padding_pairs(padding, in_size, filter_size, stride, dilation, what):
         if padding == "same":
             totals = [max(0, (-(-i // s) - 1) * s + r + 1 - i) for i, s, r in zip(in_size, stride, reach, strict=True)]
             return tuple((total // 2, total - total // 2) for total in totals)
-        raise ValueError(f'{what} must be "same", "valid", "full" or numbers, got {padding!r}')
+        if padding == "causal" and rank == 1:
+            return ((reach[0], 0),)
+        words = '"same", "valid", "full"' + (', "causal"' if rank == 1 else "")
+        raise ValueError(f"{what} must be {words} or numbers, got {padding!r}")
     count = len(padding) if is_sequence(padding) else rank
-    if count == 2 * rank:
-        ends = per_axis(padding, 2 * rank, what, 0)
-        return tuple(zip(ends[::2], ends[1::2], strict=True))
-    if count != rank:
-        raise ValueError(f"{what} must be an int, {rank} ints or {2 * rank} ints, got {count}")
-    return tuple((p, p) for p in per_axis(padding, rank, what, 0))
+    if count not in (rank, 2 * rank):
+        ends = f"an int, {rank} ints or {2 * rank} ints" if rank > 1 else "an int or 2 ints"
+        raise ValueError(f"{what} must be {ends}, got {count}")
+    values = per_axis(padding, count, what, 0)
+    if max(values) > LARGEST_PADDING:
+        raise ValueError(f"{what} must be at most 2**24, got {padding!r}")
+    return tuple((p, p) for p in values) if count == rank else tuple(zip(values[::2], values[1::2], strict=True))
+
+
+def padding_value_of(value, what):
+    """Return a padding value, a number or a word of PADDING_MODES, checked.
+
+    Examples
+    --------
+    >>> padding_value_of(1, "conv2d: padding_value"), padding_value_of("replicate", "conv2d: padding_value")
+    (1.0, 'replicate')
+    """
+    words = [mode for mode in PADDING_MODES if mode != "constant"]
+    demand = f"{what} must be a number or one of {', '.join(words)}"
+    if isinstance(value, str):
+        if value not in words:
+            raise ValueError(f"{demand}, got {value!r}")
+        return value
+    return number(value, demand)
 
 
 def out_size(in_size, padding, extent, stride, what):

@@ -1,4 +1,4 @@
-"""conv2d: every variant against the definition, and the definition against numbers worked out by hand."""
+"""Convolution in one to three dimensions: every variant against the definition, the definition against hand work."""
 
 import dataclasses
 import functools
@@ -28,7 +28,8 @@ from convcore import kernels
 from convcore.kernels import ConvGeometry, buffers, run
 
 # Among them: several blocks of taps (more than 256), of filters (more than 512) and of pixels (tiles of whole images,
-# of whole rows, of parts of rows); windows that see only padding; the specification's examples; both LeNet layers.
+# of whole planes, of whole rows, of parts of rows); windows that see only padding; the specification's examples; both
+# LeNet layers.
 # Whatever variant comes, some of these it must accept.
 PROBLEMS = [
     "mb1ic1ih1oc1kh1",
@@ -55,46 +56,81 @@ PROBLEMS = [
     "g2mb9ic6ih12oc10kh3ph1",
     "g7mb2ic7ih9oc7kh3ph1",
     "g5mb2ic5ih8oc10kh3sh2ph1",
+    # patterns around the image, also wider than it
+    "mb2ic2ih7iw9oc3kh3ph1pvreplicate",
+    "mb2ic2ih28oc5kh5ph2pvsymmetric-include-edge",
+    "mb2ic3ih9iw150oc4kh3sh2ph1pvsymmetric-exclude-edge",
+    "g2mb2ic4ih5iw6oc4kh3kw4sh2sw3ph7pw1eh2ew9dil2x1pvcircular",
+    "mb1ic1ih2iw3oc2kh2ph9pw8eh7ew6pvsymmetric-exclude-edge",
+    "mb1ic2ih1oc2kh5ph5pvsymmetric-exclude-edge",
+    "mb2ic1ih3oc2kh4sh5ph8dil3pvsymmetric-include-edge",
+    # one dimension
+    "mb3ic12iw100oc96kw11",
+    "mb2ic4iw33oc6kw3pw4ew0dil2",
+    "g3mb2ic6iw1030oc9kw5sw3pw2pvreplicate",
+    "mb1ic300iw8oc4kw1",
+    "mb2ic1iw6oc2kw3pw14pvcircular",
+    # three dimensions
+    "mb2ic3id9oc4kd3pd1",
+    "mb1ic2id5ih6iw37oc3kd2kh3kw1sd1sh2sw1pd1ph0pw2dil2x1x1",
+    "mb2ic1id12ih20iw24oc5kd3pd1pvsymmetric-include-edge",
+    "g2mb1ic4id4ih7iw5oc6kd3kh2kw3sd2sh1sw3pd2ph1pw1ed0eh4ew5dil1x2x2pvreplicate",
+    "mb1ic30id3oc2kd3",
+    "mb2ic2id2ih3iw4oc2kd3pd3pvcircular",
+    "mb0ic1id3oc1kd2",
 ]
+
+
+PARSED = {problem: ConvGeometry.parse(problem) for problem in PROBLEMS}
+CELLS = cells("conv2d")  # the variants, levels and directions; of conv1d and conv3d they are the same
+
+
+@pytest.mark.parametrize("op", ["conv1d", "conv3d"])
+def test_all_numbers_of_dimensions_have_the_same_built_in_variants(op):
+    shared = [cell.values for cell in CELLS if cell.values[0] in ("im2col", "direct")]
+    assert [cell.values for cell in cells(op)] == shared
 
 
 @functools.cache
 def expected(problem, direction, dtype):
-    geometry = ConvGeometry.parse(problem)
+    geometry = PARSED[problem]
     arrays = inputs(geometry, direction, dtype, seed=0)
-    return geometry, arrays, run("conv2d", direction, geometry, *arrays, variant="reference")
+    return geometry, arrays, run(geometry.op, direction, geometry, *arrays, variant="reference")
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize(("variant", "level", "direction"), cells("conv2d"))
+@pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_equals_the_definition(variant, level, direction, problem):
     for dtype in DTYPES:
+        if variant not in kernels.variants(PARSED[problem].op):
+            continue
         geometry, arrays, result = expected(problem, direction, dtype)
-        if refused("conv2d", variant, level, direction, geometry, dtype):
+        if refused(geometry.op, variant, level, direction, geometry, dtype):
             continue
         for n_threads in THREADS:
-            got = run("conv2d", direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
+            got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
             assert_same(got, result)
 
 
-@pytest.mark.parametrize(("variant", "level", "direction"), cells("conv2d"))
+@pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_no_kernel_escapes(variant, level, direction):
     for dtype in DTYPES:
-        problems = [ConvGeometry.parse(problem) for problem in PROBLEMS]
-        assert any(not refused("conv2d", variant, level, direction, g, dtype) for g in problems if g.batch)
+        problems = [g for g in PARSED.values() if g.batch and variant in kernels.variants(g.op)]
+        assert any(not refused(g.op, variant, level, direction, g, dtype) for g in problems)
 
 
-@pytest.mark.parametrize(("variant", "level", "direction"), cells("conv2d"))
+@pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 @given(geometry=conv_geometries(), seed=st.integers(0, 999), n_threads=st.sampled_from(THREADS), without=st.booleans())
 @settings(max_examples=60)
 def test_equals_the_definition_anywhere(variant, level, direction, geometry, seed, n_threads, without):
+    assume(variant in kernels.variants(geometry.op))
     for dtype in DTYPES:
-        assume(not refused("conv2d", variant, level, direction, geometry, dtype))
+        assume(not refused(geometry.op, variant, level, direction, geometry, dtype))
         arrays = inputs(geometry, direction, dtype, seed)
         if direction == "forward" and without:
             arrays[2] = None
-        result = run("conv2d", direction, geometry, *arrays, variant="reference")
-        got = run("conv2d", direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
+        result = run(geometry.op, direction, geometry, *arrays, variant="reference")
+        got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
         assert_same(got, result)
 
 
@@ -103,49 +139,71 @@ def test_equals_the_definition_anywhere(variant, level, direction, geometry, see
 @settings(max_examples=30)
 def test_adjoint_identity(variant, geometry, seed):
     """sum(conv(x, w) · g) == sum(x · backward_input(g, w)) == sum(w · backward_weight(x, g)), to the last bit."""
+    op = geometry.op
+    assume(variant in kernels.variants(op))
     x, weight, bias = inputs(geometry, "forward", "f8", seed)
     g = integers(geometry.shapes["y"], "f8", seed + 1)
-    for level in kernels.levels_of("conv2d", variant):
+    # A constant other than 0 around the image is no part of x: only without it is y linear in x.
+    linear = geometry if geometry.padding_mode else dataclasses.replace(geometry, padding_value=0.0)
+    for level in kernels.levels_of(op, variant):
         how = {"variant": variant, "level": level}
-        linear = dataclasses.replace(geometry, padding_value=0.0)
         for problem in (geometry, linear):
-            assume(not any(refused("conv2d", variant, level, d, problem, "f8") for d in ("forward", "backward_weight")))
-            y = run("conv2d", "forward", problem, x, weight, None, **how)
-            grad_weight = run("conv2d", "backward_weight", problem, g, x, **how)
+            assume(not any(refused(op, variant, level, d, problem, "f8") for d in ("forward", "backward_weight")))
+            y = run(op, "forward", problem, x, weight, None, **how)
+            grad_weight = run(op, "backward_weight", problem, g, x, **how)
             assert (y * g).sum() == (weight * grad_weight).sum()
-        assume(not refused("conv2d", variant, level, "backward_input", linear, "f8"))
-        assert (y * g).sum() == (x * run("conv2d", "backward_input", linear, g, weight, **how)).sum()
-    with_bias = run("conv2d", "forward", linear, x, weight, bias)
-    assert ((with_bias - y) * g).sum() == (bias * run("conv2d", "backward_bias", linear, g)).sum()
+        assume(not refused(op, variant, level, "backward_input", linear, "f8"))
+        assert (y * g).sum() == (x * run(op, "backward_input", linear, g, weight, **how)).sum()
+    with_bias = run(op, "forward", linear, x, weight, bias)
+    assert ((with_bias - y) * g).sum() == (bias * run(op, "backward_bias", linear, g)).sum()
 
 
 @pytest.mark.parametrize(
-    "problem", ["mb4ic3ih15oc5kh3ph1", "g2mb2ic8ih11oc6kh5sh2ph2", "mb3ic32ih9oc7kh3ph1dil2pv0.3", "mb2ic1ih28oc6kh5"]
+    "problem",
+    [
+        "mb4ic3ih15oc5kh3ph1",
+        "g2mb2ic8ih11oc6kh5sh2ph2",
+        "mb3ic32ih9oc7kh3ph1dil2pv0.3",
+        "mb2ic1ih28oc6kh5",
+        "mb2ic3ih9oc4kh3ph2pvreplicate",
+        "mb2ic9iw40oc5kw9",
+        "mb2ic3id6oc4kd3pd1",
+    ],
 )
-@pytest.mark.parametrize(("variant", "level", "direction"), cells("conv2d"))
+@pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_rounding_stays_within_its_bound(variant, level, direction, problem):
     geometry = ConvGeometry.parse(problem)
     for dtype in DTYPES:
-        if refused("conv2d", variant, level, direction, geometry, dtype):
+        if refused(geometry.op, variant, level, direction, geometry, dtype):
             continue
         arrays = floats(geometry, direction, dtype, seed=1)
-        exact = run("conv2d", direction, geometry, *(a.astype("f8") for a in arrays), variant="reference")
-        got = run("conv2d", direction, geometry, *arrays, variant=variant, level=level)
+        exact = run(geometry.op, direction, geometry, *(a.astype("f8") for a in arrays), variant="reference")
+        got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level)
         largest = math.prod(max(1.0, abs(a).max()) for a in arrays[:2])
         bound = 4 * np.finfo(dtype).eps * sizes_of(geometry, direction) * largest
         assert abs(got - exact).max() <= bound
 
 
-@pytest.mark.parametrize("problem", ["mb5ic2ih40oc7kh3ph1", "g3mb7ic6ih13oc9kh3sh2ph1pv0.1", "mb64ic1ih10oc3kh5"])
-@pytest.mark.parametrize(("variant", "level", "direction"), cells("conv2d"))
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "mb5ic2ih40oc7kh3ph1",
+        "g3mb7ic6ih13oc9kh3sh2ph1pv0.1",
+        "mb64ic1ih10oc3kh5",
+        "mb3ic2ih40oc7kh3ph1pvcircular",
+        "mb9ic12iw90oc20kw11",
+        "mb2ic3id14oc5kd3pd1",
+    ],
+)
+@pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_bits_do_not_depend_on_threads(variant, level, direction, problem):
     geometry = ConvGeometry.parse(problem)
     for dtype in DTYPES:
-        if refused("conv2d", variant, level, direction, geometry, dtype):
+        if refused(geometry.op, variant, level, direction, geometry, dtype):
             continue
         arrays = floats(geometry, direction, dtype, seed=2)
         runs = [
-            bits(run("conv2d", direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads))
+            bits(run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads))
             for n_threads in (*THREADS, 1)
         ]
         assert all(one == runs[0] for one in runs)
@@ -162,7 +220,7 @@ def test_working_memory_does_not_grow_with_the_batch(direction, n_threads):
         out = np.empty(geometry.shapes[geometry.SIGNATURES[direction][1]])
         buffers.release()
         tracemalloc.start()
-        run("conv2d", direction, geometry, *arrays, variant="im2col", n_threads=n_threads, out=out)
+        run(geometry.op, direction, geometry, *arrays, variant="im2col", n_threads=n_threads, out=out)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert max(peaks) < n_threads * 4 * 2**20
@@ -210,6 +268,34 @@ def test_four_sided_padding_by_hand():
     assert_array_equal(y, [[[[10 + 20 + 3 + 8, 10 + 20 + 6 + 12, 10 + 20 + 9 + 40, 10 + 20 + 30 + 40],
                              [37, 47, 3 + 20 + 18 + 40, 100],
                              [67, 77, 6 + 20 + 27 + 40, 100]]]])  # fmt: skip
+
+
+# What the specification prints for each padding value, two cells wide: rows of the padded image.
+PRINTED = {
+    0: "0000000 0000000 0031400 0015900 0026500 0000000 0000000",
+    "symmetric-include-edge": "5115995 1331441 1331441 5115995 6226556 6226556 5115995",
+    "symmetric-exclude-edge": "5626562 9515951 4131413 9515951 5626562 9515951 4131413",
+    "replicate": "3331444 3331444 3331444 1115999 2226555 2226555 2226555",
+    "circular": "5915915 6526526 1431431 5915915 6526526 1431431 5915915",
+}
+PRINTED_ROW = {0: "0031400", "symmetric-include-edge": "1331441", "symmetric-exclude-edge": "4131413",
+               "replicate": "3331444", "circular": "1431431"}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", kernels.variants("conv2d"))
+@pytest.mark.parametrize("value", PRINTED)
+def test_padding_values_as_the_specification_prints_them(variant, value):
+    """A filter of one cell shows the padded image; the gradient of each cell counts how often it stands there."""
+    image = np.array([[3.0, 1, 4], [1, 5, 9], [2, 6, 5]])
+    how = dict(padding=2, padding_value=value, variant=variant)
+    y = kernels.conv2d_forward(image[None, None], np.ones((1, 1, 1, 1)), **how)
+    assert [[f"{n:.0f}" for n in row] for row in y[0, 0]] == [list(row) for row in PRINTED[value].split()]
+    labels = np.arange(9.0).reshape(1, 1, 3, 3)
+    seen = kernels.conv2d_forward(labels + 1, np.ones((1, 1, 1, 1)), **how)
+    count = kernels.conv2d_backward_input(np.ones(y.shape), np.ones((1, 1, 1, 1)), labels.shape, **how)
+    assert_array_equal(count, [[[[(seen == label + 1).sum() for label in row] for row in labels[0, 0]]]])
+    row = kernels.conv1d_forward(image[None, :1], np.ones((1, 1, 1)), **how)
+    assert "".join(f"{n:.0f}" for n in row[0, 0]) == PRINTED_ROW[value]
 
 
 def test_channels_add_up_and_groups_do_not():

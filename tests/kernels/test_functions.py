@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from strategies import NUMBER_OR_PATTERN
 
 from convcore import isa, kernels
 
@@ -23,6 +24,14 @@ CALLS = {
     "conv2d_backward_input": dict(grad_y=Y, weight=WEIGHT, input_shape=X.shape),
     "conv2d_backward_weight": dict(grad_y=Y, x=X, weight_shape=WEIGHT.shape),
     "conv2d_backward_bias": dict(grad_y=Y),
+    "conv1d_forward": dict(x=X[:, :, 0], weight=WEIGHT[:, :, 0], bias=BIAS),
+    "conv1d_backward_input": dict(grad_y=Y[:, :, 0], weight=WEIGHT[:, :, 0], input_shape=X[:, :, 0].shape),
+    "conv1d_backward_weight": dict(grad_y=Y[:, :, 0], x=X[:, :, 0], weight_shape=WEIGHT[:, :, 0].shape),
+    "conv1d_backward_bias": dict(grad_y=Y[:, :, 0]),
+    "conv3d_forward": dict(x=X[..., None], weight=WEIGHT[..., None], bias=BIAS),
+    "conv3d_backward_input": dict(grad_y=Y[..., None], weight=WEIGHT[..., None], input_shape=X[..., None].shape),
+    "conv3d_backward_weight": dict(grad_y=Y[..., None], x=X[..., None], weight_shape=WEIGHT[..., None].shape),
+    "conv3d_backward_bias": dict(grad_y=Y[..., None]),
     "max_pool2d_forward": dict(x=PLANES, pool_size=2),
     "max_pool2d_backward_input": dict(grad_y=POOLED, index=INDEX, input_shape=PLANES.shape, pool_size=2),
     "avg_pool2d_forward": dict(x=PLANES, pool_size=2),
@@ -83,7 +92,7 @@ def test_float32_stays_float32(function):
 def test_variant_level_threads_and_out(function):
     expected = call(function)
     for variant in kernels.variants(op_of(function)):
-        if variant == "im2col" and function == "conv2d_backward_bias":
+        if variant == "im2col" and function.endswith("backward_bias"):
             continue
         out = tuple(np.empty_like(a) for a in expected) if isinstance(expected, tuple) else np.empty_like(expected)
         got = call(function, variant=variant, level=isa.DEFAULT, n_threads=2, out=out)
@@ -186,8 +195,8 @@ def test_wrong_shapes_asked_for(function):
         ("conv2d_forward", dict(stride=0), ValueError, "conv2d: stride must be at least 1, got 0"),
         ("conv2d_forward", dict(padding="half"), ValueError,
          'conv2d: padding must be "same", "valid", "full" or numbers, got \'half\''),
-        ("conv2d_forward", dict(padding_value="replicate"), TypeError,
-         "conv2d: padding_value must be a number, got 'replicate'"),
+        ("conv2d_forward", dict(padding_value="reflect"), ValueError,
+         f"conv2d: padding_value {NUMBER_OR_PATTERN}, got 'reflect'"),
         ("conv2d_forward", dict(dilation=3), ValueError,
          "conv2d: the filter covers 7 cells in height, the padded input has 6"),
         ("conv2d_forward", dict(groups=2), ValueError,
@@ -256,9 +265,11 @@ def test_huge_sizes_are_memory_errors_or_value_errors():
             kernels.max_pool2d_forward(PLANES, 2, stride=1, padding=padding)
     with pytest.raises((ValueError, MemoryError)):
         kernels.conv2d_backward_input(Y, WEIGHT, (2, 3, 2**62, 2**62))
-    assert kernels.conv2d_forward(X, WEIGHT, padding=2**31, stride=2**31, variant="direct").shape == (2, 4, 3, 3)
-    assert kernels.conv2d_forward(X, WEIGHT, padding=2**31, stride=2**31, variant="im2col").shape == (2, 4, 3, 3)
-    index = kernels.max_pool2d_forward(PLANES, 2, stride=2**31, padding=2**31)[1]
+    for variant in ("direct", "im2col"):
+        far = dict(padding=2**24, stride=2**24, variant=variant)
+        assert kernels.conv2d_forward(X, WEIGHT, **far).shape == (2, 4, 3, 3)
+        assert kernels.conv2d_backward_input(np.ones((2, 4, 3, 3)), WEIGHT, X.shape, **far).shape == X.shape
+    index = kernels.max_pool2d_forward(PLANES, 2, stride=2**24, padding=2**24)[1]
     assert index[0, 0].tolist() == [[-1, -1, -1], [-1, 4, -1], [-1, -1, -1]]
 
 
@@ -295,6 +306,14 @@ DRAWN = {
     "conv2d_backward_input": {"grad_y": ARRAY, "weight": ARRAY, "input_shape": SHAPE, **CONV},
     "conv2d_backward_weight": {"grad_y": ARRAY, "x": ARRAY, "weight_shape": SHAPE, **CONV},
     "conv2d_backward_bias": {"grad_y": ARRAY},
+    "conv1d_forward": {"x": ARRAY, "weight": ARRAY, "bias": ARRAY, **CONV},
+    "conv1d_backward_input": {"grad_y": ARRAY, "weight": ARRAY, "input_shape": SHAPE, **CONV},
+    "conv1d_backward_weight": {"grad_y": ARRAY, "x": ARRAY, "weight_shape": SHAPE, **CONV},
+    "conv1d_backward_bias": {"grad_y": ARRAY},
+    "conv3d_forward": {"x": ARRAY, "weight": ARRAY, "bias": ARRAY, **CONV},
+    "conv3d_backward_input": {"grad_y": ARRAY, "weight": ARRAY, "input_shape": SHAPE, **CONV},
+    "conv3d_backward_weight": {"grad_y": ARRAY, "x": ARRAY, "weight_shape": SHAPE, **CONV},
+    "conv3d_backward_bias": {"grad_y": ARRAY},
     "max_pool2d_forward": {"x": ARRAY, "dilation": SIZES, **POOL},
     "max_pool2d_backward_input": {"grad_y": ARRAY, "index": INDICES, "input_shape": SHAPE, "dilation": SIZES, **POOL},
     "avg_pool2d_forward": {"x": ARRAY, "padding_value": VALUES, **POOL},

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import conv_geometries, pool_geometries
+from strategies import NUMBER_OR_PATTERN, PATTERNS, conv_geometries, pool_geometries
 
 from convcore import kernels
 from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PoolGeometry, RowsGeometry
@@ -79,7 +79,7 @@ def test_sizes_by_walking(geometry):
 # The text form
 
 
-@given(geometry=conv_geometries(padding_values=(0, -1, 2.5, 1e-5, -3e30, math.inf, -math.inf)))
+@given(geometry=conv_geometries(padding_values=(0, -1, 2.5, 1e-5, -3e30, math.inf, -math.inf, *PATTERNS)))
 @example(geometry=conv(padding=(0, 0, 0, 1)))
 @example(geometry=conv(padding=(1, 0, 0, 0)))
 @example(geometry=conv((2, 3, 8, 8), (4, 3, 3, 3), padding=(1, 0, 1, 0), dilation=(2, 2), stride=(1, 3)))
@@ -126,7 +126,11 @@ def test_text_form_may_leave_out_what_follows():
         ("ic1ih4oc1kh3pv.", "cannot read 'pv.' in 'ic1ih4oc1kh3pv.'"),
         ("ic1ih4oc1kh3dil", "cannot read 'dil' in 'ic1ih4oc1kh3dil'"),
         ("mb2oc1", "'mb2oc1' lacks ic, ih, kh"),
-        ("iw4ic1kw3oc1", "'iw4ic1kw3oc1' lacks ih, kh"),
+        ("iw4ic1kh3oc1", "'iw4ic1kh3oc1' lacks kw"),
+        ("iw4ic1kw3kh2oc1", "'iw4ic1kw3kh2oc1' has 1 dimension, but kh"),
+        ("ih4ic1kd3kh2oc1", "'ih4ic1kd3kh2oc1' has 2 dimensions, but kd"),
+        ("id4ic1oc1", "'id4ic1oc1' lacks kd"),
+        ("ih4ic1oc1kh3pvconstant", "cannot read 'pvconstant' in 'ih4ic1oc1kh3pvconstant'"),
         ("g2ic3ih4oc2kh3", "3 channels cannot be split into 2 groups ('g2ic3ih4oc2kh3')"),
         ("g0ic3ih4oc2kh3", "3 channels cannot be split into 0 groups ('g0ic3ih4oc2kh3')"),
         ("ic1ih4oc1oh3kh3", "'ic1ih4oc1oh3kh3' says output (3, 3), the numbers give (2, 2)"),
@@ -188,13 +192,15 @@ WRONG_CONV = [
     (dict(padding=2**32), ValueError, "conv2d: padding must be at most 2**31, got 4294967296"),
     (dict(padding="Same"), ValueError, 'conv2d: padding must be "same", "valid", "full" or numbers, got \'Same\''),
     (dict(padding="causal"), ValueError, 'conv2d: padding must be "same", "valid", "full" or numbers, got \'causal\''),
-    (dict(padding_value="mean"), TypeError, "conv2d: padding_value must be a number, got 'mean'"),
-    (dict(padding_value=None), TypeError, "conv2d: padding_value must be a number, got None"),
-    (dict(padding_value=True), TypeError, "conv2d: padding_value must be a number, got True"),
-    (dict(padding_value=1j), TypeError, "conv2d: padding_value must be a number, got 1j"),
-    (dict(padding_value=(1, 2)), TypeError, "conv2d: padding_value must be a number, got (1, 2)"),
+    (dict(padding_value="mean"), ValueError, f"conv2d: padding_value {NUMBER_OR_PATTERN}, got 'mean'"),
+    (dict(padding_value="constant"), ValueError, f"conv2d: padding_value {NUMBER_OR_PATTERN}, got 'constant'"),
+    (dict(padding_value=None), TypeError, f"conv2d: padding_value {NUMBER_OR_PATTERN}, got None"),
+    (dict(padding_value=True), TypeError, f"conv2d: padding_value {NUMBER_OR_PATTERN}, got True"),
+    (dict(padding_value=1j), TypeError, f"conv2d: padding_value {NUMBER_OR_PATTERN}, got 1j"),
+    (dict(padding_value=(1, 2)), TypeError, f"conv2d: padding_value {NUMBER_OR_PATTERN}, got (1, 2)"),
     (dict(padding_value=10**400), ValueError,
-     "conv2d: padding_value must be a number, got one that no float can hold"),
+     f"conv2d: padding_value {NUMBER_OR_PATTERN}, got one that no float can hold"),
+    (dict(padding=2**24 + 1), ValueError, "conv2d: padding must be at most 2**24, got 16777217"),
     (dict(groups=0), ValueError, "conv2d: groups must be at least 1, got 0"),
     (dict(groups=-3), ValueError, "conv2d: groups must be at least 1, got -3"),
     (dict(groups=1.0), TypeError, "conv2d: groups must be an int, got 1.0"),
