@@ -15,6 +15,7 @@ import numpy as np
 
 from convcore.kernels.windows import (
     AXES,
+    AXIS_WORDS,
     PADDING_MODES,
     check_shape,
     number,
@@ -77,6 +78,27 @@ class ConvGeometry:
             Shapes and options that do not make a convolution; the text names the op, both numbers and the shapes.
         """
         return _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilation, groups)
+
+    @staticmethod
+    def transposed(x_shape, weight_shape, stride=1, cropping=0, output_padding=0, dilation=1, groups=1):
+        """Return the geometry of the convolution whose input gradient is this transposed convolution.
+
+        What is x here is the y of that convolution, what is y here its x, so that ``backward_input`` of the geometry
+        computes the transposed convolution, ``forward`` the gradient of its input, and ``backward_weight`` that of
+        its weight.
+
+        Examples
+        --------
+        >>> geometry = ConvGeometry.transposed((1, 8, 7, 7), (8, 3, 4, 4), stride=2, cropping=1)
+        >>> geometry.shapes["x"], geometry.shapes["y"]
+        ((1, 3, 14, 14), (1, 8, 7, 7))
+
+        Raises
+        ------
+        TypeError, ValueError
+            Shapes and options that do not make a transposed convolution.
+        """
+        return _transposed_geometry(x_shape, weight_shape, stride, cropping, output_padding, dilation, groups)
 
     @functools.cached_property
     def out_size(self):
@@ -224,26 +246,10 @@ class ConvGeometry:
 @remembered
 def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilation, groups):
     """The validation behind ConvGeometry.of."""
-    check_shape(x_shape, "ConvGeometry: x_shape")
-    check_shape(weight_shape, "ConvGeometry: weight_shape")
-    rank = len(weight_shape) - 2 if len(weight_shape) in (3, 4, 5) else len(x_shape) - 2
+    rank, shapes = _checked_shapes("conv", x_shape, weight_shape, groups)
     op = f"conv{rank}d"
-    shapes = f"(x {x_shape}, weight {weight_shape})"
-    if len(x_shape) != rank + 2 or len(weight_shape) != rank + 2:
-        raise ValueError(
-            f"{op}: x and weight must have {rank + 2} axes, got {len(x_shape)} and {len(weight_shape)} {shapes}"
-        )
-    if isinstance(groups, bool) or not isinstance(groups, numbers.Integral):
-        raise TypeError(f"{op}: groups must be an int, got {groups!r}")
     batch, in_channels, *in_size = x_shape
     out_channels, group_channels, *filter_size = weight_shape
-    if groups < 1:
-        raise ValueError(f"{op}: groups must be at least 1, got {groups}")
-    if batch < 0:
-        raise ValueError(f"{op}: x has a batch of {batch} {shapes}")
-    for name, size in (("x", x_shape[1:]), ("weight", weight_shape)):
-        if min(size) < 1:
-            raise ValueError(f"{op}: {name} has an axis of size 0 {shapes}")
     if group_channels * groups != in_channels:
         in_groups = f" in {groups} groups" if groups > 1 else ""
         raise ValueError(
@@ -259,6 +265,68 @@ def _conv_geometry(x_shape, weight_shape, stride, padding, padding_value, dilati
                             dilation, int(groups), padding_value)  # fmt: skip
     geometry.out_size  # noqa: B018  raises where the filter does not fit
     return geometry
+
+
+@remembered
+def _transposed_geometry(x_shape, weight_shape, stride, cropping, output_padding, dilation, groups):
+    """The validation behind ConvGeometry.transposed."""
+    rank, shapes = _checked_shapes("conv_transpose", x_shape, weight_shape, groups)
+    op = f"conv_transpose{rank}d"
+    batch, channels, *in_size = x_shape
+    weight_channels, group_filters, *filter_size = weight_shape
+    if weight_channels != channels:
+        raise ValueError(f"{op}: weight expects {weight_channels} input channels, x has {channels} {shapes}")
+    if channels % groups:
+        raise ValueError(f"{op}: {channels} channels cannot be split into {groups} groups {shapes}")
+    stride = per_axis(stride, rank, f"{op}: stride", 1)
+    dilation = per_axis(dilation, rank, f"{op}: dilation", 1)
+    extra = per_axis(output_padding, rank, f"{op}: output_padding", 0)
+    if any(e >= s for e, s in zip(extra, stride, strict=True)):
+        raise ValueError(f"{op}: output_padding must be smaller than stride {stride}, got {output_padding!r}")
+    whole = [
+        (i - 1) * s + (f - 1) * d + 1 + e
+        for i, s, f, d, e in zip(in_size, stride, filter_size, dilation, extra, strict=True)
+    ]
+    if isinstance(cropping, str):
+        if cropping != "same":
+            raise ValueError(f'{op}: cropping must be "same" or numbers, got {cropping!r}')
+        wanted = [i * s for i, s in zip(in_size, stride, strict=True)]
+        cuts = [max(0, have - want) for have, want in zip(whole, wanted, strict=True)]
+        pairs, out = tuple((cut // 2, cut - cut // 2) for cut in cuts), tuple(wanted)
+    else:
+        pairs = padding_pairs(cropping, in_size, filter_size, stride, dilation, f"{op}: cropping")
+        out = tuple(have - before - after for have, (before, after) in zip(whole, pairs, strict=True))
+    for axis, size, have, pair in zip(AXES[rank], out, whole, pairs, strict=True):
+        if size < 1:
+            cut = f"the output has {have} cells in {AXIS_WORDS[axis]}, cropping takes {sum(pair)}"
+            raise ValueError(f"{op}: {cut} {shapes}")
+    return ConvGeometry(batch, group_filters * groups, out, channels, tuple(filter_size), stride, pairs, dilation,
+                        int(groups))  # fmt: skip
+
+
+def _checked_shapes(family, x_shape, weight_shape, groups):
+    """Return the number of spatial dimensions, and the shapes as errors show them, of a convolution of any kind."""
+    check_shape(x_shape, "ConvGeometry: x_shape")
+    check_shape(weight_shape, "ConvGeometry: weight_shape")
+    rank = len(weight_shape) - 2 if len(weight_shape) in (3, 4, 5) else len(x_shape) - 2
+    op = f"{family}{rank}d"
+    shapes = f"(x {x_shape}, weight {weight_shape})"
+    if len(x_shape) != rank + 2 or len(weight_shape) != rank + 2:
+        raise ValueError(
+            f"{op}: x and weight must have {rank + 2} axes, got {len(x_shape)} and {len(weight_shape)} {shapes}"
+        )
+    if rank not in AXES:
+        raise ValueError(f"{op}: x and weight must have 3, 4 or 5 axes, got {rank + 2} {shapes}")
+    if isinstance(groups, bool) or not isinstance(groups, numbers.Integral):
+        raise TypeError(f"{op}: groups must be an int, got {groups!r}")
+    if groups < 1:
+        raise ValueError(f"{op}: groups must be at least 1, got {groups}")
+    if x_shape[0] < 0:
+        raise ValueError(f"{op}: x has a batch of {x_shape[0]} {shapes}")
+    for name, size in (("x", x_shape[1:]), ("weight", weight_shape)):
+        if min(size) < 1:
+            raise ValueError(f"{op}: {name} has an axis of size 0 {shapes}")
+    return rank, shapes
 
 
 @dataclass(frozen=True)

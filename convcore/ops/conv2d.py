@@ -1,8 +1,6 @@
 """2-D convolution."""
 
-from convcore.arrays import same_dtype
-from convcore.autograd import as_tensor, record
-from convcore.kernels import ConvGeometry, run
+from convcore.ops.conv import convolve
 
 
 def conv2d(x, weight, bias=None, *, stride=1, padding=0, padding_value=0, dilation=1, groups=1, variant=None):
@@ -19,8 +17,10 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, padding_value=0, dilati
     stride, dilation : int or (int, int), pixels, height first
     padding : int, (int, int), (top, bottom, left, right), "same", "valid" or "full", pixels
         "same" gives an output of ceil(H / stride); an odd surplus goes to the bottom and the right.
-    padding_value : float
-        What the cells around the image hold.
+    padding_value : float or str
+        What the cells around the image hold: a number, or cells of the image itself: "symmetric-include-edge" and
+        "symmetric-exclude-edge" mirror it, "replicate" repeats its edge, "circular" begins again at the other end.
+        Their gradient goes to the cells that they repeat; a number takes none.
     groups : int
         Filters of a group see only the channels of that group.
     variant : str, optional
@@ -52,23 +52,4 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, padding_value=0, dilati
     array([[4., 4.],
            [4., 4.]])
     """
-    x, weight = as_tensor(x, "conv2d: x"), as_tensor(weight, "conv2d: weight")
-    bias = None if bias is None else as_tensor(bias, "conv2d: bias")
-    same_dtype("conv2d", x=x, weight=weight, bias=bias)
-    for name, tensor in (("x", x), ("weight", weight)):
-        if tensor.ndim != 4:
-            raise ValueError(f"conv2d: {name} must have 4 axes, got {tensor.ndim} (x {x.shape}, weight {weight.shape})")
-    geometry = ConvGeometry.of(x.shape, weight.shape, stride, padding, padding_value, dilation, groups)
-    y = run("conv2d", "forward", geometry, x.data, weight.data, None if bias is None else bias.data, variant=variant)
-    return record("conv2d", y, inputs=(x, weight, bias), backward=backward,
-                  saved={"x": x.data, "weight": weight.data}, geometry=geometry, variant=variant)  # fmt: skip
-
-
-def backward(record, grad_y, needs):
-    """grad_x spreads each output's gradient over the cells it was read from; grad_weight correlates grad_y with x."""
-    g, x, weight, variant = record.geometry, record.saved["x"], record.saved["weight"], record.variant
-    needs_x, needs_weight, needs_bias = needs
-    grad_x = run("conv2d", "backward_input", g, grad_y, weight, variant=variant) if needs_x else None
-    grad_weight = run("conv2d", "backward_weight", g, grad_y, x, variant=variant) if needs_weight else None
-    grad_bias = run("conv2d", "backward_bias", g, grad_y) if needs_bias else None
-    return grad_x, grad_weight, grad_bias
+    return convolve("conv2d", x, weight, bias, stride, padding, padding_value, dilation, groups, variant)

@@ -1,0 +1,32 @@
+"""What the transposed convolutions in one, two and three dimensions share: everything but their documentation."""
+
+from convcore.autograd import record
+from convcore.kernels import ConvGeometry, run
+from convcore.ops.conv import RANKS, tensors
+
+
+def convolve_transposed(op, x, weight, bias, stride, cropping, output_padding, dilation, groups, variant):
+    """Return the transposed convolution of x with weight, plus bias; see conv_transpose2d.
+
+    It is the input gradient of a convolution from the output's size to the input's, and computed by its kernels.
+    """
+    x, weight, bias = tensors(op, x, weight, bias)
+    geometry = ConvGeometry.transposed(x.shape, weight.shape, stride, cropping, output_padding, dilation, groups)
+    filters = (geometry.in_channels,)
+    if bias is not None and bias.shape != filters:
+        raise ValueError(f"{op}: bias must have shape {filters}, got {bias.shape} (weight {weight.shape})")
+    y = run(geometry.op, "backward_input", geometry, x.data, weight.data, variant=variant)
+    if bias is not None:
+        y += bias.data.reshape(-1, *(1,) * RANKS[op])
+    return record(op, y, inputs=(x, weight, bias), backward=backward,
+                  saved={"x": x.data, "weight": weight.data}, geometry=geometry, variant=variant)  # fmt: skip
+
+
+def backward(record, grad_y, needs):
+    """grad_x is the convolution of grad_y; grad_weight correlates x with grad_y; each pixel's gradient is the bias'."""
+    g, x, weight, variant = record.geometry, record.saved["x"], record.saved["weight"], record.variant
+    needs_x, needs_weight, needs_bias = needs
+    grad_x = run(g.op, "forward", g, grad_y, weight, None, variant=variant) if needs_x else None
+    grad_weight = run(g.op, "backward_weight", g, x, grad_y, variant=variant) if needs_weight else None
+    grad_bias = grad_y.sum(axis=(0, *range(2, grad_y.ndim))) if needs_bias else None
+    return grad_x, grad_weight, grad_bias
