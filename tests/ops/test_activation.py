@@ -196,10 +196,7 @@ def test_activations_far_out(f, y, slopes, dtype):
     largest = np.finfo(dtype).max
     x = np.array([-INF, -largest, -1000, 0, 1000, largest, INF, NAN], dtype)
     got, got_slopes = with_slopes(f, x)
-    expected = [
-        value if value is not None else (v if v > 0 else f([v]).numpy()[0]) for value, v in zip(y, x, strict=True)
-    ]
-    np.testing.assert_allclose(got, np.array(expected, dtype), rtol=1e-6)
+    np.testing.assert_allclose(got, np.array(y(largest), dtype), rtol=1e-6)
     np.testing.assert_allclose(got_slopes, np.array(slopes, dtype), rtol=1e-6, atol=1e-300)
 
 
