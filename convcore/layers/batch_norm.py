@@ -138,7 +138,7 @@ class BatchNorm(ParameterLayer):
 
     def load(self, arrays, dtype):
         """Take scale, offset and statistics from arrays, and the number of channels."""
-        super().load({role: values for role, values in arrays.items() if role in self.roles}, dtype)
+        super().load(arrays, dtype)
         self.remembered.update({role: arrays[role].astype(dtype) for role in self.STATISTICS})
         self.num_channels = len(self.scale)
 

@@ -71,11 +71,11 @@ class ParameterLayer(Layer):
 
     def load(self, arrays, dtype):
         """Take arrays of the right shapes: into the parameters, or as their first values."""
-        for role, values in arrays.items():
+        for role in self.roles:  # in this order, whatever that of a file is
             if role in self.learnables:
-                self.learnables[role].assign(values)
+                self.learnables[role].assign(arrays[role])
             else:
-                self._learn(role, values.astype(dtype))
+                self._learn(role, arrays[role].astype(dtype))
 
 
 FACTORS = {"learn_rate_factor": "learning rate", "l2_factor": "L2 regularization"}
