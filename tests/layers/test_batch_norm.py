@@ -262,6 +262,26 @@ def test_a_network_learns_with_it_the_same_bits_for_any_threads():
     assert runs[0] == runs[1] == runs[2]
 
 
+def test_a_resumed_run_equals_one_without_interruption(tmp_path):
+    x, y = cc.data.load("digits").train
+    data, shared = (x[:300], y[:300]), {"max_epochs": 3, "mini_batch_size": 64, "verbose": False}
+
+    def make(seed=0):
+        return cc.Network([cc.ImageInput(x.shape[1:]), cc.Conv2D(3, 4), cc.BatchNorm(), cc.FullyConnected(10),
+                           cc.Softmax()], seed=seed)  # fmt: skip
+
+    def arrays(net):
+        return {name: array.tobytes() for name, array in net.arrays().items()}
+
+    whole, half, resumed = make(), make(), make(seed=7)
+    cc.train(whole, data, options=cc.TrainingOptions("sgdm", **shared))
+    stop = cc.TrainingOptions("sgdm", **shared, checkpoint_path=tmp_path, callbacks=[lambda info: info.iteration == 7])
+    cc.train(half, data, options=stop)
+    assert arrays(half) != arrays(whole)
+    cc.train(resumed, data, options=cc.TrainingOptions("sgdm", **shared), resume=tmp_path)
+    assert arrays(resumed) == arrays(whole)
+
+
 def test_the_gradient_of_the_layer():
     layer = made(cc.BatchNorm(epsilon=0.1, scale=[1, 2, 3]))
     (x,) = batches(3)
