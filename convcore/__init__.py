@@ -8,17 +8,26 @@ from convcore import data, functional, kernels, models, ops
 from convcore.autograd import GradientError, Tape, Tensor, gradcheck, gradient
 from convcore.kernels import use_variant
 from convcore.layers import (
+    ELU,
+    GELU,
     AvgPool2D,
+    BatchNorm,
+    ClippedReLU,
     Conv2D,
+    CrossChannelNorm,
     Dropout,
     Flatten,
     FullyConnected,
     ImageInput,
     Layer,
+    LeakyReLU,
     MaxPool2D,
     Parameter,
     ReLU,
+    Sigmoid,
     Softmax,
+    Swish,
+    Tanh,
 )
 from convcore.models import lenet5
 from convcore.network import Network, load

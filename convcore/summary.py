@@ -29,7 +29,7 @@ class Summary:
             try:
                 output = tuple(layer.output_shape(shape))
                 row["learnables"] = sum(math.prod(size) for role, size in layer.array_shapes(shape).items()
-                                        if role in ("weights", "bias"))  # fmt: skip
+                                        if role in getattr(layer, "roles", ()))  # fmt: skip
                 row["multiply_adds"] = layer.multiply_adds(shape)
             except ValueError as error:
                 text, name = str(error), f"{layer.name}: "

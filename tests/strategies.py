@@ -12,7 +12,9 @@ from convcore.kernels.geometry import ConvGeometry, PoolGeometry
 
 THREADS = (1, 2, 3, 8)
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-DIRECTIONS = ("forward", "backward_input", "backward_weight", "backward_bias", "update")
+DIRECTIONS = (
+    "forward", "forward_training", "backward", "backward_input", "backward_weight", "backward_bias", "update",
+)  # fmt: skip
 SHARES = 3600  # a multiple of every number of cells that a window of up to 6 × 6 can have: averages are whole numbers
 
 

@@ -6,6 +6,7 @@ import re
 import sys
 
 import pytest
+from strategies import DIRECTIONS
 
 from convcore import isa
 from convcore.kernels import registry
@@ -172,7 +173,7 @@ def test_kernels_have_docstrings_too(op):
     for variant in registry.VARIANTS[op]:
         module = registry.load(op, variant, isa.DEFAULT)
         assert module.__doc__
-        for direction in ("forward", "backward_input", "backward_weight", "backward_bias", "update", "supports"):
+        for direction in (*DIRECTIONS, "supports"):
             if hasattr(module, direction):
                 assert getattr(module, direction).__doc__, f"{op}_{variant}.{direction}"
 

@@ -1,5 +1,6 @@
 """Kernels: arrays in, arrays out, no autograd. `run` is the one place where every kernel call is made."""
 
+from convcore.kernels.channel_geometry import BatchNormGeometry, CrossChannelNormGeometry, channel_sizes
 from convcore.kernels.dispatch import explain, run
 from convcore.kernels.functions import (
     avg_pool2d_backward_input,
@@ -25,10 +26,11 @@ from convcore.kernels.matrix_geometry import FlatGeometry, MatrixGeometry, RowsG
 from convcore.kernels.registry import levels_of, refusal, register, unregister, use_variant, variants
 
 __all__ = [
-    "ConvGeometry", "FlatGeometry", "MatrixGeometry", "PoolGeometry", "RowsGeometry", "avg_pool2d_backward_input",
-    "avg_pool2d_forward", "conv1d_backward_bias", "conv1d_backward_input", "conv1d_backward_weight", "conv1d_forward",
-    "conv2d_backward_bias", "conv2d_backward_input", "conv2d_backward_weight", "conv2d_forward",
-    "conv3d_backward_bias", "conv3d_backward_input", "conv3d_backward_weight", "conv3d_forward", "explain", "gemm",
-    "levels_of", "max_pool2d_backward_input", "max_pool2d_forward", "refusal", "register", "run", "unregister",
-    "use_variant", "variants",
+    "BatchNormGeometry", "ConvGeometry", "CrossChannelNormGeometry", "FlatGeometry", "MatrixGeometry", "PoolGeometry",
+    "RowsGeometry", "avg_pool2d_backward_input", "avg_pool2d_forward", "channel_sizes", "conv1d_backward_bias",
+    "conv1d_backward_input", "conv1d_backward_weight", "conv1d_forward", "conv2d_backward_bias",
+    "conv2d_backward_input", "conv2d_backward_weight", "conv2d_forward", "conv3d_backward_bias",
+    "conv3d_backward_input", "conv3d_backward_weight", "conv3d_forward", "explain", "gemm", "levels_of",
+    "max_pool2d_backward_input", "max_pool2d_forward", "refusal", "register", "run", "unregister", "use_variant",
+    "variants",
 ]  # fmt: skip

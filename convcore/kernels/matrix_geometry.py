@@ -112,14 +112,15 @@ class FlatGeometry:
         """What each direction takes and returns; an update returns nothing and writes weights and velocity."""
         if self.op == "sgd":
             return {"update": (("weights", "velocity", "gradient"), None)}
-        return {"forward": (("x",), "y"), "backward_input": (("grad_y", "y"), "grad_x")}
+        seen = "x" if self.op == "gelu" else "y"  # relu's output tells as much as its input
+        return {"forward": (("x",), "y"), "backward_input": (("grad_y", seen), "grad_x")}
 
     OPTIONAL = ()
     IN_PLACE = ("weights", "velocity")
 
     def operations(self, direction):
-        """Return the operations: one per element, six for an update."""
-        return self.size * (6 if direction == "update" else 1)
+        """Return the operations: one per element, six for an update, fifty or so for an error function."""
+        return self.size * {"sgd": 6, "gelu": 50}.get(self.op, 1)
 
     def __str__(self):
         return f"n{self.size}"

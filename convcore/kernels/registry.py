@@ -25,6 +25,9 @@ VARIANTS = {
     "fully_connected": ["gemm", "reference"],
     "gemm": ["blocked", "reference"],
     "relu": ["direct", "reference"],
+    "gelu": ["direct", "reference"],
+    "batch_norm": ["direct", "reference"],
+    "cross_channel_norm": ["direct", "reference"],
     "cross_entropy": ["direct", "reference"],
     "sgd": ["direct", "reference"],
 }
@@ -103,7 +106,8 @@ def register(op, module, name):
         raise ValueError(f"register: name must be an identifier, got {name!r}")
     if name in variants(op) and (op, name) not in _users_own:
         raise ValueError(f"register: {op} has a built-in variant {name!r}")
-    directions = ("forward", "backward_input", "backward_weight", "backward_bias", "update")
+    directions = ("forward", "forward_training", "backward", "backward_input", "backward_weight", "backward_bias",
+                  "update")  # fmt: skip
     if not any(callable(getattr(module, direction, None)) for direction in directions):
         raise TypeError(f"register: {module!r} has none of {', '.join(directions)} as a callable")
     if (op, name) not in _users_own:

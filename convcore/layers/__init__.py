@@ -1,18 +1,45 @@
 """Layers: properties, parameters and a forward pass, one layer per file."""
 
 from convcore.layers.avg_pool2d import AvgPool2D
+from convcore.layers.batch_norm import BatchNorm
+from convcore.layers.clipped_relu import ClippedReLU
 from convcore.layers.conv2d import Conv2D
+from convcore.layers.cross_channel_norm import CrossChannelNorm
 from convcore.layers.dropout import Dropout
+from convcore.layers.elu import ELU
 from convcore.layers.flatten import Flatten
 from convcore.layers.fully_connected import FullyConnected
+from convcore.layers.gelu import GELU
 from convcore.layers.image_input import ImageInput
 from convcore.layers.layer import Layer
+from convcore.layers.leaky_relu import LeakyReLU
 from convcore.layers.max_pool2d import MaxPool2D
 from convcore.layers.parameter import Parameter
 from convcore.layers.relu import ReLU
+from convcore.layers.sigmoid import Sigmoid
 from convcore.layers.softmax import Softmax
+from convcore.layers.swish import Swish
+from convcore.layers.tanh import Tanh
 
 __all__ = [
-    "AvgPool2D", "Conv2D", "Dropout", "Flatten", "FullyConnected", "ImageInput", "Layer", "MaxPool2D", "Parameter",
-    "ReLU", "Softmax",
+    "ELU",
+    "GELU",
+    "AvgPool2D",
+    "BatchNorm",
+    "ClippedReLU",
+    "Conv2D",
+    "CrossChannelNorm",
+    "Dropout",
+    "Flatten",
+    "FullyConnected",
+    "ImageInput",
+    "Layer",
+    "LeakyReLU",
+    "MaxPool2D",
+    "Parameter",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Swish",
+    "Tanh",
 ]  # fmt: skip

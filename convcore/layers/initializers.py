@@ -37,8 +37,8 @@ def ones(size, num_in, num_out, rng):
 NAMED = {"glorot": glorot, "he": he, "narrow-normal": narrow_normal, "zeros": zeros, "ones": ones}
 
 
-def check(initializer, what):
-    """Return `initializer` if it is a name or a function.
+def check(initializer, what, names=NAMED):
+    """Return `initializer` if it is one of the names or a function.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def check(initializer, what):
         Anything else; the text lists the names.
     """
     if isinstance(initializer, str):
-        if initializer not in NAMED:
-            raise ValueError(f"{what} must be one of {', '.join(NAMED)} or a function, got {initializer!r}")
+        if initializer not in names:
+            raise ValueError(f"{what} must be one of {', '.join(names)} or a function, got {initializer!r}")
     elif not callable(initializer):
         raise TypeError(f"{what} must be a name or a function, got {initializer!r}")
     return initializer

@@ -1,13 +1,15 @@
 """Differentiable functions: in each file a forward and, right under it, its backward."""
 
-from convcore.ops.activation import log_softmax, relu, softmax
+from convcore.ops.activation import clipped_relu, elu, gelu, leaky_relu, log_softmax, relu, softmax, swish
 from convcore.ops.avg_pool2d import avg_pool2d
+from convcore.ops.batch_norm import batch_norm
 from convcore.ops.conv1d import conv1d
 from convcore.ops.conv2d import conv2d
 from convcore.ops.conv3d import conv3d
 from convcore.ops.conv_transpose1d import conv_transpose1d
 from convcore.ops.conv_transpose2d import conv_transpose2d
 from convcore.ops.conv_transpose3d import conv_transpose3d
+from convcore.ops.cross_channel_norm import cross_channel_norm
 from convcore.ops.dropout import dropout
 from convcore.ops.elementwise import add, divide, exp, log, multiply, negative, power, sigmoid, subtract, tanh
 from convcore.ops.fully_connected import fully_connected
@@ -19,9 +21,9 @@ from convcore.ops.reduce import max, mean, sum
 from convcore.ops.shape import concatenate, flatten, getitem, pad, reshape, stack, transpose
 
 __all__ = [
-    "add", "attach", "avg_pool2d", "concatenate", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "cross_entropy", "divide", "dropout", "exp", "flatten",
-    "fully_connected", "getitem", "half_mse", "huber", "log", "log_softmax", "mae", "matmul", "max", "max_pool2d",
-    "mean", "mse", "multiply", "negative", "pad", "power", "relu", "reshape", "sigmoid", "softmax", "stack",
-    "subtract", "sum", "tanh", "transpose",
+    "add", "attach", "avg_pool2d", "batch_norm", "clipped_relu", "concatenate", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_channel_norm", "cross_entropy", "divide",
+    "dropout", "elu", "exp", "flatten", "fully_connected", "gelu", "getitem", "half_mse", "huber", "leaky_relu", "log",
+    "log_softmax", "mae", "matmul", "max", "max_pool2d", "mean", "mse", "multiply", "negative", "pad", "power", "relu",
+    "reshape", "sigmoid", "softmax", "stack", "subtract", "sum", "swish", "tanh", "transpose",
 ]  # fmt: skip

@@ -1,5 +1,8 @@
 """Activations: functions of one tensor that keep its shape."""
 
+import math
+import numbers
+
 import numpy as np
 
 from convcore.autograd import as_tensor, record
@@ -42,6 +45,244 @@ def relu_backward(record, grad_y, needs):
     """The gradient passes where the output is positive."""
     y = record.saved["y"]
     return (run("relu", "backward_input", record.geometry, grad_y.reshape(-1), y.reshape(-1)).reshape(y.shape),)
+
+
+def leaky_relu(x, scale=0.01):
+    """Return x where it is positive and a small part of it elsewhere; NaN stays NaN.
+
+    y = x where x ≥ 0, scale · x elsewhere
+
+    Parameters
+    ----------
+    x : Tensor or array of any shape, float32 or float64
+    scale : float
+        The slope below 0.
+
+    Returns
+    -------
+    Tensor of the shape of x
+
+    Raises
+    ------
+    TypeError, ValueError
+        A scale that is no finite number.
+
+    Notes
+    -----
+    The gradient at 0 is scale.
+
+    References
+    ----------
+    "Layers of a ConvNet", leaky ReLU layer (specification); Maas, Hannun and Ng, ICML 2013.
+
+    Examples
+    --------
+    >>> leaky_relu([-1.0, 0.0, 2.0], 0.5).numpy()
+    array([-0.5,  0. ,  2. ])
+    """
+    x = as_tensor(x, "leaky_relu: x")
+    scale = check_number(scale, "leaky_relu: scale")
+    y = np.where(x.data < 0, np.minimum(x.data, 0) * scale, x.data)
+    return record("leaky_relu", y, inputs=(x,), backward=leaky_relu_backward, saved={"x": x.data},
+                  attributes={"scale": scale})  # fmt: skip
+
+
+def leaky_relu_backward(record, grad_y, needs):
+    """The gradient passes where x is positive, a part of it elsewhere."""
+    return (np.where(record.saved["x"] <= 0, grad_y * record.attributes["scale"], grad_y),)
+
+
+def clipped_relu(x, ceiling):
+    """Return x where it lies between 0 and a ceiling, else the nearer of the two; NaN stays NaN.
+
+    y = min(max(x, 0), ceiling)
+
+    Parameters
+    ----------
+    x : Tensor or array of any shape, float32 or float64
+    ceiling : float, greater than 0
+
+    Returns
+    -------
+    Tensor of the shape of x
+
+    Raises
+    ------
+    TypeError, ValueError
+        A ceiling that is no finite number greater than 0.
+
+    Notes
+    -----
+    The gradient at 0 and at the ceiling is 0.
+
+    References
+    ----------
+    "Layers of a ConvNet", clipped ReLU layer (specification); Hannun et al., "Deep Speech", arXiv 1412.5567 (2014).
+
+    Examples
+    --------
+    >>> clipped_relu([-1.0, 2.0, 9.0], 6).numpy()
+    array([0., 2., 6.])
+    """
+    x = as_tensor(x, "clipped_relu: x")
+    ceiling = check_ceiling(ceiling, "clipped_relu")
+    y = np.clip(x.data, 0, ceiling)
+    return record("clipped_relu", y, inputs=(x,), backward=clipped_relu_backward, saved={"x": x.data},
+                  attributes={"ceiling": ceiling})  # fmt: skip
+
+
+def clipped_relu_backward(record, grad_y, needs):
+    """The gradient passes where x lies strictly between 0 and the ceiling."""
+    x = record.saved["x"]
+    return (np.where((x <= 0) | (x >= record.attributes["ceiling"]), grad_y.dtype.type(0), grad_y),)
+
+
+def elu(x, alpha=1.0):
+    """Return x where it is positive and an exponential that levels off at −alpha elsewhere.
+
+    y = x where x > 0, alpha · (exp(x) − 1) elsewhere
+
+    Parameters
+    ----------
+    x : Tensor or array of any shape, float32 or float64
+    alpha : float
+
+    Returns
+    -------
+    Tensor of the shape of x
+
+    Raises
+    ------
+    TypeError, ValueError
+        An alpha that is no finite number.
+
+    Notes
+    -----
+    No exponential overflows, and values near 0 keep all their digits. The gradient at 0 is alpha.
+
+    References
+    ----------
+    Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by exponential linear units (ELUs)",
+    ICLR 2016.
+
+    Examples
+    --------
+    >>> elu([-1000.0, 0.0, 2.0]).numpy()
+    array([-1.,  0.,  2.])
+    """
+    x = as_tensor(x, "elu: x")
+    alpha = check_number(alpha, "elu: alpha")
+    y = np.where(x.data > 0, x.data, np.expm1(np.minimum(x.data, 0)) * alpha)
+    return record("elu", y, inputs=(x,), backward=elu_backward, saved={"x": x.data}, attributes={"alpha": alpha})
+
+
+def elu_backward(record, grad_y, needs):
+    """∂y/∂x = 1 where x > 0, alpha · exp(x) elsewhere."""
+    x = record.saved["x"]
+    return (np.where(x > 0, grad_y, grad_y * (np.exp(np.minimum(x, 0)) * record.attributes["alpha"])),)
+
+
+def gelu(x):
+    """Return x times the part of a standard normal distribution that lies below x.
+
+    y = x · Φ(x), Φ(x) = (1 + erf(x / √2)) / 2
+
+    Parameters
+    ----------
+    x : Tensor or array of any shape, float32 or float64
+
+    Returns
+    -------
+    Tensor of the shape of x
+
+    Notes
+    -----
+    Computed in double precision from erfc, which keeps the digits of the small values far below 0. −inf gives 0.
+
+    References
+    ----------
+    D. Hendrycks and K. Gimpel, "Gaussian error linear units (GELUs)", arXiv 1606.08415 (2016).
+
+    Examples
+    --------
+    >>> gelu([-1000.0, 0.0, 1.0]).numpy()
+    array([0.        , 0.        , 0.84134475])
+    """
+    x = as_tensor(x, "gelu: x")
+    geometry = FlatGeometry("gelu", x.size)
+    y = run("gelu", "forward", geometry, x.data.reshape(-1)).reshape(x.shape)
+    return record("gelu", y, inputs=(x,), backward=gelu_backward, saved={"x": x.data}, geometry=geometry)
+
+
+def gelu_backward(record, grad_y, needs):
+    """∂y/∂x = Φ(x) + x · φ(x), φ the density of the normal distribution."""
+    x = record.saved["x"]
+    return (run("gelu", "backward_input", record.geometry, grad_y.reshape(-1), x.reshape(-1)).reshape(x.shape),)
+
+
+def swish(x):
+    """Return x times its sigmoid.
+
+    y = x / (1 + exp(−x))
+
+    Parameters
+    ----------
+    x : Tensor or array of any shape, float32 or float64
+
+    Returns
+    -------
+    Tensor of the shape of x
+
+    Notes
+    -----
+    No exponential overflows. −inf gives 0.
+
+    References
+    ----------
+    P. Ramachandran, B. Zoph and Q. V. Le, "Searching for activation functions", arXiv 1710.05941 (2017).
+
+    Examples
+    --------
+    >>> swish([-1000.0, 0.0, 1.0]).numpy()
+    array([0.        , 0.        , 0.73105858])
+    """
+    x = as_tensor(x, "swish: x")
+    part, _ = _logistic(x.data)
+    y = part * np.where(part == 0, part, x.data)  # −inf · 0 would be NaN
+    return record("swish", y, inputs=(x,), backward=swish_backward, saved={"x": x.data})
+
+
+def swish_backward(record, grad_y, needs):
+    """With s the sigmoid: ∂y/∂x = s · (1 + x · (1 − s))."""
+    x = record.saved["x"]
+    part, rest = _logistic(x)
+    flat = (part == 0) | (rest == 0)  # ±inf · 0 would be NaN
+    return (grad_y * (part + part * rest * np.where(flat, part.dtype.type(0), x)),)
+
+
+def _logistic(x):
+    """Return sigmoid(x) and sigmoid(−x), each with all its digits: 1 minus the other would lose the small ones."""
+    small = np.exp(-np.abs(x))
+    large = 1 / (1 + small)
+    small = small * large
+    return np.where(x < 0, small, large), np.where(x < 0, large, small)
+
+
+def check_number(value, what):
+    """Return `value` as a float if it is a finite number, else raise a TypeError or ValueError that names `what`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{what} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{what} must be finite, got {value}")
+    return float(value)
+
+
+def check_ceiling(value, what):
+    """Return a ceiling as a float if it is finite and greater than 0, else raise an error that names `what`."""
+    ceiling = check_number(value, f"{what}: ceiling")
+    if ceiling <= 0:
+        raise ValueError(f"{what}: ceiling must be greater than 0, got {value}")
+    return ceiling
 
 
 def softmax(x, axis=1):

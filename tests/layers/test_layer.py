@@ -6,7 +6,8 @@ from numpy.testing import assert_array_equal
 
 import convcore as cc
 
-SMALL = [cc.ReLU(), cc.Flatten(), cc.Dropout(), cc.Softmax()]
+SMALL = [cc.ReLU(), cc.Flatten(), cc.Dropout(), cc.Softmax(), cc.LeakyReLU(), cc.ClippedReLU(6), cc.ELU(), cc.Tanh(),
+         cc.Sigmoid(), cc.GELU(), cc.Swish(), cc.BatchNorm(), cc.CrossChannelNorm(5)]  # fmt: skip
 ALL = [cc.ImageInput((3, 6, 6)), cc.Conv2D(3, 4), cc.MaxPool2D(2), cc.AvgPool2D(2), cc.FullyConnected(5), *SMALL]
 by_type = pytest.mark.parametrize("layer", ALL, ids=lambda layer: type(layer).__name__)
 

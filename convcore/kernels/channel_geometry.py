@@ -1,0 +1,101 @@
+"""The shapes of the problems that treat channels: N observations of C channels of S values each."""
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def channel_sizes(shape):
+    """Return (N, C, S) of a shape (N, C, ...): the axes behind the channels count as one.
+
+    Examples
+    --------
+    >>> channel_sizes((64, 16, 28, 28))
+    (64, 16, 784)
+    """
+    return (*shape[:2], math.prod(shape[2:]))
+
+
+@dataclass(frozen=True)
+class BatchNormGeometry:
+    """N observations of C channels of S values, each channel normalized by a mean and a variance of its own.
+
+    Examples
+    --------
+    >>> str(BatchNormGeometry(64, 16, 784))
+    'mb64c16s784'
+    """
+
+    N: int
+    C: int
+    S: int
+    op = "batch_norm"
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name."""
+        values = dict.fromkeys(("x", "y", "grad_x", "grad_y"), (self.N, self.C, self.S))
+        channels = ("scale", "offset", "mean", "variance", "grad_scale", "grad_offset")
+        return {**values, **dict.fromkeys(channels, (self.C,))}
+
+    SIGNATURES = {
+        "forward": (("x", "scale", "offset", "mean", "variance"), "y"),
+        "forward_training": (("x", "scale", "offset"), ("y", "mean", "variance")),
+        "backward": (("grad_y", "x", "scale", "mean", "variance"), ("grad_x", "grad_scale", "grad_offset")),
+    }
+    OPTIONAL = ()
+    # Of a dtype of their own: in float32 a mean a million times the standard deviation would shift every result.
+    INTEGERS = {"mean": np.float64, "variance": np.float64}
+
+    def operations(self, direction):
+        """Return the floating-point operations of a direction: the sums over a channel, then one formula per value."""
+        return self.N * self.C * self.S * {"forward": 3, "forward_training": 8, "backward": 9}[direction]
+
+    def __str__(self):
+        return f"mb{self.N}c{self.C}s{self.S}"
+
+
+@dataclass(frozen=True)
+class CrossChannelNormGeometry:
+    """N observations of C channels of S values, each divided by a norm over a window of neighbouring channels.
+
+    Examples
+    --------
+    >>> geometry = CrossChannelNormGeometry(64, 96, 729, 5)
+    >>> str(geometry), geometry.before, geometry.after
+    ('mb64c96s729w5', 2, 2)
+    """
+
+    N: int
+    C: int
+    S: int
+    window: int
+    op = "cross_channel_norm"
+
+    @property
+    def before(self):
+        """How many channels before its own a window takes in."""
+        return (self.window - 1) // 2
+
+    @property
+    def after(self):
+        """How many channels behind its own a window takes in: one more than before, if the window is even."""
+        return self.window // 2
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name."""
+        return dict.fromkeys(("x", "y", "grad_x", "grad_y"), (self.N, self.C, self.S))
+
+    SIGNATURES = {"forward": (("x",), "y"), "backward_input": (("grad_y", "x"), "grad_x")}
+    OPTIONAL = ()
+
+    def operations(self, direction):
+        """Return a rough count of operations: a window of products, twice in backward; a power is worth twenty."""
+        passes = 1 if direction == "forward" else 2
+        return self.N * self.C * self.S * passes * (2 * min(self.window, self.C) + 20)
+
+    def __str__(self):
+        return f"mb{self.N}c{self.C}s{self.S}w{self.window}"

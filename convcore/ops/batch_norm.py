@@ -1,0 +1,206 @@
+"""Batch normalization."""
+
+import math
+import numbers
+
+import numpy as np
+
+from convcore.arrays import as_float_array, same_dtype
+from convcore.autograd import Tensor, as_tensor, record
+from convcore.kernels import BatchNormGeometry, channel_sizes, run
+
+
+def batch_norm(x, scale, offset, running_mean, running_var, *, training, momentum=0.1, epsilon=1e-5):
+    """Normalize each channel to mean 0 and variance 1, then scale and shift it.
+
+    y = scale · (x − mean) / sqrt(variance + epsilon) + offset
+
+    In training, mean and (biased) variance are those of the channel over the batch and all pixels, and the running
+    values move towards them: s = momentum · s_batch + (1 − momentum) · s. Otherwise they are the running values.
+
+    Parameters
+    ----------
+    x : Tensor or array, shape (N, C, ...), float32 or float64
+        Any number of axes behind the channels, also none.
+    scale, offset : Tensor or array, shape (C,), dtype of x
+    running_mean, running_var : ndarray or Tensor, shape (C,), dtype of x
+        In training an ndarray is written in place, a Tensor is given its new values by `Tensor.assign`; both may be
+        None: then nothing is updated. They take no gradient.
+    training : bool
+    momentum : float in [0, 1]
+        The share of the batch in the running values.
+    epsilon : float, greater than 0
+        Keeps the root from 0.
+
+    Returns
+    -------
+    Tensor of the shape of x
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arrays of different dtypes, or that do not fit the channels of x; a negative running variance; running values
+        that cannot be updated in training, or are missing otherwise; options of another kind or outside their range.
+        Nothing is written then.
+
+    Notes
+    -----
+    Statistics are computed in two passes and in double precision: a large mean costs a small variance no digits. The
+    gradient in training goes through the statistics as well. An empty batch gives an empty result, zero gradients,
+    and leaves the running values as they are. The bits do not depend on the number of threads.
+
+    References
+    ----------
+    "Layers of a ConvNet", batch normalization layer (specification); S. Ioffe and C. Szegedy, "Batch normalization:
+    accelerating deep network training by reducing internal covariate shift", ICML 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mean, variance = np.zeros(1), np.ones(1)
+    >>> x, scale, offset = np.array([[1.0], [3.0]]), np.ones(1), np.zeros(1)
+    >>> batch_norm(x, scale, offset, mean, variance, training=True).numpy().round(4)
+    array([[-1.],
+           [ 1.]])
+    >>> mean, variance
+    (array([0.2]), array([1.]))
+    """
+    x, scale, offset = _inputs(x, scale, offset)
+    epsilon = check_epsilon(epsilon, "batch_norm")
+    momentum = check_share(momentum, "batch_norm: momentum")
+    if not isinstance(training, (bool, np.bool_)):
+        raise TypeError(f"batch_norm: training must be True or False, got {training!r}")
+    running = _running(x, {"running_mean": running_mean, "running_var": running_var}, bool(training))
+    if not training:
+        return _normalize(x, scale, offset, *running, epsilon)
+    y, *statistics = normalize_by_batch(x, scale, offset, epsilon=epsilon)
+    if x.size and running_mean is not None:
+        for target, old, new in zip((running_mean, running_var), running, statistics, strict=True):
+            moved = moving(old, new, momentum)
+            if isinstance(target, Tensor):
+                target.assign(moved)
+            else:
+                target[...] = moved
+    return y
+
+
+def _normalize(x, scale, offset, mean, variance, epsilon):
+    """Return y for given statistics."""
+    geometry = BatchNormGeometry(*channel_sizes(x.shape))
+    values = x.data.reshape(geometry.shapes["x"])
+    mean, variance = mean.astype(np.float64), variance.astype(np.float64)  # copies: the caller's may change
+    y = run("batch_norm", "forward", geometry, values, scale.data, offset.data, mean, variance, epsilon=epsilon)
+    return _record(y, x, scale, offset, values, mean, variance, epsilon, geometry, training=False)
+
+
+def normalize_by_batch(x, scale, offset, *, epsilon):
+    """Return `batch_norm` in training, and the batch's mean and biased variance, shape (C,), float64.
+
+    For whoever keeps running values of another kind; an empty batch has zeros for statistics.
+
+    Examples
+    --------
+    >>> y, mean, variance = normalize_by_batch([[1.0], [3.0]], [1.0], [0.0], epsilon=1e-5)
+    >>> mean, variance
+    (array([2.]), array([1.]))
+    """
+    x, scale, offset = _inputs(x, scale, offset)
+    geometry = BatchNormGeometry(*channel_sizes(x.shape))
+    values = x.data.reshape(geometry.shapes["x"])
+    y, mean, variance = run("batch_norm", "forward_training", geometry, values, scale.data, offset.data,
+                            epsilon=epsilon)  # fmt: skip
+    return _record(y, x, scale, offset, values, mean, variance, epsilon, geometry, training=True), mean, variance
+
+
+def _record(y, x, scale, offset, values, mean, variance, epsilon, geometry, training):
+    return record("batch_norm", y.reshape(x.shape), inputs=(x, scale, offset), backward=backward, geometry=geometry,
+                  saved={"x": values, "scale": scale.data, "mean": mean, "variance": variance},
+                  attributes={"training": training, "epsilon": epsilon})  # fmt: skip
+
+
+def backward(record, grad_y, needs):
+    """With z = (x − mean) / sqrt(variance + epsilon): grad_offset = Σ grad_y, grad_scale = Σ grad_y · z, and
+    grad_x = scale / sqrt(variance + epsilon) · grad_y; in training also minus what goes through the statistics."""
+    saved, geometry = record.saved, record.geometry
+    grad_x, grad_scale, grad_offset = run(
+        "batch_norm", "backward", geometry, grad_y.reshape(geometry.shapes["x"]), saved["x"], saved["scale"],
+        saved["mean"], saved["variance"], **record.attributes,
+    )  # fmt: skip
+    gradients = (grad_x.reshape(grad_y.shape), grad_scale, grad_offset)
+    return tuple(gradient if needed else None for gradient, needed in zip(gradients, needs, strict=True))
+
+
+def moving(old, new, share):
+    """Return share · new + (1 − share) · old in the dtype of `old`.
+
+    Examples
+    --------
+    >>> moving(np.zeros(1), np.ones(1), 0.1)
+    array([0.1])
+    """
+    return (share * new + (1 - share) * old).astype(old.dtype)
+
+
+def check_epsilon(epsilon, what):
+    """Return epsilon as a float if it is finite and greater than 0, else raise an error that names `what`."""
+    if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real):
+        raise TypeError(f"{what}: epsilon must be a number, got {epsilon!r}")
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        raise ValueError(f"{what}: epsilon must be finite and greater than 0, got {epsilon}")
+    return float(epsilon)
+
+
+def check_share(value, what):
+    """Return the share of the batch in the running values as a float in [0, 1], else raise an error that names it."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{what} must be a number, got {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{what} must lie in [0, 1], got {value}")
+    return float(value)
+
+
+def _inputs(x, scale, offset):
+    """Return x, scale and offset as Tensors that fit each other."""
+    x, scale, offset = (
+        as_tensor(value, f"batch_norm: {name}") for name, value in (("x", x), ("scale", scale), ("offset", offset))
+    )
+    same_dtype("batch_norm", x=x, scale=scale, offset=offset)
+    if x.ndim < 2:
+        raise ValueError(f"batch_norm: x must have at least 2 axes, batch and channels, got {x.ndim} (x {x.shape})")
+    for name, value in (("scale", scale), ("offset", offset)):
+        _check_channels(name, value, x)
+    return x, scale, offset
+
+
+def _running(x, given, training):
+    """Return the running values as arrays, checked; (None, None) where there are none to update."""
+    missing = [name for name, value in given.items() if value is None]
+    if missing:
+        if training and len(missing) == 2:
+            return None, None
+        reason = "both or none must be given" if training else "needed where training is False"
+        raise ValueError(f"batch_norm: {missing[0]} is None: {reason}")
+    arrays = []
+    for name, value in given.items():
+        if training and not isinstance(value, (np.ndarray, Tensor)):
+            kind = type(value).__name__
+            raise TypeError(f"batch_norm: {name} must be an ndarray or a Tensor to be updated, got {kind}")
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise ValueError(f"batch_norm: {name} takes no gradient, but requires one")
+        array = value.data if isinstance(value, Tensor) else as_float_array(value, f"batch_norm: {name}")
+        same_dtype("batch_norm", **{"x": x, name: array})
+        _check_channels(name, array, x)
+        if training and isinstance(value, np.ndarray) and (array is not value or not value.flags.writeable):
+            raise ValueError(f"batch_norm: {name} must be a writeable array of floats to be updated, got "
+                             f"{'a read-only array' if array is value else value.dtype}")  # fmt: skip
+        arrays.append(array)
+    if (arrays[1] < 0).any():
+        raise ValueError(f"batch_norm: running_var must not be negative, got {arrays[1].min():g}")
+    return tuple(arrays)
+
+
+def _check_channels(name, value, x):
+    if value.shape != x.shape[1:2]:
+        channels = f"({x.shape[1]},)"
+        raise ValueError(f"batch_norm: {name} must have shape {channels}, one value per channel, got {value.shape} "
+                         f"(x {x.shape}, {name} {value.shape})")  # fmt: skip
