@@ -2,8 +2,8 @@
 
 A variant is a module `<op>_<variant>`, or `<family>_<variant>` where one module serves an op in every number of
 dimensions (`conv_direct` is the variant "direct" of conv1d, conv2d and conv3d), with any of the op's directions as
-functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's SIGNATURES list them, and
-optionally ``supports(direction, geometry, dtype, level)``, which returns None or the reason why not.
+functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's SIGNATURES list
+them, and optionally ``supports(direction, geometry, dtype, level)``, which returns None or the reason why not.
 """
 
 import contextlib
@@ -17,8 +17,12 @@ from convcore import isa
 
 VARIANTS = {
     "conv2d": ["im2col", "direct", "reference"],
+    "max_pool1d": ["direct", "reference"],
     "max_pool2d": ["direct", "reference"],
+    "max_pool3d": ["direct", "reference"],
+    "avg_pool1d": ["direct", "reference"],
     "avg_pool2d": ["direct", "reference"],
+    "avg_pool3d": ["direct", "reference"],
     "fully_connected": ["gemm", "reference"],
     "gemm": ["blocked", "reference"],
     "relu": ["direct", "reference"],
