@@ -8,14 +8,20 @@ from convcore import data, functional, kernels, models, ops
 from convcore.autograd import GradientError, Tape, Tensor, gradcheck, gradient
 from convcore.kernels import use_variant
 from convcore.layers import (
+    AvgPool1D,
     AvgPool2D,
+    AvgPool3D,
     Conv2D,
     Dropout,
     Flatten,
     FullyConnected,
+    GlobalAvgPool,
+    GlobalMaxPool,
     ImageInput,
     Layer,
+    MaxPool1D,
     MaxPool2D,
+    MaxPool3D,
     Parameter,
     ReLU,
     Softmax,
