@@ -7,28 +7,7 @@ Cython kernels, a tape autograd, the layers of a convolutional network, and an S
 from convcore import data, functional, kernels, models, ops
 from convcore.autograd import GradientError, Tape, Tensor, gradcheck, gradient
 from convcore.kernels import use_variant
-from convcore.layers import (
-    ELU,
-    GELU,
-    AvgPool2D,
-    BatchNorm,
-    ClippedReLU,
-    Conv2D,
-    CrossChannelNorm,
-    Dropout,
-    Flatten,
-    FullyConnected,
-    ImageInput,
-    Layer,
-    LeakyReLU,
-    MaxPool2D,
-    Parameter,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    Swish,
-    Tanh,
-)
+from convcore.layers import *  # noqa: F403  Conv2D, ReLU, ...: what layers lists in __all__
 from convcore.models import lenet5
 from convcore.network import Network, load
 from convcore.ops import *  # noqa: F403  conv2d, relu, cross_entropy, ...: what ops lists in __all__

@@ -7,15 +7,14 @@ import pytest
 from hypothesis import strategies as st
 
 from convcore import kernels
-from convcore.kernels import registry
-from convcore.kernels.geometry import ConvGeometry, PoolGeometry
+from convcore.kernels import ConvGeometry, PoolGeometry, registry
 
 THREADS = (1, 2, 3, 8)
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 DIRECTIONS = (
     "forward", "forward_training", "backward", "backward_input", "backward_weight", "backward_bias", "update",
 )  # fmt: skip
-SHARES = 3600  # a multiple of every number of cells that a window of up to 6 × 6 can have: averages are whole numbers
+SHARES = 43200  # 2⁶·3³·5²: each window with sides of 1 to 4 in 3-D, to 6 in 2-D, divides it; averages are whole numbers
 
 
 def cells(op):
@@ -104,15 +103,14 @@ def conv_geometries(draw, ranks=(1, 2, 3), padding_values=(0, 0, 2, -3, *PATTERN
 
 @st.composite
 def pool_geometries(draw, op):
-    """2-D pooling problems, some of whose windows see only padding."""
-    height, width = draw(windows()), draw(windows())
-    in_size, pool_size, stride, padding, dilation = zip(height, width, strict=True)
-    if op == "avg_pool2d":
-        dilation, value = 1, draw(st.sampled_from([0, "mean", SHARES]))
-    else:
-        value = None
+    """Pooling problems of an op's number of dimensions, some of whose windows see only padding."""
+    rank = int(op[-2])
+    largest = 40 if rank < 3 else 6
+    in_size, pool_size, stride, padding, dilation = zip(*(draw(windows(largest)) for _ in range(rank)), strict=True)
+    value = None if op.startswith("max") else draw(st.sampled_from([0, "mean", SHARES]))
     shape = (draw(st.integers(0, 2)), draw(st.integers(1, 3)), *in_size)
-    return PoolGeometry.of(op, shape, pool_size, stride, sum(padding, ()), dilation, value)
+    ceil_mode = draw(st.booleans())
+    return PoolGeometry.of(op, shape, pool_size, stride, sum(padding, ()), dilation, value, ceil_mode)
 
 
 def sizes_of(geometry, direction):

@@ -3,8 +3,6 @@
 from convcore.kernels.channel_geometry import BatchNormGeometry, CrossChannelNormGeometry, channel_sizes
 from convcore.kernels.dispatch import explain, run
 from convcore.kernels.functions import (
-    avg_pool2d_backward_input,
-    avg_pool2d_forward,
     conv1d_backward_bias,
     conv1d_backward_input,
     conv1d_backward_weight,
@@ -18,19 +16,34 @@ from convcore.kernels.functions import (
     conv3d_backward_weight,
     conv3d_forward,
     gemm,
+)
+from convcore.kernels.geometry import ConvGeometry
+from convcore.kernels.matrix_geometry import FlatGeometry, MatrixGeometry, RowsGeometry
+from convcore.kernels.pool_functions import (
+    avg_pool1d_backward_input,
+    avg_pool1d_forward,
+    avg_pool2d_backward_input,
+    avg_pool2d_forward,
+    avg_pool3d_backward_input,
+    avg_pool3d_forward,
+    max_pool1d_backward_input,
+    max_pool1d_forward,
     max_pool2d_backward_input,
     max_pool2d_forward,
+    max_pool3d_backward_input,
+    max_pool3d_forward,
 )
-from convcore.kernels.geometry import ConvGeometry, PoolGeometry
-from convcore.kernels.matrix_geometry import FlatGeometry, MatrixGeometry, RowsGeometry
+from convcore.kernels.pool_geometry import PoolGeometry
 from convcore.kernels.registry import levels_of, refusal, register, unregister, use_variant, variants
 
 __all__ = [
     "BatchNormGeometry", "ConvGeometry", "CrossChannelNormGeometry", "FlatGeometry", "MatrixGeometry", "PoolGeometry",
-    "RowsGeometry", "avg_pool2d_backward_input", "avg_pool2d_forward", "channel_sizes", "conv1d_backward_bias",
+    "RowsGeometry", "avg_pool1d_backward_input", "avg_pool1d_forward", "avg_pool2d_backward_input",
+    "avg_pool2d_forward", "avg_pool3d_backward_input", "avg_pool3d_forward", "channel_sizes", "conv1d_backward_bias",
     "conv1d_backward_input", "conv1d_backward_weight", "conv1d_forward", "conv2d_backward_bias",
     "conv2d_backward_input", "conv2d_backward_weight", "conv2d_forward", "conv3d_backward_bias",
     "conv3d_backward_input", "conv3d_backward_weight", "conv3d_forward", "explain", "gemm", "levels_of",
-    "max_pool2d_backward_input", "max_pool2d_forward", "refusal", "register", "run", "unregister", "use_variant",
+    "max_pool1d_backward_input", "max_pool1d_forward", "max_pool2d_backward_input", "max_pool2d_forward",
+    "max_pool3d_backward_input", "max_pool3d_forward", "refusal", "register", "run", "unregister", "use_variant",
     "variants",
 ]  # fmt: skip

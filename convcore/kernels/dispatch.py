@@ -8,6 +8,7 @@ from convcore import isa, threads
 from convcore.arrays import FLOATS
 from convcore.kernels import buffers, registry
 from convcore.kernels.geometry import ConvGeometry
+from convcore.kernels.pool_geometry import POOLS, PoolGeometry
 
 
 def selected(op, direction, geometry, dtype, variant=None, level=None):
@@ -168,15 +169,16 @@ def explain(op, geometry, direction="forward", dtype=np.float32, level=None):
     Parameters
     ----------
     op : str
-    geometry : ConvGeometry or str
-        A problem, or its text form.
+    geometry : ConvGeometry or another geometry, or str
+        A problem, or the text form of a convolution or a pooling.
 
     Examples
     --------
     >>> print(explain("conv2d", "mb1ic1ih8oc2kh3").splitlines()[0])
     conv2d forward mb1ic1ih8oc2oh6kh3 float32
     """
-    geometry = ConvGeometry.parse(geometry) if isinstance(geometry, str) else geometry
+    if isinstance(geometry, str):
+        geometry = PoolGeometry.parse(op, geometry) if op in POOLS else ConvGeometry.parse(geometry)
     dtype = np.dtype(dtype)
     if dtype not in FLOATS:
         raise TypeError(f"{op}: dtype must be float32 or float64, got {dtype}")

@@ -1,37 +1,16 @@
 """The kernels as functions of arrays and options, for those who want no autograd.
 
 All take ``variant=None, level=None, n_threads=None, out=None`` besides what is listed, as `run` does, and raise the
-errors of `ConvGeometry.of`, `PoolGeometry.of` and `run`.
+errors of `ConvGeometry.of` and `run`.
 """
 
-import numbers
+import numpy as np  # noqa: F401  for the examples
 
-import numpy as np
-
-from convcore.arrays import as_float_array, same_dtype
+from convcore.kernels.arguments import float_arrays as _floats
+from convcore.kernels.arguments import shape_of as _shape
 from convcore.kernels.dispatch import run
-from convcore.kernels.geometry import ConvGeometry, PoolGeometry
+from convcore.kernels.geometry import ConvGeometry
 from convcore.kernels.matrix_geometry import MatrixGeometry
-
-
-def _floats(op, **arrays):
-    """Return the arrays as float arrays of one dtype; a bias of None stays None."""
-    floats = {
-        name: None if a is None and name == "bias" else as_float_array(a, f"{op}: {name}") for name, a in arrays.items()
-    }
-    same_dtype(op, **floats)
-    return floats.values()
-
-
-def _shape(op, name, shape, rank):
-    """Return a shape given by the user as a tuple of ints."""
-    if not isinstance(shape, (tuple, list)) or not all(isinstance(n, numbers.Integral) for n in shape):
-        raise TypeError(f"{op}: {name} must be a tuple of ints, got {shape!r}")
-    if len(shape) != rank:
-        raise ValueError(f"{op}: {name} must have {rank} sizes, got {len(shape)}")
-    if min(shape) < 0:
-        raise ValueError(f"{op}: {name} must not be negative, got {tuple(shape)}")
-    return tuple(int(n) for n in shape)
 
 
 def _geometry(op, x_shape, weight_shape, options):
@@ -220,77 +199,6 @@ def conv3d_backward_bias(grad_y, *, variant=None, level=None, n_threads=None, ou
     array([54.])
     """
     return _backward_bias("conv3d", grad_y, dict(variant=variant, level=level, n_threads=n_threads, out=out))
-
-
-def max_pool2d_forward(x, pool_size, *, stride=None, padding=0, dilation=1, variant=None, level=None, n_threads=None,
-                       out=None):  # fmt: skip
-    """Return (y, index): the maxima, and where in its plane each stood (int32, -1 where only padding was seen).
-
-    Examples
-    --------
-    >>> y, index = max_pool2d_forward([[[[1.0, 3.0], [2.0, 0.0]]]], 2)
-    >>> y.item(), index.item()
-    (3.0, 1)
-    """
-    (x,) = _floats("max_pool2d", x=x)
-    g = PoolGeometry.of("max_pool2d", x.shape, pool_size, stride, padding, dilation)
-    return run("max_pool2d", "forward", g, x, variant=variant, level=level, n_threads=n_threads, out=out)
-
-
-def max_pool2d_backward_input(grad_y, index, input_shape, pool_size, *, stride=None, padding=0, dilation=1,
-                              variant=None, level=None, n_threads=None, out=None):  # fmt: skip
-    """Return the gradient of max_pool2d's x, of shape `input_shape`; `index` is what the forward kernel returned.
-
-    Raises
-    ------
-    ValueError
-        Besides the usual: an index outside its plane.
-
-    Examples
-    --------
-    >>> max_pool2d_backward_input([[[[5.0]]]], np.array([[[[1]]]], np.int32), (1, 1, 2, 2), 2)[0, 0]
-    array([[0., 5.],
-           [0., 0.]])
-    """
-    (grad_y,) = _floats("max_pool2d", grad_y=grad_y)
-    index = np.asarray(index)
-    g = PoolGeometry.of("max_pool2d", _shape("max_pool2d", "input_shape", input_shape, 4), pool_size, stride, padding,
-                        dilation)  # fmt: skip
-    cells = g.in_size[0] * g.in_size[1]
-    if index.dtype == np.int32 and index.size and not -1 <= index.min() <= index.max() < cells:
-        raise ValueError(f"max_pool2d: index must lie in [-1, {cells - 1}], got {index.min()} to {index.max()}")
-    return run("max_pool2d", "backward_input", g, grad_y, index, variant=variant, level=level, n_threads=n_threads,
-               out=out)  # fmt: skip
-
-
-def avg_pool2d_forward(x, pool_size, *, stride=None, padding=0, padding_value=0, variant=None, level=None,
-                       n_threads=None, out=None):  # fmt: skip
-    """Return the averages under the window.
-
-    Examples
-    --------
-    >>> avg_pool2d_forward([[[[1.0, 3.0], [2.0, 0.0]]]], 2).item()
-    1.5
-    """
-    (x,) = _floats("avg_pool2d", x=x)
-    g = PoolGeometry.of("avg_pool2d", x.shape, pool_size, stride, padding, 1, padding_value)
-    return run("avg_pool2d", "forward", g, x, variant=variant, level=level, n_threads=n_threads, out=out)
-
-
-def avg_pool2d_backward_input(grad_y, input_shape, pool_size, *, stride=None, padding=0, padding_value=0, variant=None,
-                              level=None, n_threads=None, out=None):  # fmt: skip
-    """Return the gradient of avg_pool2d's x, of shape `input_shape`.
-
-    Examples
-    --------
-    >>> avg_pool2d_backward_input([[[[4.0]]]], (1, 1, 2, 2), 2)[0, 0]
-    array([[1., 1.],
-           [1., 1.]])
-    """
-    (grad_y,) = _floats("avg_pool2d", grad_y=grad_y)
-    g = PoolGeometry.of("avg_pool2d", _shape("avg_pool2d", "input_shape", input_shape, 4), pool_size, stride, padding,
-                        1, padding_value)  # fmt: skip
-    return run("avg_pool2d", "backward_input", g, grad_y, variant=variant, level=level, n_threads=n_threads, out=out)
 
 
 def gemm(a, b, *, transpose_a=False, transpose_b=False, variant=None, level=None, n_threads=None, out=None):

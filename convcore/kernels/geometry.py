@@ -11,14 +11,11 @@ import numbers
 import re
 from dataclasses import dataclass
 
-import numpy as np
-
 from convcore.kernels.windows import (
     AXES,
     AXIS_WORDS,
     PADDING_MODES,
     check_shape,
-    number,
     out_size,
     padding_pairs,
     padding_value_of,
@@ -26,8 +23,6 @@ from convcore.kernels.windows import (
     remembered,
     spatial_text,
 )
-
-POOLS = tuple(f"{kind}_pool{rank}d" for kind in ("max", "avg") for rank in AXES)
 
 
 @dataclass(frozen=True)
@@ -327,117 +322,3 @@ def _checked_shapes(family, x_shape, weight_shape, groups):
         if min(size) < 1:
             raise ValueError(f"{op}: {name} has an axis of size 0 {shapes}")
     return rank, shapes
-
-
-@dataclass(frozen=True)
-class PoolGeometry:
-    """A pooling problem: a window that slides over each channel by itself.
-
-    `padding_value` is None for max-pooling (padded cells never win); for average-pooling a number (None: 0), or "mean"
-    (padded cells do not count).
-
-    Examples
-    --------
-    >>> geometry = PoolGeometry.of("max_pool2d", (64, 6, 28, 28), 2)
-    >>> str(geometry), geometry.out_size
-    ('mb64ic6ih28oh14kh2sh2', (14, 14))
-    """
-
-    op: str
-    batch: int
-    channels: int
-    in_size: tuple
-    pool_size: tuple
-    stride: tuple
-    padding: tuple
-    dilation: tuple
-    padding_value: object = None
-
-    @staticmethod
-    def of(op, x_shape, pool_size, stride=None, padding=0, dilation=1, padding_value=None):
-        """Return the geometry for this shape and these options, given as a user gives them.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Shapes and options that do not make a pooling; the text names the op and both numbers.
-        """
-        return _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_value)
-
-    @functools.cached_property
-    def out_size(self):
-        """Output size per spatial dimension."""
-        extent = tuple((p - 1) * d + 1 for p, d in zip(self.pool_size, self.dilation, strict=True))
-        return out_size(self.in_size, self.padding, extent, self.stride, f"{self.op}: the window")
-
-    @functools.cached_property
-    def shapes(self):
-        """The shape of each array of the problem, by name; `index` is the flat position of each maximum."""
-        x = (self.batch, self.channels, *self.in_size)
-        y = (self.batch, self.channels, *self.out_size)
-        return {"x": x, "y": y, "index": y, "grad_x": x, "grad_y": y}
-
-    @property
-    def SIGNATURES(self):
-        """What each direction takes and returns."""
-        if self.op.startswith("max"):
-            return {"forward": (("x",), ("y", "index")), "backward_input": (("grad_y", "index"), "grad_x")}
-        return {"forward": (("x",), "y"), "backward_input": (("grad_y",), "grad_x")}
-
-    OPTIONAL = ()
-    INTEGERS = {"index": np.int32}
-
-    def operations(self, direction):
-        """Return a rough count of operations: four for each cell of a window that is looked at."""
-        cells = 4 * math.prod(self.pool_size) if direction == "forward" else 4
-        return self.batch * self.channels * math.prod(self.out_size) * cells
-
-    def __str__(self):
-        before, after = zip(*self.padding, strict=True)
-        text = f"mb{self.batch}ic{self.channels}" + spatial_text("i", self.in_size, -1)
-        text += (
-            spatial_text("o", self.out_size, -1)
-            + spatial_text("k", self.pool_size, -1)
-            + spatial_text("s", self.stride, 1)
-            + spatial_text("p", before, 0)
-        )
-        if after != before:
-            text += spatial_text("e", after, -1)
-        if any(d != 1 for d in self.dilation):
-            text += "dil" + "x".join(str(d) for d in self.dilation)
-        return text + (f"pv{self.padding_value}" if self.padding_value not in (None, 0) else "")
-
-
-@remembered
-def _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_value):
-    """The validation behind PoolGeometry.of."""
-    if op not in POOLS:
-        raise ValueError(f"PoolGeometry: op must be one of {', '.join(POOLS)}, got {op!r}")
-    check_shape(x_shape, "PoolGeometry: x_shape")
-    rank = int(op[-2])
-    if len(x_shape) != rank + 2:
-        raise ValueError(f"{op}: x must have {rank + 2} axes, got {len(x_shape)} (x {x_shape})")
-    if x_shape[0] < 0:
-        raise ValueError(f"{op}: x has a batch of {x_shape[0]} (x {x_shape})")
-    if min(x_shape[1:]) < 1:
-        raise ValueError(f"{op}: x has an axis of size 0 (x {x_shape})")
-    pool_size = per_axis(pool_size, rank, f"{op}: pool_size", 1)
-    stride = pool_size if stride is None else per_axis(stride, rank, f"{op}: stride", 1)
-    dilation = per_axis(dilation, rank, f"{op}: dilation", 1)
-    if op.startswith("max"):
-        if padding_value is not None:
-            raise ValueError(f"{op}: padded cells never win, padding_value must be None, got {padding_value!r}")
-    elif padding_value is None:
-        padding_value = 0.0
-    elif isinstance(padding_value, str):
-        if padding_value != "mean":
-            raise ValueError(f'{op}: padding_value must be a number or "mean", got {padding_value!r}')
-    else:
-        padding_value = number(padding_value, f'{op}: padding_value must be a number or "mean"')
-    in_size = tuple(x_shape[2:])
-    if math.prod(in_size) >= 2**31:
-        raise ValueError(f"{op}: a plane must have fewer than 2**31 cells, x has {math.prod(in_size)} (x {x_shape})")
-    pairs = padding_pairs(padding, in_size, pool_size, stride, dilation, f"{op}: padding")
-    geometry = PoolGeometry(op, x_shape[0], x_shape[1], in_size, pool_size, stride, pairs, dilation, padding_value)
-    geometry.out_size  # noqa: B018  raises where the window does not fit
-    return geometry

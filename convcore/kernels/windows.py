@@ -5,6 +5,7 @@ What `ConvGeometry` and `PoolGeometry` share, and what layers check at construct
 
 import functools
 import numbers
+import re
 
 import numpy as np
 
@@ -36,14 +37,19 @@ def per_axis(value, rank, what, minimum):
     """
     values = (value,) * rank if isinstance(value, numbers.Integral) else value
     if not holds_ints(values):
-        raise TypeError(f"{what} must be an int or {rank} ints, got {value!r}")
+        raise TypeError(f"{what} must be an int or {ints(rank)}, got {value!r}")
     if len(values) != rank:
-        raise ValueError(f"{what} must be an int or {rank} ints, got {len(values)}")
+        raise ValueError(f"{what} must be an int or {ints(rank)}, got {len(values)}")
     if min(values) < minimum:
         raise ValueError(f"{what} must be at least {minimum}, got {value!r}")
     if max(values) > 2**31:
         raise ValueError(f"{what} must be at most 2**31, got {value!r}")
     return tuple(int(v) for v in values)
+
+
+def ints(count):
+    """Return a count of ints in words: "1 int", "2 ints"."""
+    return f"{count} int{'s' if count > 1 else ''}"
 
 
 def is_sequence(value):
@@ -96,8 +102,9 @@ def padding_pairs(padding, in_size, filter_size, stride, dilation, what):
     """Return `padding` as one (before, after) pair per spatial dimension.
 
     `padding` is an int, one int per dimension, both ends of each dimension in a row, or "same", "valid", "full".
-    "same" depends on the input's size when the stride is above 1; an odd surplus goes to the bottom and the right. In
-    one dimension "causal" pads the left alone, so that no output looks ahead.
+    "same" depends on the input's size when the stride is above 1; an odd surplus goes to the bottom and the right, with
+    "same-lower" (ONNX's SAME_LOWER) to the top and the left. In one dimension "causal" pads the left alone, so that no
+    output looks ahead.
 
     Examples
     --------
@@ -111,17 +118,17 @@ def padding_pairs(padding, in_size, filter_size, stride, dilation, what):
             return ((0, 0),) * rank
         if padding == "full":
             return tuple((r, r) for r in reach)
-        if padding == "same":
+        if padding in ("same", "same-lower"):
             totals = [max(0, (-(-i // s) - 1) * s + r + 1 - i) for i, s, r in zip(in_size, stride, reach, strict=True)]
-            return tuple((total // 2, total - total // 2) for total in totals)
+            pairs = [(total // 2, total - total // 2) for total in totals]
+            return tuple(pairs if padding == "same" else [pair[::-1] for pair in pairs])
         if padding == "causal" and rank == 1:
             return ((reach[0], 0),)
         words = '"same", "valid", "full"' + (', "causal"' if rank == 1 else "")
         raise ValueError(f"{what} must be {words} or numbers, got {padding!r}")
     count = len(padding) if is_sequence(padding) else rank
     if count not in (rank, 2 * rank):
-        ends = f"an int, {rank} ints or {2 * rank} ints" if rank > 1 else "an int or 2 ints"
-        raise ValueError(f"{what} must be {ends}, got {count}")
+        raise ValueError(f"{what} must be an int, {ints(rank)} or {ints(2 * rank)}, got {count}")
     values = per_axis(padding, count, what, 0)
     if max(values) > LARGEST_PADDING:
         raise ValueError(f"{what} must be at most 2**24, got {padding!r}")
@@ -145,8 +152,10 @@ def padding_value_of(value, what):
     return number(value, demand)
 
 
-def out_size(in_size, padding, extent, stride, what):
+def out_size(in_size, padding, extent, stride, what, ceil_mode=False):
     """Return how many steps of `stride` a window of `extent` cells takes over each padded dimension.
+
+    In ceil mode the last window may reach beyond the padded input, if it begins in the input or before it.
 
     Raises
     ------
@@ -155,10 +164,13 @@ def out_size(in_size, padding, extent, stride, what):
     """
     size = []
     for axis, i, (before, after), e, s in zip(AXES[len(in_size)], in_size, padding, extent, stride, strict=True):
-        if i + before + after < e:
+        steps, rest = divmod(i + before + after - e, s)
+        if ceil_mode and rest and (steps + 1) * s < i + before:
+            steps += 1
+        if steps < 0:
             word = AXIS_WORDS[axis]
             raise ValueError(f"{what} covers {e} cells in {word}, the padded input has {i + before + after}")
-        size.append((i + before + after - e) // s + 1)
+        size.append(steps + 1)
     return tuple(size)
 
 
@@ -170,3 +182,35 @@ def spatial_text(letter, values, default):
     if len(set(values)) == 1 and len(values) > 1:
         return f"{letter[0]}{'h' if len(values) == 2 else 'd'}{letter[1:]}{values[0]}"
     return "".join(f"{letter[0]}{axis}{letter[1:]}{v}" for axis, v in zip(axes, values, strict=True))
+
+
+def read_fields(text, pattern):
+    """Return the fields of a problem's text form as a dict of key to value, both str.
+
+    Parameters
+    ----------
+    text : str
+    pattern : str
+        A regular expression for one field, with a pair of groups, key and value, per kind of field.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No str; text that is no field, or one that comes twice.
+
+    Examples
+    --------
+    >>> read_fields("ih28kh2", r"([ik]h)(\\d+)")
+    {'ih': '28', 'kh': '2'}
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"geometry: the text form must be a str, got {type(text).__name__}")
+    fields, end = {}, 0
+    for match in re.finditer(pattern, text):
+        key, value = (part for part in match.groups() if part is not None)
+        if match.start() != end or key in fields:
+            break
+        fields[key], end = value, match.end()
+    if end != len(text) or not text:
+        raise ValueError(f"geometry: cannot read {text[end:]!r} in {text!r}")
+    return fields

@@ -1,6 +1,8 @@
 """Layers: properties, parameters and a forward pass, one layer per file."""
 
+from convcore.layers.avg_pool1d import AvgPool1D
 from convcore.layers.avg_pool2d import AvgPool2D
+from convcore.layers.avg_pool3d import AvgPool3D
 from convcore.layers.batch_norm import BatchNorm
 from convcore.layers.clipped_relu import ClippedReLU
 from convcore.layers.conv2d import Conv2D
@@ -10,10 +12,14 @@ from convcore.layers.elu import ELU
 from convcore.layers.flatten import Flatten
 from convcore.layers.fully_connected import FullyConnected
 from convcore.layers.gelu import GELU
+from convcore.layers.global_avg_pool import GlobalAvgPool
+from convcore.layers.global_max_pool import GlobalMaxPool
 from convcore.layers.image_input import ImageInput
 from convcore.layers.layer import Layer
 from convcore.layers.leaky_relu import LeakyReLU
+from convcore.layers.max_pool1d import MaxPool1D
 from convcore.layers.max_pool2d import MaxPool2D
+from convcore.layers.max_pool3d import MaxPool3D
 from convcore.layers.parameter import Parameter
 from convcore.layers.relu import ReLU
 from convcore.layers.sigmoid import Sigmoid
@@ -24,7 +30,9 @@ from convcore.layers.tanh import Tanh
 __all__ = [
     "ELU",
     "GELU",
+    "AvgPool1D",
     "AvgPool2D",
+    "AvgPool3D",
     "BatchNorm",
     "ClippedReLU",
     "Conv2D",
@@ -32,10 +40,14 @@ __all__ = [
     "Dropout",
     "Flatten",
     "FullyConnected",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
     "ImageInput",
     "Layer",
     "LeakyReLU",
+    "MaxPool1D",
     "MaxPool2D",
+    "MaxPool3D",
     "Parameter",
     "ReLU",
     "Sigmoid",

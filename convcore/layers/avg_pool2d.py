@@ -1,10 +1,10 @@
 """The 2-D average-pooling layer."""
 
-from convcore.layers.pooling import Pooling2D
+from convcore.layers.pooling import AvgPooling
 from convcore.ops import avg_pool2d
 
 
-class AvgPool2D(Pooling2D):
+class AvgPool2D(AvgPooling):
     """Return the average under a window that slides over each channel.
 
     Parameters
@@ -14,7 +14,9 @@ class AvgPool2D(Pooling2D):
     stride : int or (int, int), optional
         Its vertical and horizontal step, pixels; None is the pool size.
     padding : "same", int, (a, b) or (top, bottom, left, right)
-        Pixels around the image, zeros that count.
+        Pixels around the image.
+    padding_value : float or "mean"
+        What they hold; with "mean" they do not count.
     name : str
 
     Raises
@@ -32,11 +34,12 @@ class AvgPool2D(Pooling2D):
     (6, 14, 14)
     """
 
+    rank = 2
     op = "avg_pool2d"
-    short = "avgpool"
     kind = "2D Average Pooling"
-    words = "average"
+    properties = {**AvgPooling.properties, "padding": (0, 0, 0, 0)}
 
     def forward(self, x, training, rng):
         """Return (N, channels, height, width)."""
-        return avg_pool2d(x, self.pool_size, stride=self.stride, padding=self.padding)
+        return avg_pool2d(x, self.pool_size, stride=self.stride, padding=self.padding,
+                          padding_value=self.padding_value)  # fmt: skip

@@ -1,10 +1,10 @@
 """The 2-D max-pooling layer."""
 
-from convcore.layers.pooling import Pooling2D
+from convcore.layers.pooling import MaxPooling
 from convcore.ops import max_pool2d
 
 
-class MaxPool2D(Pooling2D):
+class MaxPool2D(MaxPooling):
     """Keep the largest value under a window that slides over each channel.
 
     Parameters
@@ -32,10 +32,10 @@ class MaxPool2D(Pooling2D):
     (6, 14, 14)
     """
 
+    rank = 2
     op = "max_pool2d"
-    short = "maxpool"
     kind = "2D Max Pooling"
-    words = "max"
+    properties = {**MaxPooling.properties, "padding": (0, 0, 0, 0)}
 
     def forward(self, x, training, rng):
         """Return (N, channels, height, width)."""

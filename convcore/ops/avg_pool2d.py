@@ -1,13 +1,13 @@
 """2-D average-pooling."""
 
-from convcore.autograd import as_tensor, record
-from convcore.kernels import PoolGeometry, run
+from convcore.ops import avg_pool
 
 
-def avg_pool2d(x, pool_size, *, stride=None, padding=0, padding_value=0):
+def avg_pool2d(x, pool_size, *, stride=None, padding=0, padding_value=0, dilation=1, ceil_mode=False):
     """Return the average under a window that slides over each channel.
 
-    y[n, c, i, j] = 1 / (pool_h·pool_w) · Σ_u Σ_v x[n, c, i·stride_h + u − top, j·stride_w + v − left]
+    y[n, c, i, j] = 1 / (pool_h·pool_w) · Σ_u Σ_v x[n, c, z_h, z_w], where
+    z_h = i·stride_h + u·dilation_h − top,  z_w = j·stride_w + v·dilation_w − left
 
     Parameters
     ----------
@@ -15,13 +15,18 @@ def avg_pool2d(x, pool_size, *, stride=None, padding=0, padding_value=0):
     pool_size : int or (int, int), pixels, height first
     stride : int or (int, int), pixels
         None is the pool size: windows that do not overlap.
-    padding : int, (int, int), (top, bottom, left, right), "same", "valid" or "full", pixels
+    padding : int, (int, int), (top, bottom, left, right), "same", "same-lower", "valid" or "full", pixels
     padding_value : float or "mean"
         What padded cells hold; with "mean" they do not count, and a window that sees nothing else gives 0.
+    dilation : int or (int, int), pixels
+    ceil_mode : bool
+        Whether to round the output's size up, for a last window that begins in the input, or in the padding before it,
+        and reaches beyond the padding; its cells there do not count.
 
     Returns
     -------
-    Tensor, shape (N, C, H_out, W_out); H_out = (H + top + bottom − pool_h) // stride_h + 1
+    Tensor, shape (N, C, H_out, W_out)
+        H_out = (H + top + bottom − ((pool_h − 1)·dilation_h + 1)) // stride_h + 1
 
     Raises
     ------
@@ -39,14 +44,4 @@ def avg_pool2d(x, pool_size, *, stride=None, padding=0, padding_value=0):
     array([[ 2.5,  4.5],
            [10.5, 12.5]])
     """
-    x = as_tensor(x, "avg_pool2d: x")
-    if padding_value is None:
-        raise TypeError('avg_pool2d: padding_value must be a number or "mean", got None')
-    geometry = PoolGeometry.of("avg_pool2d", x.shape, pool_size, stride, padding, 1, padding_value)
-    y = run("avg_pool2d", "forward", geometry, x.data)
-    return record("avg_pool2d", y, inputs=(x,), backward=backward, geometry=geometry)
-
-
-def backward(record, grad_y, needs):
-    """Each output's gradient is shared out evenly over its window."""
-    return (run("avg_pool2d", "backward_input", record.geometry, grad_y),)
+    return avg_pool.forward("avg_pool2d", x, pool_size, stride, padding, padding_value, dilation, ceil_mode)

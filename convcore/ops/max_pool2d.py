@@ -1,10 +1,9 @@
 """2-D max-pooling."""
 
-from convcore.autograd import as_tensor, record
-from convcore.kernels import PoolGeometry, run
+from convcore.ops import max_pool
 
 
-def max_pool2d(x, pool_size, *, stride=None, padding=0, dilation=1):
+def max_pool2d(x, pool_size, *, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """Return the largest value under a window that slides over each channel.
 
     y[n, c, i, j] = max over u, v of x[n, c, i·stride_h + u·dilation_h − top, j·stride_w + v·dilation_w − left]
@@ -15,13 +14,21 @@ def max_pool2d(x, pool_size, *, stride=None, padding=0, dilation=1):
     pool_size : int or (int, int), pixels, height first
     stride : int or (int, int), pixels
         None is the pool size: windows that do not overlap.
-    padding : int, (int, int), (top, bottom, left, right), "same", "valid" or "full", pixels
+    padding : int, (int, int), (top, bottom, left, right), "same", "same-lower", "valid" or "full", pixels
         Padded cells never win; a window that sees nothing else gives -inf.
     dilation : int or (int, int), pixels
+    ceil_mode : bool
+        Whether to round the output's size up, for a last window that begins in the input, or in the padding before it,
+        and reaches beyond the padding.
+    return_indices : bool
+        Whether to return where each maximum stood, too.
 
     Returns
     -------
-    Tensor, shape (N, C, H_out, W_out); H_out = (H + top + bottom − ((pool_h − 1)·dilation_h + 1)) // stride_h + 1
+    Tensor, shape (N, C, H_out, W_out)
+        H_out = (H + top + bottom − ((pool_h − 1)·dilation_h + 1)) // stride_h + 1
+    ndarray of int32, shape (N, C, H_out, W_out)
+        With `return_indices` only: the flat position of each maximum in its plane; -1 where only padding was seen.
 
     Raises
     ------
@@ -43,12 +50,4 @@ def max_pool2d(x, pool_size, *, stride=None, padding=0, dilation=1):
     array([[ 5.,  7.],
            [13., 15.]])
     """
-    x = as_tensor(x, "max_pool2d: x")
-    geometry = PoolGeometry.of("max_pool2d", x.shape, pool_size, stride, padding, dilation)
-    y, index = run("max_pool2d", "forward", geometry, x.data)
-    return record("max_pool2d", y, inputs=(x,), backward=backward, saved={"index": index}, geometry=geometry)
-
-
-def backward(record, grad_y, needs):
-    """Each output's gradient goes to the cell that won."""
-    return (run("max_pool2d", "backward_input", record.geometry, grad_y, record.saved["index"]),)
+    return max_pool.forward("max_pool2d", x, pool_size, stride, padding, dilation, ceil_mode, return_indices)

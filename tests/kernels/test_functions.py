@@ -18,6 +18,22 @@ INDEX = np.array([[[[4], [10]], [[4], [10]]]], np.int32)
 A, B = np.ones((2, 3)), np.ones((3, 4))
 SHAPES = "(x (2, 3, 6, 5), weight (4, 3, 3, 2))"
 
+# Rows, planes and volumes, and the sizes of what becomes of them
+POOL_SHAPES = {1: ((1, 2, 12), (1, 2, 6)), 2: (PLANES.shape, POOLED.shape), 3: ((1, 2, 2, 2, 3), (1, 2, 1, 1, 1))}
+POOLINGS = {}
+for rank, (in_shape, out_shape) in POOL_SHAPES.items():
+    x, grad_y, index = (
+        PLANES.reshape(in_shape),
+        np.ones(out_shape),
+        INDEX if rank == 2 else np.ones(out_shape, np.int32),
+    )
+    POOLINGS |= {
+        f"max_pool{rank}d_forward": dict(x=x, pool_size=2),
+        f"max_pool{rank}d_backward_input": dict(grad_y=grad_y, index=index, input_shape=in_shape, pool_size=2),
+        f"avg_pool{rank}d_forward": dict(x=x, pool_size=2),
+        f"avg_pool{rank}d_backward_input": dict(grad_y=grad_y, input_shape=in_shape, pool_size=2),
+    }
+
 # Each function, with arguments that are right: every table below changes some of them.
 CALLS = {
     "conv2d_forward": dict(x=X, weight=WEIGHT, bias=BIAS),
@@ -32,10 +48,7 @@ CALLS = {
     "conv3d_backward_input": dict(grad_y=Y[..., None], weight=WEIGHT[..., None], input_shape=X[..., None].shape),
     "conv3d_backward_weight": dict(grad_y=Y[..., None], x=X[..., None], weight_shape=WEIGHT[..., None].shape),
     "conv3d_backward_bias": dict(grad_y=Y[..., None]),
-    "max_pool2d_forward": dict(x=PLANES, pool_size=2),
-    "max_pool2d_backward_input": dict(grad_y=POOLED, index=INDEX, input_shape=PLANES.shape, pool_size=2),
-    "avg_pool2d_forward": dict(x=PLANES, pool_size=2),
-    "avg_pool2d_backward_input": dict(grad_y=POOLED, input_shape=PLANES.shape, pool_size=2),
+    **POOLINGS,
     "gemm": dict(a=A, b=B),
 }
 DATA = {"x", "weight", "bias", "grad_y", "a", "b"}  # arguments that are arrays of floats
@@ -118,6 +131,20 @@ def test_geometry_options_reach_the_kernel():
     assert_array_equal(grad_weight, [[[[2, 2, 2], [2, 2, 11]]], [[[0, 0, 0], [0, 0, 0]]]])
 
 
+def test_pooling_options_reach_the_kernel():
+    """Each option changes the answer in its own way, forward and backward."""
+    x = np.arange(1.0, 12.0).reshape(1, 1, 11)
+    options = dict(stride=4, padding=(1, 0), dilation=2, ceil_mode=True)  # cells -1 1 3, 3 5 7, 7 9 11
+    y, index = kernels.max_pool1d_forward(x, 3, **options)
+    assert (y[0, 0].tolist(), index[0, 0].tolist()) == ([4, 8, 10], [3, 7, 9])
+    grad_x = kernels.max_pool1d_backward_input([[[1.0, 2, 3]]], index, x.shape, 3, **options)
+    assert grad_x[0, 0].tolist() == [0, 0, 0, 1, 0, 0, 0, 2, 0, 3, 0]
+    options["padding_value"] = 3
+    assert kernels.avg_pool1d_forward(x, 3, **options)[0, 0].tolist() == [3, 6, 9]
+    grad_x = kernels.avg_pool1d_backward_input([[[3.0, 6, 8]]], x.shape, 3, **options)
+    assert grad_x[0, 0].tolist() == [0, 1, 0, 3, 0, 2, 0, 6, 0, 4, 0]
+
+
 # What is refused: dtypes and kinds of arrays, for every function and argument
 
 ARRAYS = [(function, name) for function in CALLS for name in data_of(function)]
@@ -156,7 +183,7 @@ def test_wrong_variant_level_threads(function):
     raises(ValueError, f"{op}: level must be one of {', '.join(isa.LEVELS)}, got 'v3'", function, level="v3")
     raises(ValueError, f"{op}: the number of threads must lie in [1, 1024], got -1", function, n_threads=-1)
     raises(TypeError, f"{op}: the number of threads must be an int, got str", function, n_threads="2")
-    wanted = "NumPy array" if function != "max_pool2d_forward" else "2 arrays (y, index)"
+    wanted = "NumPy array" if op[:3] != "max" or "backward" in function else "2 arrays (y, index)"
     article = "a " if wanted == "NumPy array" else ""
     raises(TypeError, f"{op}: out must be {article}{wanted}, got str", function, out="out")
 
@@ -245,6 +272,23 @@ def test_wrong_shapes_asked_for(function):
          "avg_pool2d: pool_size must be an int or 2 ints, got '2'"),
         ("avg_pool2d_backward_input", dict(grad_y=PLANES), ValueError,
          "avg_pool2d: grad_y must have shape (1, 2, 2, 1), got (1, 2, 4, 3) (mb1ic2ih4iw3oh2ow1kh2sh2)"),
+        ("max_pool1d_forward", dict(pool_size=13), ValueError,
+         "max_pool1d: the window covers 13 cells in width, the padded input has 12"),
+        ("max_pool1d_forward", dict(pool_size=(2, 2)), ValueError,
+         "max_pool1d: pool_size must be an int or 1 int, got 2"),
+        ("max_pool1d_backward_input", dict(input_shape=(1, 2, 3, 4)), ValueError,
+         "max_pool1d: input_shape must have 3 sizes, got 4"),
+        ("max_pool3d_forward", dict(x=PLANES), ValueError,
+         "max_pool3d: x must have 5 axes, got 4 (x (1, 2, 4, 3))"),
+        ("max_pool3d_backward_input", dict(index=np.full((1, 2, 1, 1, 1), 12, np.int32)), ValueError,
+         "max_pool3d: index must lie in [-1, 11], got 12 to 12"),
+        ("max_pool3d_forward", dict(ceil_mode=1), TypeError, "max_pool3d: ceil_mode must be True or False, got 1"),
+        ("avg_pool3d_forward", dict(pool_size=3), ValueError,
+         "avg_pool3d: the window covers 3 cells in depth, the padded input has 2"),
+        ("avg_pool3d_backward_input", dict(input_shape=PLANES.shape), ValueError,
+         "avg_pool3d: input_shape must have 5 sizes, got 4"),
+        ("avg_pool1d_forward", dict(ceil_mode="yes"), TypeError,
+         "avg_pool1d: ceil_mode must be True or False, got 'yes'"),
         ("gemm", dict(a=A[0]), ValueError, "gemm: a and b must have 2 axes, got 1 and 2 (a (3,), b (3, 4))"),
         ("gemm", dict(b=B.T), ValueError, "gemm: a has 3 columns, b has 4 rows (a (2, 3), b (4, 3))"),
         ("gemm", dict(transpose_a=True), ValueError, "gemm: a has 2 columns, b has 3 rows (a (2, 3), b (3, 4))"),
@@ -300,7 +344,8 @@ COMMON = {
 }
 CONV = {"stride": SIZES, "padding": PADDINGS, "padding_value": VALUES, "dilation": SIZES,
         "groups": st.sampled_from([1, 1, 1, 2, 3, 0, -1, None, 1.0, (1,), 2**40])}  # fmt: skip
-POOL = {"pool_size": SIZES, "stride": SIZES, "padding": PADDINGS}
+POOL = {"pool_size": SIZES, "stride": SIZES, "padding": PADDINGS, "dilation": SIZES,
+        "ceil_mode": st.sampled_from([False, True, None, 1, "ceil"])}  # fmt: skip
 DRAWN = {
     "conv2d_forward": {"x": ARRAY, "weight": ARRAY, "bias": ARRAY, **CONV},
     "conv2d_backward_input": {"grad_y": ARRAY, "weight": ARRAY, "input_shape": SHAPE, **CONV},
@@ -314,12 +359,14 @@ DRAWN = {
     "conv3d_backward_input": {"grad_y": ARRAY, "weight": ARRAY, "input_shape": SHAPE, **CONV},
     "conv3d_backward_weight": {"grad_y": ARRAY, "x": ARRAY, "weight_shape": SHAPE, **CONV},
     "conv3d_backward_bias": {"grad_y": ARRAY},
-    "max_pool2d_forward": {"x": ARRAY, "dilation": SIZES, **POOL},
-    "max_pool2d_backward_input": {"grad_y": ARRAY, "index": INDICES, "input_shape": SHAPE, "dilation": SIZES, **POOL},
-    "avg_pool2d_forward": {"x": ARRAY, "padding_value": VALUES, **POOL},
-    "avg_pool2d_backward_input": {"grad_y": ARRAY, "input_shape": SHAPE, "padding_value": VALUES, **POOL},
+    **{f"max_pool{n}d_forward": {"x": ARRAY, **POOL} for n in POOL_SHAPES},
+    **{f"max_pool{n}d_backward_input": {"grad_y": ARRAY, "index": INDICES, "input_shape": SHAPE, **POOL}
+       for n in POOL_SHAPES},
+    **{f"avg_pool{n}d_forward": {"x": ARRAY, "padding_value": VALUES, **POOL} for n in POOL_SHAPES},
+    **{f"avg_pool{n}d_backward_input": {"grad_y": ARRAY, "input_shape": SHAPE, "padding_value": VALUES, **POOL}
+       for n in POOL_SHAPES},
     "gemm": {"a": ARRAY, "b": ARRAY, "transpose_a": st.booleans(), "transpose_b": st.booleans()},
-}
+}  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")

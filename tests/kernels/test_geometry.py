@@ -1,4 +1,4 @@
-"""The geometries: sizes, text form, and the exact text of every error."""
+"""The geometries but PoolGeometry: sizes, text form, and the exact text of every error."""
 
 import dataclasses
 import math
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import NUMBER_OR_PATTERN, PATTERNS, conv_geometries, pool_geometries
+from strategies import NUMBER_OR_PATTERN, PATTERNS, conv_geometries
 
 from convcore import kernels
-from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PoolGeometry, RowsGeometry
+from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, RowsGeometry
 from convcore.kernels.windows import padding_pairs
 
 X, W = (2, 3, 8, 9), (4, 3, 3, 2)
@@ -19,10 +19,6 @@ SHAPES = "(x (2, 3, 8, 9), weight (4, 3, 3, 2))"
 
 def conv(x_shape=X, weight_shape=W, **options):
     return ConvGeometry.of(x_shape, weight_shape, **options)
-
-
-def pool(op="max_pool2d", x_shape=X, pool_size=2, **options):
-    return PoolGeometry.of(op, x_shape, pool_size, **options)
 
 
 # What is accepted, and what it means
@@ -45,16 +41,10 @@ def test_words_for_padding():
     assert conv(padding="valid").padding == ((0, 0), (0, 0))
     assert conv(padding="full", dilation=(2, 3)).padding == ((4, 4), (3, 3))
     assert conv(padding="same").padding == ((1, 1), (0, 1))
-    assert pool(padding="same").padding == ((0, 0), (0, 1))
+    assert conv(padding="same-lower").padding == ((1, 1), (1, 0))
     assert padding_pairs((1, 2), (5,), (3,), (1,), (1,), "conv1d: padding") == ((1, 2),)
     assert padding_pairs((1, 2, 3, 4, 5, 6), (5,) * 3, (3,) * 3, (1,) * 3, (1,) * 3, "") == ((1, 2), (3, 4), (5, 6))
     assert padding_pairs((1, 2, 3), (5,) * 3, (3,) * 3, (1,) * 3, (1,) * 3, "") == ((1, 1), (2, 2), (3, 3))
-
-
-def test_pool_stride_is_the_pool_size():
-    assert pool(pool_size=(2, 3)) == pool(pool_size=[2, 3], stride=(2, 3))
-    assert pool(pool_size=(2, 3)).out_size == (4, 3)
-    assert pool("avg_pool2d") == pool("avg_pool2d", padding_value=0.0)
 
 
 def test_operations():
@@ -65,13 +55,18 @@ def test_operations():
     assert MatrixGeometry("gemm", 2, 3, 5).operations("forward") == 2 * 2 * 3 * 5
 
 
-@given(geometry=st.one_of(conv_geometries(), pool_geometries("max_pool2d")))
+@given(geometry=conv_geometries())
 @settings(max_examples=100)
 def test_sizes_by_walking(geometry):
     """The output size is the number of windows that lie within the padded input, walked one after the other."""
-    window = geometry.filter_size if isinstance(geometry, ConvGeometry) else geometry.pool_size
     for size, w, s, (before, after), d, out in zip(
-        geometry.in_size, window, geometry.stride, geometry.padding, geometry.dilation, geometry.out_size, strict=True
+        geometry.in_size,
+        geometry.filter_size,
+        geometry.stride,
+        geometry.padding,
+        geometry.dilation,
+        geometry.out_size,
+        strict=True,
     ):
         assert out == sum(start + (w - 1) * d < size + before + after for start in range(0, size + before + after, s))
 
@@ -163,10 +158,6 @@ def test_any_text_is_a_geometry_or_a_value_error(text):
 
 
 def test_other_text_forms():
-    assert str(pool(pool_size=3, stride=(1, 2), padding=1)) == "mb2ic3ih8iw9oh8ow5kh3sh1sw2ph1"
-    assert str(pool(padding=(0, 1, 0, 1))) == "mb2ic3ih8iw9oh4ow5kh2sh2ph0eh1".replace("ph0", "")
-    assert str(pool(pool_size=2, stride=1, dilation=(2, 3))) == "mb2ic3ih8iw9oh6kh2dil2x3"
-    assert str(pool("avg_pool2d", padding=1, padding_value="mean")) == "mb2ic3ih8iw9oh5kh2sh2ph1pvmean"
     assert str(MatrixGeometry("gemm", 2, 3, 4, True, True)) == "m2n3k4tatb"
     assert str(RowsGeometry(2, 3)) == "mb2k3"
     assert str(FlatGeometry("relu", 3)) == "n3"
@@ -252,56 +243,10 @@ def test_errors_do_not_depend_on_what_was_asked_before(value):
             continue  # a word, if an unknown one
         with pytest.raises(TypeError, match=f"conv2d: {name} must be an int or . ints, got "):
             conv(**{name: value})
-    pool(pool_size=1), pool(pool_size=(1, 1))
-    with pytest.raises(TypeError, match="max_pool2d: pool_size must be an int or 2 ints, got "):
-        pool(pool_size=value)
-
-
-WRONG_POOL = [
-    (dict(op="conv2d"), ValueError, "PoolGeometry: op must be one of max_pool1d, max_pool2d, max_pool3d, avg_pool1d, "
-     "avg_pool2d, avg_pool3d, got 'conv2d'"),
-    (dict(op=None), ValueError, "PoolGeometry: op must be one of max_pool1d, max_pool2d, max_pool3d, avg_pool1d, "
-     "avg_pool2d, avg_pool3d, got None"),
-    (dict(x_shape=None), TypeError, "PoolGeometry: x_shape must be a tuple of ints, got None"),
-    (dict(x_shape=(2, 3, 8, 9.0)), TypeError, "PoolGeometry: x_shape must be a tuple of ints, got (2, 3, 8, 9.0)"),
-    (dict(x_shape=(8, 9)), ValueError, "max_pool2d: x must have 4 axes, got 2 (x (8, 9))"),
-    (dict(x_shape=(2, 0, 8, 9)), ValueError, "max_pool2d: x has an axis of size 0 (x (2, 0, 8, 9))"),
-    (dict(x_shape=(-2, 3, 8, 9)), ValueError, "max_pool2d: x has a batch of -2 (x (-2, 3, 8, 9))"),
-    (dict(x_shape=(1, 1, 2**16, 2**15)), ValueError,
-     "max_pool2d: a plane must have fewer than 2**31 cells, x has 2147483648 (x (1, 1, 65536, 32768))"),
-    (dict(pool_size=0), ValueError, "max_pool2d: pool_size must be at least 1, got 0"),
-    (dict(pool_size=(2, 2, 2)), ValueError, "max_pool2d: pool_size must be an int or 2 ints, got 3"),
-    (dict(pool_size=9), ValueError, "max_pool2d: the window covers 9 cells in height, the padded input has 8"),
-    (dict(pool_size=(1, 2**31)), ValueError,
-     "max_pool2d: the window covers 2147483648 cells in width, the padded input has 9"),
-    (dict(dilation=9), ValueError, "max_pool2d: the window covers 10 cells in height, the padded input has 8"),
-    (dict(dilation=0), ValueError, "max_pool2d: dilation must be at least 1, got 0"),
-    (dict(stride=0), ValueError, "max_pool2d: stride must be at least 1, got 0"),
-    (dict(stride=1.5), TypeError, "max_pool2d: stride must be an int or 2 ints, got 1.5"),
-    (dict(padding=-1), ValueError, "max_pool2d: padding must be at least 0, got -1"),
-    (dict(padding="mean"), ValueError, 'max_pool2d: padding must be "same", "valid", "full" or numbers, got \'mean\''),
-    (dict(padding=(1, 1, 1)), ValueError, "max_pool2d: padding must be an int, 2 ints or 4 ints, got 3"),
-    (dict(padding_value=0), ValueError, "max_pool2d: padded cells never win, padding_value must be None, got 0"),
-    (dict(op="avg_pool2d", padding_value="nothing"), ValueError,
-     "avg_pool2d: padding_value must be a number or \"mean\", got 'nothing'"),
-    (dict(op="avg_pool2d", padding_value=True), TypeError,
-     'avg_pool2d: padding_value must be a number or "mean", got True'),
-    (dict(op="avg_pool2d", padding_value=[0]), TypeError,
-     'avg_pool2d: padding_value must be a number or "mean", got (0,)'),
-    (dict(op="avg_pool2d", padding_value=1j), TypeError,
-     'avg_pool2d: padding_value must be a number or "mean", got 1j'),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("options", "kind", "message"), WRONG_POOL, ids=lambda value: str(value)[:60])
-def test_errors_of_pool_geometry(options, kind, message):
-    with pytest.raises(kind) as error:
-        pool(**options)
-    assert str(error.value) == message
 
 
 def test_geometries_are_constants():
-    for geometry in (conv(), pool(), MatrixGeometry("gemm", 1, 2, 3), RowsGeometry(1, 2), FlatGeometry("relu", 1)):
+    for geometry in (conv(), MatrixGeometry("gemm", 1, 2, 3), RowsGeometry(1, 2), FlatGeometry("relu", 1)):
         with pytest.raises(dataclasses.FrozenInstanceError):
             geometry.batch = 5
         assert hash(geometry) == hash(dataclasses.replace(geometry))

@@ -1,4 +1,4 @@
-"""Max-pooling: one plane per task, one output row at a time, one cell of the window at a time.
+"""Max-pooling in 1-D to 3-D: one plane per task, one output row at a time, one cell of the window at a time.
 
 The innermost loop runs along the output row without a branch, so the compiler can turn it into vector instructions.
 """
@@ -27,31 +27,52 @@ cdef extern from *:
     void contest(double best, int best_place, double value, int place) nogil    # a macro: changes best and best_place
 
 
-def forward(geometry,
-            const floating[:, :, :, ::1] x not None,    # IN  (N, C, IH, IW)
-            floating[:, :, :, ::1] y not None,          # OUT (N, C, OH, OW)
-            int[:, :, :, ::1] index not None,           # OUT where in its plane each maximum stood; -1: only padding
-            int n_threads):
-    """Write the maxima and where they stood. The first of equals wins; NaN wins over everything."""
+def forward(geometry, x, y, index, n_threads):
+    """Write the maxima y and where in its plane each stood. The first of equals wins; NaN wins over everything.
+
+    x (N, C, *in) IN; y, index (N, C, *out) OUT; index -1: the window sees only padding, y is -inf.
+    """
+    forward_planes(geometry, x.reshape(-1), y.reshape(-1), index.reshape(-1), n_threads)
+
+
+def forward_planes(geometry,
+                   const floating[::1] x not None,      # IN  N·C planes of IH·IW cells, in 3-D volumes
+                   floating[::1] y not None,            # OUT N·C planes of OH·OW cells
+                   int[::1] index not None,             # OUT the same
+                   int n_threads):
+    """The planes of forward, one after the other in memory, whatever the number of dimensions."""
     cdef PoolSizes s = pool_sizes(geometry)
-    cdef Py_ssize_t plane, C = x.shape[1]
+    cdef Py_ssize_t plane
     for plane in prange(s.planes, nogil=True, schedule="static", num_threads=n_threads):
-        forward_plane(&s, &x[plane // C, plane % C, 0, 0], &y[plane // C, plane % C, 0, 0],
-                      &index[plane // C, plane % C, 0, 0])
+        forward_plane(&s, &x[plane * s.in_cells], &y[plane * s.out_cells], &index[plane * s.out_cells])
 
 
 cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, int* index) noexcept nogil:
-    cdef Py_ssize_t oh, ow, kh, kw, ih, column, first, end
-    if s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1 and s.top == s.left == s.bottom == s.right == 0:
+    cdef Py_ssize_t od, oh
+    if (s.ID == s.OD == s.KD == 1 and s.front == 0 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
+            and s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW):
         for oh in range(s.OH):
             forward_quads(x + 2 * oh * s.IW, s.IW, <int> (2 * oh * s.IW), y + oh * s.OW, index + oh * s.OW, s.OW)
         return
-    for oh in range(s.OH):
-        for ow in range(s.OW):
-            y[oh * s.OW + ow] = -INFINITY
-            index[oh * s.OW + ow] = -1
+    for od in range(s.OD):
+        for oh in range(s.OH):
+            forward_row(s, x, od * s.SD - s.front, oh * s.SH - s.top, y + (od * s.OH + oh) * s.OW,
+                        index + (od * s.OH + oh) * s.OW)
+
+
+cdef inline void forward_row(PoolSizes* s, const floating* x, Py_ssize_t front, Py_ssize_t top, floating* y,
+                             int* index) noexcept nogil:
+    """One row of outputs, whose windows begin at depth `front` and height `top`."""
+    cdef Py_ssize_t ow, kd, kh, kw, id, ih, column, first, end, start
+    for ow in range(s.OW):
+        y[ow] = -INFINITY
+        index[ow] = -1
+    for kd in range(s.KD):
+        id = front + kd * s.DD
+        if not 0 <= id < s.ID:
+            continue
         for kh in range(s.KH):
-            ih = oh * s.SH + kh * s.DH - s.top
+            ih = top + kh * s.DH
             if not 0 <= ih < s.IH:
                 continue
             for kw in range(s.KW):
@@ -59,8 +80,8 @@ cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, int* index
                 first = first_inside(column, s.SW)
                 end = end_inside(column, s.SW, s.IW, s.OW)
                 if first < end:
-                    raise_row(y + oh * s.OW + first, index + oh * s.OW + first, x + ih * s.IW + first * s.SW + column,
-                              s.SW, <int> (ih * s.IW + first * s.SW + column), end - first)
+                    start = (id * s.IH + ih) * s.IW + first * s.SW + column
+                    raise_row(y + first, index + first, x + start, s.SW, <int> start, end - first)
 
 
 cdef inline void raise_row(floating* y, int* index, const floating* x, Py_ssize_t step, int place,
@@ -92,23 +113,30 @@ cdef inline void forward_quads(const floating* x, Py_ssize_t IW, int place, floa
         index[j] = place + 2 * <int> j + best_place
 
 
-def backward_input(geometry,
-                   const floating[:, :, :, ::1] grad_y not None,    # IN  (N, C, OH, OW)
-                   const int[:, :, :, ::1] index not None,          # IN  (N, C, OH, OW), from forward
-                   floating[:, :, :, ::1] grad_x not None,          # OUT (N, C, IH, IW)
-                   int n_threads):
-    """Write grad_x: each output's gradient goes to the cell that won."""
+def backward_input(geometry, grad_y, index, grad_x, n_threads):
+    """Write grad_x: each output's gradient goes to the cell that won.
+
+    grad_y, index (N, C, *out) IN; grad_x (N, C, *in) OUT.
+    """
+    backward_planes(geometry, grad_y.reshape(-1), index.reshape(-1), grad_x.reshape(-1), n_threads)
+
+
+def backward_planes(geometry,
+                    const floating[::1] grad_y not None,    # IN  N·C planes of OH·OW cells, in 3-D volumes
+                    const int[::1] index not None,          # IN  the same, from forward
+                    floating[::1] grad_x not None,          # OUT N·C planes of IH·IW cells
+                    int n_threads):
+    """The planes of backward_input, one after the other in memory, whatever the number of dimensions."""
     cdef PoolSizes s = pool_sizes(geometry)
-    cdef Py_ssize_t plane, C = grad_x.shape[1]
+    cdef Py_ssize_t plane
     for plane in prange(s.planes, nogil=True, schedule="static", num_threads=n_threads):
-        backward_plane(&s, &grad_y[plane // C, plane % C, 0, 0], &index[plane // C, plane % C, 0, 0],
-                       &grad_x[plane // C, plane % C, 0, 0])
+        backward_plane(&s, &grad_y[plane * s.out_cells], &index[plane * s.out_cells], &grad_x[plane * s.in_cells])
 
 
 cdef void backward_plane(PoolSizes* s, const floating* grad_y, const int* index, floating* grad_x) noexcept nogil:
     cdef Py_ssize_t j
-    for j in range(s.IH * s.IW):
+    for j in range(s.in_cells):
         grad_x[j] = 0
-    for j in range(s.OH * s.OW):
-        if 0 <= index[j] < s.IH * s.IW:         # -1: only padding; and no index, however wrong, may write elsewhere
+    for j in range(s.out_cells):
+        if 0 <= index[j] < s.in_cells:          # -1: only padding; and no index, however wrong, may write elsewhere
             grad_x[index[j]] += grad_y[j]

@@ -1,8 +1,8 @@
-"""max_pool2d: every variant against the definition, and the definition against numbers worked out by hand."""
+"""max_pool1d to 3d: every variant against the definition, and the definition against numbers worked out by hand."""
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import DTYPES, THREADS, assert_same, bits, cells, integers, pool_geometries, refused
@@ -13,13 +13,19 @@ from convcore.kernels import PoolGeometry, run
 INF, NAN = np.inf, np.nan
 
 
-def of(shape, *options):
-    return PoolGeometry.of("max_pool2d", shape, *options)
+OPS = ("max_pool1d", "max_pool2d", "max_pool3d")
+CELLS = [pytest.param(op, *cell.values, id=f"{op}-{cell.id}") for op in OPS for cell in cells(op)]
+
+
+def of(shape, *options, **named):
+    return PoolGeometry.of(f"max_pool{len(shape) - 2}d", shape, *options, **named)
 
 
 PROBLEMS = [
     of((3, 6, 28, 28), 2),  # LeNet: windows of 2 × 2 side by side, which have a loop of their own
     of((2, 1, 5, 7), 2),  # the same, with a last row and column that fill no window
+    of((2, 1, 5, 7), 2, ceil_mode=True),  # and with windows that have these
+    of((2, 1, 5, 6), 2, 2, (0, 1, 0, 0)),
     of((1, 1, 1, 1), 1),
     of((0, 2, 4, 4), 2),
     of((2, 3, 9, 70), 3, 1, 1),
@@ -27,6 +33,18 @@ PROBLEMS = [
     of((1, 2, 3, 3), 2, 2, 4),  # windows that see only padding
     of((2, 2, 11, 11), 3, 2, 1, (2, 3)),
     of((1, 2, 6, 6), 6),
+    of((2, 3, 40), 3, 2, 1),
+    of((3, 1, 9), 2, ceil_mode=True),
+    of((1, 2, 50), 4, 1, (3, 0), 5),
+    of((0, 1, 5), 2),
+    of((2, 2, 1), 1),
+    of((2, 2, 4, 6, 8), 2),
+    of((1, 3, 1, 6, 6), (1, 2, 2)),  # an image as a volume
+    of((1, 1, 3, 6, 6), (1, 2, 2)),
+    of((1, 2, 3, 4, 6), (2, 3, 2), (2, 1, 3), (1, 0, 0, 2, 1, 1), (1, 2, 1)),
+    of((1, 1, 5, 5, 5), 2, 3, ceil_mode=True),
+    of((1, 1, 2, 2, 2), 1, 2, 2),
+    of((0, 1, 2, 2, 2), 2),
 ]
 
 
@@ -43,58 +61,80 @@ def arrays_of(geometry, direction, dtype, seed):
     x = images(geometry, dtype, seed)
     if direction == "forward":
         return (x,)
-    index = run("max_pool2d", "forward", geometry, x, variant="reference")[1]
+    index = run(geometry.op, "forward", geometry, x, variant="reference")[1]
     return integers(geometry.shapes["y"], dtype, seed), index
 
 
-@pytest.mark.parametrize("geometry", PROBLEMS, ids=str)
-@pytest.mark.parametrize(("variant", "level", "direction"), cells("max_pool2d"))
+ON_CELLS = [
+    pytest.param(*cell.values[1:], geometry, id=f"{cell.id}-{geometry}")
+    for cell in CELLS
+    for geometry in PROBLEMS
+    if geometry.op == cell.values[0]
+]
+
+
+@pytest.mark.parametrize(("variant", "level", "direction", "geometry"), ON_CELLS)
 def test_equals_the_definition(variant, level, direction, geometry):
     for dtype in DTYPES:
         for seed in (0, 1):
             arrays = arrays_of(geometry, direction, dtype, seed)
-            expected = run("max_pool2d", direction, geometry, *arrays, variant="reference")
+            expected = run(geometry.op, direction, geometry, *arrays, variant="reference")
             for n_threads in THREADS:
                 how = {"variant": variant, "level": level, "n_threads": n_threads}
-                assert_same(run("max_pool2d", direction, geometry, *arrays, **how), expected)
+                assert_same(run(geometry.op, direction, geometry, *arrays, **how), expected)
 
 
-@pytest.mark.parametrize(("variant", "level", "direction"), cells("max_pool2d"))
-@given(geometry=pool_geometries("max_pool2d"), seed=st.integers(0, 999), n_threads=st.sampled_from(THREADS))
-@example(geometry=PROBLEMS[0], seed=1, n_threads=3)
-@settings(max_examples=60)
-def test_equals_the_definition_anywhere(variant, level, direction, geometry, seed, n_threads):
+@pytest.mark.parametrize(("op", "variant", "level", "direction"), CELLS)
+@given(data=st.data(), seed=st.integers(0, 999), n_threads=st.sampled_from(THREADS))
+@settings(max_examples=40)
+def test_equals_the_definition_anywhere(op, variant, level, direction, data, seed, n_threads):
+    geometry = data.draw(pool_geometries(op))
     for dtype in DTYPES:
-        assume(not refused("max_pool2d", variant, level, direction, geometry, dtype))
+        assume(not refused(op, variant, level, direction, geometry, dtype))
         arrays = arrays_of(geometry, direction, dtype, seed)
-        expected = run("max_pool2d", direction, geometry, *arrays, variant="reference")
+        expected = run(op, direction, geometry, *arrays, variant="reference")
         how = {"variant": variant, "level": level, "n_threads": n_threads}
-        assert_same(run("max_pool2d", direction, geometry, *arrays, **how), expected)
+        assert_same(run(op, direction, geometry, *arrays, **how), expected)
 
 
-@pytest.mark.parametrize("variant", kernels.variants("max_pool2d"))
-@given(geometry=pool_geometries("max_pool2d"), seed=st.integers(0, 999))
+@pytest.mark.parametrize("op", OPS)
+@given(data=st.data(), seed=st.integers(0, 999))
 @settings(max_examples=30)
-def test_adjoint_identity(variant, geometry, seed):
+def test_adjoint_identity(op, data, seed):
     """The maxima are some of the inputs: sum(y · g) == sum(x · backward_input(g, index)), padding left out."""
+    geometry = data.draw(pool_geometries(op))
     x = integers(geometry.shapes["x"], "f8", seed)
     g = integers(geometry.shapes["y"], "f8", seed + 1)
-    y, index = run("max_pool2d", "forward", geometry, x, variant=variant)
-    assert_array_equal(index < 0, y == -INF)
-    grad_x = run("max_pool2d", "backward_input", geometry, g, index, variant=variant)
-    assert (np.where(index < 0, 0, y) * g).sum() == (x * grad_x).sum()
+    for variant in kernels.variants(op):
+        y, index = run(op, "forward", geometry, x, variant=variant)
+        assert_array_equal(index < 0, y == -INF)
+        grad_x = run(op, "backward_input", geometry, g, index, variant=variant)
+        assert (np.where(index < 0, 0, y) * g).sum() == (x * grad_x).sum()
 
 
-@pytest.mark.parametrize("geometry", [PROBLEMS[0], PROBLEMS[4]], ids=str)
-@pytest.mark.parametrize(("variant", "level", "direction"), cells("max_pool2d"))
-def test_bits_do_not_depend_on_threads(variant, level, direction, geometry):
+@pytest.mark.parametrize("geometry", [of((3, 6, 28, 28), 2), of((2, 3, 9, 70), 3, 1, 1), of((5, 3, 90), 3, 1),
+                                      of((2, 3, 6, 7, 8), 3, 1, 1)], ids=str)  # fmt: skip
+@pytest.mark.parametrize("direction", ["forward", "backward_input"])
+def test_bits_do_not_depend_on_threads(direction, geometry):
     x = np.random.default_rng(0).normal(size=geometry.shapes["x"])
-    index = run("max_pool2d", "forward", geometry, x)[1]
+    index = run(geometry.op, "forward", geometry, x)[1]
     g = np.random.default_rng(1).normal(size=geometry.shapes["y"])
     arrays = (x,) if direction == "forward" else (g, index)
-    how = {"variant": variant, "level": level}
-    runs = [bits(run("max_pool2d", direction, geometry, *arrays, n_threads=n, **how)) for n in (*THREADS, 1)]
-    assert all(one == runs[0] for one in runs)
+    for variant, level in {cell.values[1:3] for cell in CELLS if cell.values[0] == geometry.op}:
+        how = {"variant": variant, "level": level}
+        runs = [bits(run(geometry.op, direction, geometry, *arrays, n_threads=n, **how)) for n in (*THREADS, 1)]
+        assert all(one == runs[0] for one in runs)
+
+
+@pytest.mark.parametrize("geometry", [g for g in PROBLEMS if g.op != "max_pool3d"], ids=str)
+@pytest.mark.parametrize("variant", kernels.variants("max_pool3d"))
+def test_fewer_dimensions_are_3d_with_sizes_of_1(variant, geometry):
+    in_size, _, pool_size, stride, dilation, padding = geometry.in_3d
+    volume = of((geometry.batch, geometry.channels, *in_size), pool_size, stride, sum(padding, ()), dilation,
+                ceil_mode=geometry.ceil_mode)  # fmt: skip
+    (x,) = arrays_of(geometry, "forward", "f4", 1)
+    flat, solid = (run(g.op, "forward", g, x.reshape(g.shapes["x"]), variant=variant) for g in (geometry, volume))
+    assert_same([a.reshape(volume.shapes["y"]) for a in flat], solid)
 
 
 # Worked out on paper, for every variant
@@ -118,6 +158,37 @@ def test_maxima_and_their_places(pool):
                                                                                        [12, 13, 15]])  # fmt: skip
     assert pool(image, 2, stride=1, dilation=3) == ([[6]], [[12]])
     assert pool(image, 2, stride=1, dilation=(1, 3)) == ([[7], [8], [8]], [[7], [11], [11]])
+
+
+@pytest.mark.parametrize("variant", kernels.variants("max_pool1d"))
+def test_maxima_of_a_row(variant):
+    def pool(*arguments, **options):
+        x = [[[3.0, 1, 4, 1, 5, 9, 2]]]
+        y, index = kernels.max_pool1d_forward(x, *arguments, variant=variant, **options)
+        return y[0, 0].tolist(), index[0, 0].tolist()
+
+    assert pool(2) == ([3, 4, 9], [0, 2, 5])
+    assert pool(2, ceil_mode=True) == ([3, 4, 9, 2], [0, 2, 5, 6])
+    assert pool(3, stride=1) == ([4, 4, 5, 9, 9], [2, 2, 4, 5, 5])
+    assert pool(2, stride=2, dilation=3) == ([3, 9], [0, 5])
+    assert pool(3, padding=(2, 1), stride=4) == ([3, 5], [0, 4])
+    assert pool(1, padding=1, stride=4) == ([-INF, 1, -INF], [-1, 3, -1])
+
+
+@pytest.mark.parametrize("variant", kernels.variants("max_pool3d"))
+def test_maxima_of_a_volume(variant):
+    def pool(*arguments, **options):
+        x = [[[[[1.0, 2, 3], [4, 9, 6]], [[9, 8, 7], [6, 5, 10]]]]]  # depth 2, height 2, width 3
+        y, index = kernels.max_pool3d_forward(x, *arguments, variant=variant, **options)
+        return y[0, 0].tolist(), index[0, 0].tolist()
+
+    assert pool(2) == ([[[9]]], [[[4]]])  # of equals the first in row order: depth before height before width
+    assert pool(2, stride=1) == ([[[9, 10]]], [[[4, 11]]])
+    assert pool((1, 2, 1), stride=1) == ([[[4, 9, 6]], [[9, 8, 10]]], [[[3, 4, 5]], [[6, 7, 11]]])
+    assert pool((2, 1, 3)) == ([[[9], [10]]], [[[6], [11]]])
+    assert pool(2, padding=(1, 0, 0, 0, 0, 1)) == ([[[9, 6]]], [[[4, 5]]])
+    assert pool(2, ceil_mode=True) == ([[[9, 10]]], [[[4, 11]]])
+    assert pool(2, dilation=(1, 1, 2)) == ([[[10]]], [[[11]]])
 
 
 def test_the_first_of_equals_wins(pool):
