@@ -8,16 +8,22 @@ from convcore import data, functional, kernels, models, ops
 from convcore.autograd import GradientError, Tape, Tensor, gradcheck, gradient
 from convcore.kernels import use_variant
 from convcore.layers import (
+    Addition,
     AvgPool2D,
+    ClassificationOutput,
+    Concatenation,
     Conv2D,
     Dropout,
     Flatten,
     FullyConnected,
+    Function,
     ImageInput,
     Layer,
     MaxPool2D,
     Parameter,
+    RegressionOutput,
     ReLU,
+    SequenceInput,
     Softmax,
 )
 from convcore.models import lenet5

@@ -10,6 +10,7 @@ class Pooling2D(Layer):
 
     op = ""
     words = ""
+    layout, rank = "windows", 2
     properties = {"stride": None, "padding": (0, 0, 0, 0)}
     required = ("pool_size",)
 
