@@ -15,8 +15,9 @@ class Summary:
     ----------
     rows : list of dict
         Per layer: name, type, activations (shape without the batch axis), learnables (count), state (count of what is
-        saved but not learned), multiply_adds (per observation), bytes (activations of one observation, learnables and
-        state), conversion_bytes (what is copied for one observation to bring axes into the layer's order and back).
+        saved but not learned, the statistics of the data in ImageInput left out), multiply_adds (per observation),
+        bytes (activations of one observation, learnables and state), conversion_bytes (what is copied for one
+        observation to bring axes into the layer's order and back).
     problems : list of str
         What would keep the network from working, or from being trained as a classifier.
 
@@ -74,7 +75,7 @@ class Summary:
             activations = "?" if row["activations"] is None else " × ".join(str(n) for n in row["activations"])
             table.add_row(row["name"], row["type"], activations, *[f"{row[key]:,}" for key in shown])
         text = io.StringIO()
-        Console(file=text, width=100, color_system=None).print(table)
+        Console(file=text, width=160, color_system=None).print(table)
         lines = [line.rstrip() for line in text.getvalue().strip().splitlines()]
         return "\n".join(lines + [f"problem: {problem}" for problem in self.problems])
 
@@ -89,7 +90,8 @@ def _row(step, found, itemsize):
     counts = {role: math.prod(shape) for role, shape in step.layer.array_shapes(found.input_shape).items()}
     row["activations"] = found.output.observation
     row["learnables"] = sum(count for role, count in counts.items() if role in step.layer.learned)
-    row["state"] = sum(count for role, count in counts.items() if role not in step.layer.learned)
+    if not step.layer.is_input:
+        row["state"] = sum(count for role, count in counts.items() if role not in step.layer.learned)
     row["multiply_adds"] = found.repeats * step.layer.multiply_adds(found.input_shape)
     row["bytes"] = (math.prod(found.output.shape) + row["learnables"] + row["state"]) * itemsize
     row["conversion_bytes"] = found.moved * itemsize

@@ -127,10 +127,9 @@ class Network(Stored):
         self.connections = self._graph.connections
         self.input_names, self.output_names = self._graph.input_names, self._graph.output_names
         self._is_list = self._graph.is_chain and chain(layers) == self.connections
-        self._forms = tuple(
-            Form.of_observation(layers[name].data_shape, None)
-            if name in layers and not layers[name].variable_length else None for name in self.input_names
-        )  # fmt: skip
+        self._input_layers = {name: layers[name] for name in self.input_names if name in layers}
+        fixed = {name: layer for name, layer in self._input_layers.items() if not layer.variable_length}
+        self._forms = tuple(_form_of(fixed.get(name)) for name in self.input_names)
         last = self.output_layer
         self.class_names = last.classes if isinstance(last, ClassificationOutput) else None
         self._initialized = False
@@ -231,13 +230,9 @@ class Network(Stored):
         self._forms = self._observed(input_shape, format)
 
     def input_forms(self):
-        """Return the `formats.Form` of each input, or None; of sequences before any data that of the smallest length."""
-        layers = {layer.name: layer for layer in self.layers if layer.is_input}
-        return tuple(
-            Form.of_observation(layers[name].data_shape, layers[name].data_format)
-            if form is None and name in layers else form
-            for name, form in zip(self.input_names, self._forms, strict=True)
-        )  # fmt: skip
+        """Return the `formats.Form` of each input or None; of sequences before any data that of the smallest length."""
+        named = zip(self.input_names, self._forms, strict=True)
+        return tuple(form or _form_of(self._input_layers.get(name)) for name, form in named)
 
     def inferred(self, forms):
         """Return what each layer makes of inputs of these forms, as `graph.Graph.infer` yields it: errors as values."""
@@ -264,11 +259,29 @@ class Network(Stored):
 
     def _compare(self, forms):
         """Raise a ValueError where the shape of an input is known already, and another one."""
-        layers = {layer.name: layer for layer in self.layers if layer.is_input}
         for name, known, form in zip(self.input_names, self._forms, forms, strict=True):
             if _says_more(known, form) and known.observation != form.observation:
-                owner = type(layers[name]).__name__ if name in layers else "network"
+                owner = type(self._input_layers[name]).__name__ if name in self._input_layers else "network"
                 raise ValueError(f"Network: input_shape {form.observation} is not the {owner}'s {known.observation}")
+
+    def takes(self, shape):
+        """Return whether the network takes observations of this shape, without the batch axis: of any length, if it
+        begins with a SequenceInput.
+
+        Examples
+        --------
+        >>> from convcore.layers import FullyConnected, SequenceInput
+        >>> net = Network([SequenceInput(12), FullyConnected(3)])
+        >>> net.takes((12, 100)), net.takes((13, 100))
+        (True, False)
+        """
+        try:
+            forms = self._observed(shape)
+            self._compare(forms)
+            self._infer(forms)
+        except (TypeError, ValueError):
+            return False
+        return True
 
     def _infer(self, forms):
         """Return what each layer makes of inputs of these forms."""
@@ -382,10 +395,10 @@ class Network(Stored):
 
     def fit_normalization(self, x, reset=False):
         """Let each ImageInput compute its statistics from training images, if it has none yet or `reset` says so."""
-        layers = {layer.name: layer for layer in self.layers if layer.is_input}
         for name, part in zip(self.input_names, self._parts(x, "fit_normalization: x"), strict=True):
-            if name in layers and (reset or not layers[name].remembered):
-                layers[name].fit(part)
+            layer = self._input_layers.get(name)
+            if layer is not None and (reset or not layer.remembered):
+                layer.fit(part)
 
     def non_finite_layer(self, x, training=False, rng=None):
         """Return the name of the first layer whose output for this batch is not finite, or None."""
@@ -580,6 +593,13 @@ def _form(shape, format):
     wanted = formats.canonical(format)
     order = formats.permutation(format, wanted) or range(len(wanted))
     return Form(tuple(form.shape[axis] for axis in order), wanted)
+
+
+def _form_of(layer):
+    """Return the form that an input layer says its data has; None without one, or where it does not say."""
+    if layer is None or layer.data_shape is None:
+        return None
+    return Form.of_observation(layer.data_shape, layer.data_format)
 
 
 def _says_more(known, form):
