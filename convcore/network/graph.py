@@ -143,6 +143,11 @@ class Graph:
             values.append(getattr(found, "output", None))
             yield step, found
 
+    def inputs(self, of_inputs, of_steps):
+        """Return what belongs to the inputs of each step, from what belongs to the network's, and to each output."""
+        values = [*of_inputs, *of_steps]
+        return [tuple(values[source] for source in step.sources) for step in self.steps]
+
     def outputs(self, of_steps):
         """Return what belongs to the outputs, from a list with one entry per step."""
         return tuple(of_steps[place - len(self.input_names)] for place in self._outputs)

@@ -216,9 +216,11 @@ class Network(Stored):
         ValueError
             The input's shape is not known yet; a layer that cannot take what the one before it gives.
         """
-        found = self._infer(self._known() if input_shape is None else self._observed(input_shape, format))
-        outputs = tuple(form.observation for form in self._graph.outputs([inferred.output for inferred in found]))
-        return [inferred.input_shape for inferred in found] + [outputs[0] if len(outputs) == 1 else outputs]
+        forms = self._known() if input_shape is None else self._observed(input_shape, format)
+        outputs = [inferred.output for inferred in self._infer(forms)]
+        entering = [tuple(form.observation for form in given) for given in self._graph.inputs(forms, outputs)]
+        leaving = tuple(form.observation for form in self._graph.outputs(outputs))
+        return [shapes[0] if len(shapes) == 1 else shapes for shapes in [*entering, leaving]]
 
     @property
     def output_shape(self):
@@ -259,10 +261,22 @@ class Network(Stored):
 
     def _compare(self, forms):
         """Raise a ValueError where the shape of an input is known already, and another one."""
-        for name, known, form in zip(self.input_names, self._forms, forms, strict=True):
-            if _says_more(known, form) and known.observation != form.observation:
+        for name, known, form in zip(self.input_names, self._holding(forms), forms, strict=True):
+            if known is not None and known.observation != form.observation:
                 owner = type(self._input_layers[name]).__name__ if name in self._input_layers else "network"
                 raise ValueError(f"Network: input_shape {form.observation} is not the {owner}'s {known.observation}")
+
+    def _holding(self, forms):
+        """Return what is known of each input and holds for data of these forms, too, else None.
+
+        Sequences may have any length, and sequences of images may come where images are known.
+        """
+        inputs = zip(self.input_names, self._forms, forms, strict=True)
+        return [
+            None if known is None or getattr(self._input_layers.get(name), "variable_length", False)
+            or (form.format is not None and len(form.shape) != len(known.shape)) else known
+            for name, known, form in inputs
+        ]  # fmt: skip
 
     def takes(self, shape):
         """Return whether the network takes observations of this shape, without the batch axis: of any length, if it
@@ -367,8 +381,9 @@ class Network(Stored):
             cast = [tensor if tensor.format is None else formats.reordered(tensor, formats.canonical(tensor.format))
                     for tensor in cast]  # fmt: skip
         if not self._initialized:
-            forms = zip(self._forms, (_form(tensor.shape[1:], tensor.format) for tensor in cast), strict=True)
-            self._make(tuple(known if _says_more(known, form) else form for known, form in forms), self.seed)
+            forms = [_form(tensor.shape[1:], tensor.format) for tensor in cast]
+            known = self._holding(forms)
+            self._make(tuple(one or other for one, other in zip(known, forms, strict=True)), self.seed)
         return cast, given
 
     def _cast(self, x):
@@ -600,11 +615,6 @@ def _form_of(layer):
     if layer is None or layer.data_shape is None:
         return None
     return Form.of_observation(layer.data_shape, layer.data_format)
-
-
-def _says_more(known, form):
-    """Whether what is known of an input holds for data of this form: sequences may take the place of images."""
-    return known is not None and (form.format is None or len(form.shape) == len(known.shape))
 
 
 def _check_batch(x, format, what):
