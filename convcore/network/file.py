@@ -9,6 +9,7 @@ from convcore.arrays import FLOATS
 from convcore.files import read_tensors, write_tensors
 from convcore.layers import ImageInput
 from convcore.layers.config import layer_from_config, layer_to_config
+from convcore.network.graph import check_unique
 
 FORMAT = "convcore network 2"
 READABLE = ("convcore network 1", FORMAT)  # 1 knew lists of layers, and no formats of axes
@@ -59,6 +60,7 @@ class Stored:
             if connections is None:
                 network = cls(layers, seed, dtype)
             else:
+                check_unique([layer.name for layer in layers])
                 network = cls.from_graph({layer.name: layer for layer in layers}, connections, seed, dtype)
             if architecture["input_shape"] is not None:
                 network._know(architecture["input_shape"], architecture.get("input_format"))

@@ -185,6 +185,13 @@ def chain(layers):
     return list(itertools.pairwise(names))
 
 
+def check_unique(names):
+    """Raise a ValueError where a name occurs twice."""
+    twice = [name for name, count in collections.Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"Network: two layers have the name {twice[0]!r}")
+
+
 def _pairs(connections):
     if not isinstance(connections, (list, tuple)):
         raise TypeError(f"Network: connections must be a list of (source, destination), got {connections!r}")

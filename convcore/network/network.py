@@ -11,7 +11,7 @@ from convcore.layers import ClassificationOutput, Layer, formats
 from convcore.layers.formats import Form
 from convcore.layers.layer import positive_int
 from convcore.network.file import Stored
-from convcore.network.graph import Graph, chain
+from convcore.network.graph import Graph, chain, check_unique
 from convcore.summary import Summary
 
 
@@ -228,8 +228,11 @@ class Network(Stored):
         return self.shapes()[-1]
 
     def _know(self, input_shape, format):
-        """Take over what a file says of the inputs."""
-        self._forms = self._observed(input_shape, format)
+        """Take over what a file says of the inputs, as far as it says anything."""
+        shapes = self._parts(input_shape, "Network: input_shape")
+        given = [None] * len(shapes) if format is None else self._parts(format, "Network: format")
+        told = zip(self._forms, shapes, given, strict=True)
+        self._forms = tuple(form if shape is None else _form(shape, letters) for form, shape, letters in told)
 
     def input_forms(self):
         """Return the `formats.Form` of each input or None; of sequences before any data that of the smallest length."""
@@ -639,7 +642,5 @@ def _names(layers):
     for layer, short in zip(layers, shorts, strict=True):
         seen[short] += 1
         names.append(layer.name or (short if counts[short] == 1 else f"{short}_{seen[short]}"))
-    twice = [name for name, count in collections.Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f"Network: two layers have the name {twice[0]!r}")
+    check_unique(names)
     return names
