@@ -282,8 +282,9 @@ class Network(Stored):
         ]  # fmt: skip
 
     def takes(self, shape):
-        """Return whether the network takes observations of this shape, without the batch axis: of any length, if it
-        begins with a SequenceInput.
+        """Return whether the network takes observations of this shape, without the batch axis.
+
+        Behind a SequenceInput that may be another length than the one of the first data.
 
         Examples
         --------

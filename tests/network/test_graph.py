@@ -478,6 +478,20 @@ def test_graphs_are_saved_and_loaded(make, tmp_path):
     assert_array_equal(flat[1], flat[2])
 
 
+def test_outputs_keep_the_order_in_which_they_were_given(tmp_path):
+    net = cc.Network.from_graph(
+        {"deep": cc.FullyConnected(1), "shallow": cc.FullyConnected(2), "middle": cc.ReLU()},
+        [("in", "middle"), ("middle", "deep"), ("in", "shallow")],
+    )
+    assert [layer.name for layer in net.layers] == ["shallow", "middle", "deep"]
+    assert net.output_names == ("deep", "shallow")
+    assert [y.shape for y in net.predict(np.ones((4, 3)))] == [(4, 1), (4, 2)]
+    net.save(tmp_path / "net")
+    again = cc.load(tmp_path / "net")
+    assert (again.output_names, [layer.name for layer in again.layers]) == (
+        net.output_names, [layer.name for layer in net.layers])  # fmt: skip
+
+
 def test_files_of_the_first_format_are_read(tmp_path):
     net = cc.Network([cc.ImageInput((1, 6, 6)), cc.Conv2D(3, 2), cc.ReLU(), cc.FullyConnected(3), cc.Softmax()])
     net.save(tmp_path / "net")
@@ -528,3 +542,27 @@ def test_a_graph_is_trained_and_resumed_from_a_checkpoint(tmp_path):
     for name, array in net.arrays().items():
         assert_array_equal(again.arrays()[name], array)
     assert history.final["loss"] < history.rows[0]["loss"]
+
+
+def test_a_classifier_that_ends_in_an_output_layer_is_trained():
+    x, y = images(24), np.arange(24) % 2
+    layers = [cc.ImageInput((1, 6, 6)), cc.FullyConnected(2), cc.Softmax()]
+    plain = cc.Network(layers)
+    marked = cc.Network([type(layer)(**layer.config()) for layer in layers] + [cc.ClassificationOutput(["a", "b"])])
+    options = cc.TrainingOptions("sgdm", max_epochs=2, mini_batch_size=8, verbose=False)
+    for net in (plain, marked):
+        cc.train(net, (x, y), options=options)
+    assert_array_equal(plain.parameters()["fc.weights"].data, marked.parameters()["fc.weights"].data)
+    assert cc.evaluate(plain, (x, y)) == cc.evaluate(marked, (x, y))
+
+
+def test_a_regression_of_sequences_is_trained():
+    """Each time step's response is a linear function of its channels: the loss falls to almost nothing."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, 3, 5))
+    t = np.einsum("rc,nct->nrt", rng.standard_normal((2, 3)), x)
+    net = cc.Network([cc.SequenceInput(3), cc.FullyConnected(2), cc.RegressionOutput()])
+    options = cc.TrainingOptions("sgdm", max_epochs=40, mini_batch_size=16, initial_learn_rate=0.1, verbose=False,
+                                 l2_regularization=0.0)  # fmt: skip
+    history = cc.train(net, (x, t), loss=net.output_layer.loss, options=options)
+    assert history.final["loss"] < 1e-6 < history.rows[0]["loss"]
