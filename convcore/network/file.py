@@ -63,7 +63,7 @@ class Stored:
                 check_unique([layer.name for layer in layers])
                 network = cls.from_graph({layer.name: layer for layer in layers}, connections, seed, dtype)
             if architecture["input_shape"] is not None:
-                network._know(architecture["input_shape"], architecture.get("input_format"))
+                network._inputs.learn(architecture["input_shape"], architecture.get("input_format"))
             if architecture["class_names"] is not None:
                 network.class_names = tuple(str(name) for name in architecture["class_names"])
         except KeyError as error:
@@ -97,7 +97,7 @@ class Stored:
         """Return each layer's arrays by their names in the layer, all checked."""
         shares = []
         rest = {str(name): array for name, array in arrays.items()}
-        for layer, found in zip(self.layers, self._infer(self._known()), strict=True):
+        for layer, found in zip(self.layers, self._infer(self._inputs.known()), strict=True):
             prefix = f"{layer.name}."
             share = {name.removeprefix(prefix): rest.pop(name) for name in list(rest) if name.startswith(prefix)}
             wanted = layer.array_shapes(found.input_shape)

@@ -6,12 +6,11 @@ import numpy as np
 
 from convcore.arrays import FLOATS, as_numbers
 from convcore.autograd import Tensor, paused
-from convcore.autograd.tensor import check_format
 from convcore.layers import ClassificationOutput, Layer, formats
-from convcore.layers.formats import Form
 from convcore.layers.layer import positive_int
 from convcore.network.file import Stored
 from convcore.network.graph import Graph, chain, check_unique
+from convcore.network.inputs import Inputs, check_batch
 from convcore.summary import Summary
 
 
@@ -127,9 +126,7 @@ class Network(Stored):
         self.connections = self._graph.connections
         self.input_names, self.output_names = self._graph.input_names, self._graph.output_names
         self._is_list = self._graph.is_chain and chain(layers) == self.connections
-        self._input_layers = {name: layers[name] for name in self.input_names if name in layers}
-        fixed = {name: layer for name, layer in self._input_layers.items() if not layer.variable_length}
-        self._forms = tuple(_form_of(fixed.get(name)) for name in self.input_names)
+        self._inputs = Inputs(self.input_names, layers)
         last = self.output_layer
         self.class_names = last.classes if isinstance(last, ClassificationOutput) else None
         self._initialized = False
@@ -155,15 +152,12 @@ class Network(Stored):
 
         Of a network with several inputs a dict of these by name.
         """
-        return self._by_name([None if form is None else form.observation for form in self._forms])
+        return self._inputs.by_name([None if form is None else form.observation for form in self._inputs.forms])
 
     @property
     def input_format(self):
         """The format of an input, as far as one was given, in the order of `input_shape`; or a dict by name."""
-        return self._by_name([None if form is None else form.format for form in self._forms])
-
-    def _by_name(self, values):
-        return values[0] if len(values) == 1 else dict(zip(self.input_names, values, strict=True))
+        return self._inputs.by_name([None if form is None else form.format for form in self._inputs.forms])
 
     def initialize(self, input_shape=None, seed=None, format=None):
         """Make the parameters; does nothing if they exist already.
@@ -184,9 +178,9 @@ class Network(Stored):
             No input_shape where one is needed; sizes that do not fit; a wrong seed. The network stays as it was.
         """
         seed = self.seed if seed is None else _seed(seed)
-        forms = self._known() if input_shape is None else self._observed(input_shape, format)
+        forms = self._inputs.known() if input_shape is None else self._inputs.given(input_shape, format)
         if not self._initialized:
-            self._compare(forms)
+            self._inputs.compare(forms)
             self._make(forms, seed)
 
     def _make(self, forms, seed):
@@ -195,7 +189,7 @@ class Network(Stored):
         streams = np.random.SeedSequence(seed).spawn(len(self.layers))
         for layer, inferred, stream in zip(self.layers, found, streams, strict=True):
             layer.initialize(inferred.input_shape, np.random.default_rng(stream), self.dtype)
-        self.seed, self._forms, self._initialized = seed, forms, True
+        self.seed, self._inputs.forms, self._initialized = seed, forms, True
 
     def shapes(self, input_shape=None, format=None):
         """Return the shape that enters each layer and, last, the output's; all without the batch axis.
@@ -216,7 +210,7 @@ class Network(Stored):
         ValueError
             The input's shape is not known yet; a layer that cannot take what the one before it gives.
         """
-        forms = self._known() if input_shape is None else self._observed(input_shape, format)
+        forms = self._inputs.known() if input_shape is None else self._inputs.given(input_shape, format)
         outputs = [inferred.output for inferred in self._infer(forms)]
         entering = [tuple(form.observation for form in given) for given in self._graph.inputs(forms, outputs)]
         leaving = tuple(form.observation for form in self._graph.outputs(outputs))
@@ -227,17 +221,9 @@ class Network(Stored):
         """The output's shape without the batch axis; a tuple of shapes where there are several outputs."""
         return self.shapes()[-1]
 
-    def _know(self, input_shape, format):
-        """Take over what a file says of the inputs, as far as it says anything."""
-        shapes = self._parts(input_shape, "Network: input_shape")
-        given = [None] * len(shapes) if format is None else self._parts(format, "Network: format")
-        told = zip(self._forms, shapes, given, strict=True)
-        self._forms = tuple(form if shape is None else _form(shape, letters) for form, shape, letters in told)
-
     def input_forms(self):
         """Return the `formats.Form` of each input or None; of sequences before any data that of the smallest length."""
-        named = zip(self.input_names, self._forms, strict=True)
-        return tuple(form or _form_of(self._input_layers.get(name)) for name, form in named)
+        return self._inputs.expected()
 
     def inferred(self, forms):
         """Return what each layer makes of inputs of these forms, as `graph.Graph.infer` yields it: errors as values."""
@@ -246,40 +232,6 @@ class Network(Stored):
     def predecessors(self):
         """Return each layer with the one whose output is its first input, None where that is the network's."""
         return [(step.layer, self._graph.source_of(step)) for step in self._graph.steps]
-
-    def _known(self):
-        """Return the forms of the inputs, all of them."""
-        forms = self.input_forms()
-        if None in forms:
-            raise ValueError("Network: the size of the input is not known; call initialize(input_shape) first")
-        return forms
-
-    def _observed(self, input_shape, format=None):
-        """Return the forms of the inputs from shapes without the batch axis, and formats with it."""
-        if len(self.input_names) == 1 and not isinstance(input_shape, dict):
-            return (_form(input_shape, format),)
-        shapes = self._parts(input_shape, "Network: input_shape")
-        given = [None] * len(shapes) if format is None else self._parts(format, "Network: format")
-        return tuple(_form(shape, letters) for shape, letters in zip(shapes, given, strict=True))
-
-    def _compare(self, forms):
-        """Raise a ValueError where the shape of an input is known already, and another one."""
-        for name, known, form in zip(self.input_names, self._holding(forms), forms, strict=True):
-            if known is not None and known.observation != form.observation:
-                owner = type(self._input_layers[name]).__name__ if name in self._input_layers else "network"
-                raise ValueError(f"Network: input_shape {form.observation} is not the {owner}'s {known.observation}")
-
-    def _holding(self, forms):
-        """Return what is known of each input and holds for data of these forms, too, else None.
-
-        Sequences may have any length, and sequences of images may come where images are known.
-        """
-        inputs = zip(self.input_names, self._forms, forms, strict=True)
-        return [
-            None if known is None or getattr(self._input_layers.get(name), "variable_length", False)
-            or (form.format is not None and len(form.shape) != len(known.shape)) else known
-            for name, known, form in inputs
-        ]  # fmt: skip
 
     def takes(self, shape):
         """Return whether the network takes observations of this shape, without the batch axis.
@@ -294,8 +246,8 @@ class Network(Stored):
         (True, False)
         """
         try:
-            forms = self._observed(shape)
-            self._compare(forms)
+            forms = self._inputs.given(shape)
+            self._inputs.compare(forms)
             self._infer(forms)
         except (TypeError, ValueError):
             return False
@@ -352,55 +304,18 @@ class Network(Stored):
         """
         if not isinstance(training, (bool, np.bool_)):
             raise TypeError(f"Network: training must be True or False, got {training!r}")
-        inputs, given = self._inputs(x)
+        inputs, given = self._take_in(x)
         outputs = self._graph.run(inputs, training, rng, logits)
         if given is not None:
             outputs = tuple(_in_order_of(y, given) for y in outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def _parts(self, x, what):
-        """Return what was given for the inputs as a list with one entry per input."""
-        names = self.input_names
-        if isinstance(x, dict):
-            if set(x) != set(names):
-                raise ValueError(f"{what} must have the keys {', '.join(names)}, got {', '.join(map(str, x))}")
-            return [x[name] for name in names]
-        if len(names) == 1:
-            return [x]
-        if not isinstance(x, (tuple, list)):
-            raise TypeError(f"{what} must be a tuple, list or dict for the inputs {', '.join(names)}, "
-                            f"got {type(x).__name__}")  # fmt: skip
-        if len(x) != len(names):
-            raise ValueError(f"{what} must hold {len(names)} inputs ({', '.join(names)}), got {len(x)}")
-        return list(x)
-
-    def _inputs(self, x):
-        """Return the inputs as Tensors of the network's dtype, axes in order, and the format that counts for outputs.
-
-        The first data tells the sizes.
-        """
-        cast = [self._cast(part) for part in self._parts(x, "Network: x")]
-        given = next((tensor.format for tensor in cast if tensor.format is not None), None)
-        if given is not None:
-            cast = [tensor if tensor.format is None else formats.reordered(tensor, formats.canonical(tensor.format))
-                    for tensor in cast]  # fmt: skip
+    def _take_in(self, x):
+        """Return the inputs as Tensors, axes in order, and the format that counts for outputs; the first tell sizes."""
+        tensors, given = self._inputs.cast(x, self.dtype)
         if not self._initialized:
-            forms = [_form(tensor.shape[1:], tensor.format) for tensor in cast]
-            known = self._holding(forms)
-            self._make(tuple(one or other for one, other in zip(known, forms, strict=True)), self.seed)
-        return cast, given
-
-    def _cast(self, x):
-        """Return one input as a Tensor of the network's dtype, with the format that it has."""
-        if isinstance(x, Tensor):
-            if x.dtype != self.dtype:
-                if x.requires_grad:
-                    raise TypeError(f"Network: x requires grad and is {x.dtype}, the network is {self.dtype}")
-                x = Tensor(x.data.astype(self.dtype), format=x.format)
-        else:
-            x = Tensor(as_numbers(x, "Network: x").astype(self.dtype, copy=False))
-        _check_batch(x, x.format, "Network: x")
-        return x
+            self._make(self._inputs.of_data(tensors), self.seed)
+        return tensors, given
 
     @property
     def ends_in_softmax(self):
@@ -414,8 +329,8 @@ class Network(Stored):
 
     def fit_normalization(self, x, reset=False):
         """Let each ImageInput compute its statistics from training images, if it has none yet or `reset` says so."""
-        for name, part in zip(self.input_names, self._parts(x, "fit_normalization: x"), strict=True):
-            layer = self._input_layers.get(name)
+        for name, part in zip(self.input_names, self._inputs.parts(x, "fit_normalization: x"), strict=True):
+            layer = self._inputs.layers.get(name)
             if layer is not None and (reset or not layer.remembered):
                 layer.fit(part)
 
@@ -425,7 +340,7 @@ class Network(Stored):
         def name_if_not_finite(layer, y):
             return None if np.isfinite(y.data).all() else layer.name
 
-        found = self._graph.run(self._inputs(x)[0], training, rng, stop=name_if_not_finite)
+        found = self._graph.run(self._take_in(x)[0], training, rng, stop=name_if_not_finite)
         return found if isinstance(found, str) else None
 
     # ---------------------------------------------------------------- prediction
@@ -462,10 +377,10 @@ class Network(Stored):
         """Return the outputs for all observations as Tensors."""
         batch_size = positive_int(batch_size, f"{op}: batch_size")
         inputs, given = [], None
-        for part in self._parts(x, f"{op}: x"):
+        for part in self._inputs.parts(x, f"{op}: x"):
             format = part.format if isinstance(part, Tensor) else None
             part = part.data if isinstance(part, Tensor) else as_numbers(part, f"{op}: x")
-            _check_batch(part, format, f"{op}: x")
+            check_batch(part, format, f"{op}: x")
             given = given or format
             if format is not None:
                 order = formats.permutation(format, formats.canonical(format))
@@ -592,43 +507,6 @@ def _dtype(dtype):
     if dtype is None or found is None or found not in FLOATS:  # to NumPy, None is float64
         raise ValueError(f'Network: dtype must be "float32" or "float64", got {dtype!r}')
     return found
-
-
-def _form(shape, format):
-    """Return the form of one input, its axes in the order that the package computes in."""
-    if not isinstance(shape, (tuple, list)) or not all(type(n) is int or isinstance(n, np.integer) for n in shape):
-        raise TypeError(f"Network: input_shape must be a tuple of ints, got {shape!r}")
-    if not shape or min(shape) < 1:
-        raise ValueError(f"Network: input_shape must hold sizes of at least 1, got {tuple(shape)}")
-    shape = tuple(int(n) for n in shape)
-    if format is None:
-        return Form.of_observation(shape)
-    if not isinstance(format, str):
-        raise TypeError(f"Network: format must be a str, got {format!r}")
-    if "B" not in format:
-        raise ValueError(f'Network: format must hold the batch axis B, got "{format}"')
-    check_format(format.replace("B", ""), shape, "Network", "input_shape")
-    form = Form.of_observation(shape, format)
-    wanted = formats.canonical(format)
-    order = formats.permutation(format, wanted) or range(len(wanted))
-    return Form(tuple(form.shape[axis] for axis in order), wanted)
-
-
-def _form_of(layer):
-    """Return the form that an input layer says its data has; None without one, or where it does not say."""
-    if layer is None or layer.data_shape is None:
-        return None
-    return Form.of_observation(layer.data_shape, layer.data_format)
-
-
-def _check_batch(x, format, what):
-    """Raise a ValueError unless a Tensor or array has a batch axis and one more."""
-    if x.ndim < 2:
-        raise ValueError(f"{what} must have a batch axis and at least one more, got {x.shape}")
-    if format is not None and "B" not in format:
-        raise ValueError(
-            f'{what} has the format "{format}" without a batch axis B; one observation is a batch of size 1'
-        )
 
 
 def _in_order_of(y, given):

@@ -392,7 +392,8 @@ def test_initialize_with_a_format(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "format", "error", "text"),
     [
-        ((7, 6, 1), "SSC", ValueError, 'format must hold the batch axis B, got "SSC"'),
+        ((7, 6, 1), "SSC", ValueError, 'format must hold the batch axis B once, got "SSC"'),
+        ((7, 6), "BSCB", ValueError, 'format must hold the batch axis B once, got "BSCB"'),
         ((7, 6, 1), "SCB", ValueError, 'format "SC" is for 2 axes, input_shape has 3 (input_shape (7, 6, 1))'),
         (
             (7, 6, 1),
@@ -515,7 +516,7 @@ def test_files_of_the_first_format_are_read(tmp_path):
          "(Network: connections must be a list of (source, destination), got 3)"),
         (lambda n: n["layers"][0].update(name="fc"), "Network: two layers have the name 'fc'"),
         (lambda n: n["layers"][0].update(name=""), "Network: a name must be a str without '.' and '/', got ''"),
-        (lambda n: n.update(input_format="XY"), "Network: format must hold the batch axis B, got \"XY\""),
+        (lambda n: n.update(input_format="XY"), "Network: format must hold the batch axis B once, got \"XY\""),
     ],
 )  # fmt: skip
 def test_damaged_graphs(change, text, tmp_path):
