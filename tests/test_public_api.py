@@ -74,6 +74,12 @@ LAYERS = {
     "Dropout": 'probability=0.5, *, name=""',
     "Softmax": '*, name=""',
     "Flatten": '*, name=""',
+    "SequenceInput": "input_size, *, min_length=1, name=''",
+    "Addition": "num_inputs=2, *, name=''",
+    "Concatenation": "axis=1, num_inputs=2, *, name=''",
+    "ClassificationOutput": "classes=None, *, name=''",
+    "RegressionOutput": "*, name=''",
+    "Function": "f, *, num_inputs=1, formattable=False, description='', name=''",
 }
 OTHERS = {
     "Tensor": "data, requires_grad=False, name=None, format=None",
@@ -84,7 +90,8 @@ OTHERS = {
     "Tensor.backward": "self, grad=None, keep=None",
     "Network": 'layers, seed=0, dtype="float32"',
     "Network.__call__": "self, x",
-    "Network.initialize": "self, input_shape=None, seed=None",
+    "Network.from_graph": 'layers, connections, seed=0, dtype="float32"',
+    "Network.initialize": "self, input_shape=None, seed=None, format=None",
     "Network.predict": "self, x, batch_size=256",
     "Network.classify": "self, x",
     "Network.parameters": "self",

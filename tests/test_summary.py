@@ -70,6 +70,14 @@ IMAGE = (1, 28, 28)
         ([cc.ImageInput(IMAGE), cc.Conv2D(29, 1), cc.ReLU()],
          ["conv: conv2d: the filter covers 29 cells in height, the padded input has 28",
           "relu: a classifier must end in Softmax"]),
+        ([cc.ImageInput(IMAGE), cc.FullyConnected(10), cc.ClassificationOutput()],
+         ["classoutput: ClassificationOutput must follow a Softmax, it follows fc"]),
+        ([cc.ImageInput(IMAGE), cc.FullyConnected(10), cc.Softmax(), cc.ClassificationOutput(), cc.Softmax()],
+         ["classoutput: ClassificationOutput must be the last layer"]),
+        ([cc.SequenceInput(12), cc.Conv2D(3, 2), cc.Softmax()],
+         ['conv: Conv2D takes formats with B, C and two S, or one S and T, such as "BCSS" or "BCST", got "BCT"']),
+        ([cc.ImageInput(IMAGE), cc.FullyConnected(10), cc.Softmax(), cc.ClassificationOutput(["a", "b"])],
+         ["classoutput: expects 2 classes, got 10 (inputs (10,))"]),
     ],
 )  # fmt: skip
 def test_problems(layers, problems):
@@ -77,7 +85,7 @@ def test_problems(layers, problems):
     assert summary.problems == problems
     assert str(summary).splitlines()[-len(problems) :] == [f"problem: {problem}" for problem in problems]
     known = [row for row in summary.rows if row["activations"] is not None]
-    assert len(known) < len(layers) or "must end in Softmax" in problems[-1]
+    assert len(known) < len(layers) or any(" must " in problem for problem in problems)
     assert all(row["learnables"] == row["multiply_adds"] == 0 for row in summary.rows if row["activations"] is None)
 
 
@@ -88,3 +96,58 @@ def test_after_the_first_data_the_size_is_known():
     assert summary.problems == []
     assert summary.rows[0]["activations"] == (6, 5, 4)
     assert summary.totals["learnables"] == 6 * 76
+
+
+@pytest.mark.parametrize("last", [[cc.Softmax()], [cc.Softmax(), cc.ClassificationOutput()], [cc.RegressionOutput()]])
+def test_ends_without_problems(last):
+    layers = [type(layer)(**layer.config()) for layer in [cc.ImageInput(IMAGE), cc.FullyConnected(10), *last]]
+    assert cc.Network(layers).summary().problems == []
+
+
+def test_time_steps_are_counted():
+    layers = [cc.SequenceInput((1, 8, 8), min_length=5), cc.Conv2D(3, 2), cc.FullyConnected(3), cc.Softmax()]
+    summary = cc.Network(layers).summary()
+    assert [row["activations"] for row in summary.rows] == [(5, 1, 8, 8), (5, 2, 6, 6), (5, 3), (5, 3)]
+    assert [row["multiply_adds"] for row in summary.rows] == [0, 5 * 9 * 2 * 36, 5 * 72 * 3, 0]
+    assert summary.problems == []
+
+
+def test_conversions_of_formats_are_counted():
+    net = cc.Network([cc.SequenceInput(4, min_length=6), cc.FullyConnected(3), cc.Softmax()])
+    row = net.summary().rows[1]
+    assert row["conversion_bytes"] == 4 * (4 * 6 + 3 * 6)  # (1, 4, 6) to (6, 4) and (6, 3) to (1, 3, 6)
+    assert "conversions" in str(net.summary())
+    assert "conversions" not in str(cc.lenet5().summary())
+
+
+def test_states_are_counted_apart():
+    class Shift(cc.Layer):
+        learned = ("offset",)
+
+        def array_shapes(self, input_shape):
+            return {"offset": (3,), "running_mean": (5,)}
+
+    summary = cc.Network([cc.ImageInput((3, 2, 2)), Shift(), cc.Softmax()]).summary()
+    assert (summary.rows[1]["learnables"], summary.rows[1]["state"]) == (3, 5)
+    assert summary.rows[1]["bytes"] == 4 * (12 + 3 + 5)
+    assert "state" in str(summary)
+    assert "state" not in str(cc.lenet5().summary())
+
+
+def test_graphs():
+    net = cc.Network.from_graph(
+        {"conv": cc.Conv2D(3, 2), "add": cc.Addition(), "head": cc.FullyConnected(3)},
+        [("in", "conv"), ("conv", "add"), ("in", "add"), ("conv", "head")],
+    )
+    assert net.summary().problems == ["the size of the input is not known: begin with ImageInput, or call initialize"]
+    with pytest.raises(ValueError, match="the inputs must have one shape"):
+        net.initialize((2, 5, 5))
+    net = cc.Network.from_graph(
+        {"in": cc.ImageInput((2, 5, 5)), "conv": cc.Conv2D(3, 2), "add": cc.Addition(), "relu": cc.ReLU(),
+         "head": cc.FullyConnected(3)},
+        [("in", "conv"), ("conv", "add"), ("in", "add"), ("conv", "head"), ("add", "relu")],
+    )  # fmt: skip
+    summary = net.summary()
+    assert summary.problems == ["add: the inputs must have one shape, got (2, 3, 3) and (2, 5, 5)"]
+    known = {row["name"]: row["activations"] for row in summary.rows}
+    assert known == {"in": (2, 5, 5), "conv": (2, 3, 3), "add": None, "relu": None, "head": (3,)}

@@ -21,7 +21,8 @@ class Tensor:
     name : str, optional
         What steps and errors call this tensor, for example ``"conv1.weights"``.
     format : str, optional
-        One letter per axis, for example ``"BCSS"``; only stored.
+        What the axes are, one letter each in the array's own order, for example ``"SSCB"``: S spatial (up to three),
+        C channel, B batch, T time. Layers read it; functions ignore it, and their results have none.
 
     Attributes
     ----------
@@ -36,6 +37,8 @@ class Tensor:
     ------
     TypeError
         Complex numbers, objects, strings, other float widths; a name or format that is no str.
+    ValueError
+        A format with other letters, with a letter too often, or for another number of axes.
 
     Notes
     -----
@@ -63,6 +66,8 @@ class Tensor:
             if text is not None and not isinstance(text, str):
                 raise TypeError(f"Tensor: {what} must be a str or None, got {type(text).__name__}")
         self.data = as_float_array(data, "Tensor: data")
+        if format is not None:
+            check_format(format, self.data.shape, "Tensor", "data")
         self.grad = None
         self.requires_grad = bool(requires_grad)
         self.name = name
@@ -179,6 +184,30 @@ class Tensor:
         text += "" if self.name is None else f", name={self.name!r}"
         text += "" if self.format is None else f", format={self.format!r}"
         return text + ")"
+
+
+FORMAT_LETTERS = {"S": 3, "C": 1, "B": 1, "T": 1}  # how often each may occur
+
+
+def check_format(format, shape, op, what):
+    """Raise a ValueError unless `format` can say what the axes of a shape are; `op` and `what` name the two.
+
+    Examples
+    --------
+    >>> check_format("SSCB", (28, 28, 1, 64), "demo", "x")
+    """
+    if "U" in format:
+        raise ValueError(f'{op}: the letter U (unspecified) is not supported yet; S, C, B and T are, got "{format}"')
+    if not set(format) <= set(FORMAT_LETTERS):
+        raise ValueError(
+            f'{op}: format must be made of the letters S (spatial), C (channel), B (batch) and T (time), got "{format}"'
+        )
+    for letter, most in FORMAT_LETTERS.items():
+        if format.count(letter) > most:
+            often = "once" if most == 1 else f"{most} times"
+            raise ValueError(f'{op}: format must hold {letter} at most {often}, got "{format}"')
+    if len(format) != len(shape):
+        raise ValueError(f'{op}: format "{format}" is for {len(format)} axes, {what} has {len(shape)} ({what} {shape})')
 
 
 NOT_RECORDED = 'backward: this tensor was not recorded; compute it inside "with convcore.Tape()"'

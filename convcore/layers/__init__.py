@@ -1,16 +1,20 @@
 """Layers: properties, parameters and a forward pass, one layer per file."""
 
+from convcore.layers.addition import Addition
 from convcore.layers.avg_pool1d import AvgPool1D
 from convcore.layers.avg_pool2d import AvgPool2D
 from convcore.layers.avg_pool3d import AvgPool3D
 from convcore.layers.batch_norm import BatchNorm
+from convcore.layers.classification_output import ClassificationOutput
 from convcore.layers.clipped_relu import ClippedReLU
+from convcore.layers.concatenation import Concatenation
 from convcore.layers.conv2d import Conv2D
 from convcore.layers.cross_channel_norm import CrossChannelNorm
 from convcore.layers.dropout import Dropout
 from convcore.layers.elu import ELU
 from convcore.layers.flatten import Flatten
 from convcore.layers.fully_connected import FullyConnected
+from convcore.layers.function import Function
 from convcore.layers.gelu import GELU
 from convcore.layers.global_avg_pool import GlobalAvgPool
 from convcore.layers.global_max_pool import GlobalMaxPool
@@ -21,37 +25,17 @@ from convcore.layers.max_pool1d import MaxPool1D
 from convcore.layers.max_pool2d import MaxPool2D
 from convcore.layers.max_pool3d import MaxPool3D
 from convcore.layers.parameter import Parameter
+from convcore.layers.regression_output import RegressionOutput
 from convcore.layers.relu import ReLU
+from convcore.layers.sequence_input import SequenceInput
 from convcore.layers.sigmoid import Sigmoid
 from convcore.layers.softmax import Softmax
 from convcore.layers.swish import Swish
 from convcore.layers.tanh import Tanh
 
 __all__ = [
-    "ELU",
-    "GELU",
-    "AvgPool1D",
-    "AvgPool2D",
-    "AvgPool3D",
-    "BatchNorm",
-    "ClippedReLU",
-    "Conv2D",
-    "CrossChannelNorm",
-    "Dropout",
-    "Flatten",
-    "FullyConnected",
-    "GlobalAvgPool",
-    "GlobalMaxPool",
-    "ImageInput",
-    "Layer",
-    "LeakyReLU",
-    "MaxPool1D",
-    "MaxPool2D",
-    "MaxPool3D",
-    "Parameter",
-    "ReLU",
-    "Sigmoid",
-    "Softmax",
-    "Swish",
-    "Tanh",
+    "ELU", "GELU", "Addition", "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNorm", "ClassificationOutput",
+    "ClippedReLU", "Concatenation", "Conv2D", "CrossChannelNorm", "Dropout", "Flatten", "FullyConnected", "Function",
+    "GlobalAvgPool", "GlobalMaxPool", "ImageInput", "Layer", "LeakyReLU", "MaxPool1D", "MaxPool2D", "MaxPool3D",
+    "Parameter", "ReLU", "RegressionOutput", "SequenceInput", "Sigmoid", "Softmax", "Swish", "Tanh",
 ]  # fmt: skip

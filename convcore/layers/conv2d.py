@@ -69,6 +69,7 @@ class Conv2D(LearnableLayer):
     required = ("filter_size", "num_filters")
     short = "conv"
     kind = "2D Convolution"
+    layout, rank = "windows", 2
 
     def __init__(self, filter_size, num_filters, *, stride=1, dilation_factor=1, padding=0, padding_value=0,
                  num_channels="auto", weights_initializer="glorot", bias_initializer="zeros", weights=None, bias=None,

@@ -19,6 +19,7 @@ class Flatten(Layer):
 
     short = "flatten"
     kind = "Flatten"
+    layout = "flatten"
 
     def __init__(self, *, name=""):
         super().__init__(name)

@@ -40,6 +40,7 @@ bias_l2_factor, name
     required = ("output_size",)
     short = "fc"
     kind = "Fully Connected"
+    layout = "features"
 
     def __init__(self, output_size, *, weights_initializer="glorot", bias_initializer="zeros", weights=None, bias=None,
                  weight_learn_rate_factor=1, bias_learn_rate_factor=1, weight_l2_factor=1, bias_l2_factor=0,

@@ -48,6 +48,8 @@ class ImageInput(Layer):
     required = ("input_size",)
     short = "imageinput"
     kind = "Image Input"
+    layout, rank = "windows", 2
+    is_input = True
     STATISTICS = {
         "zerocenter": ("mean",), "zscore": ("mean", "std"), "rescale-zero-one": ("min", "max"),
         "rescale-symmetric": ("min", "max"),
@@ -67,6 +69,11 @@ class ImageInput(Layer):
         elif not callable(normalization):
             raise TypeError(f"ImageInput: normalization must be a name or a function, got {normalization!r}")
         self.normalization = normalization
+
+    @property
+    def data_shape(self):
+        """(channels, height, width)."""
+        return self.input_size
 
     @property
     def wanted_statistics(self):

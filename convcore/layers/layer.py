@@ -4,6 +4,7 @@ import numpy as np
 
 from convcore.arrays import as_float_array
 from convcore.kernels.windows import padding_pairs
+from convcore.layers import formats
 
 
 class Layer:
@@ -12,6 +13,17 @@ class Layer:
     A subclass lists its properties in `properties` (each an attribute of the same name, its default beside it), and
     defines `output_shape` and `forward`; one that learns or remembers defines `initialize`, and keeps its parameters
     and states in ``self.learnables`` and ``self.remembered``.
+
+    `output_shape`, `forward` and the rest know one order of axes only: observations, channels, what is left; which axes
+    of a formatted input these are says `layout`:
+
+    - "elementwise": whatever the axes are, the output has the same;
+    - "channels": batch first, channels second, the rest in any order;
+    - "windows": (N, C, and `rank` axes that windows slide over); time steps that none slides over are observations;
+    - "features", "flatten": (N, C, S...) to (N, values), each time step being an observation;
+    - "global": (N, C, S...) to the same with size 1; without S over the time steps, an axis that the output lacks.
+
+    A layer with `num_inputs` > 1 gets a tuple of Tensors in `forward`, and a tuple of shapes wherever another gets one.
 
     Attributes
     ----------
@@ -27,13 +39,27 @@ class Layer:
         1 and 1.
     input_names, output_names : tuple of str
         ("in",) and ("out",).
+    is_input, is_output : bool
+        Whether the layer stands at the beginning of a network, and tells what comes in (`data_shape`, `data_format`);
+        whether it stands at the end.
+    data_shape : tuple of int or None
+        Of an input layer: the shape of one observation.
+    data_format : str or None
+        Of an input layer: what it takes arrays without a format for.
+    variable_length : bool
+        Of an input layer: whether time steps may be more than `data_shape` says.
     """
 
     properties = {}
     required = ()
     short = ""  # what a network calls layers without a name: "conv", "conv_1", ...
     kind = ""  # how the specification's layer lists call it: "2D Convolution"
+    layout = "elementwise"
+    rank = None  # of "windows": the number of axes that these slide over
+    learned = ()  # which of `array_shapes` are parameters; the others are states
     draws_random_numbers = False
+    is_input = is_output = variable_length = False
+    data_shape = data_format = None
     num_inputs, input_names = 1, ("in",)
     num_outputs, output_names = 1, ("out",)
 
@@ -54,6 +80,9 @@ class Layer:
     def initialize(self, input_shape, rng, dtype):
         """Make the parameters for inputs of this shape (without the batch axis)."""
 
+    def fit(self, x):
+        """Compute, in an input layer, statistics of training data; nothing where none are wanted."""
+
     def array_shapes(self, input_shape):
         """Return the shapes of the layer's parameters and states, by name, for inputs of this shape."""
         return {}
@@ -66,8 +95,33 @@ class Layer:
         return input_shape
 
     def forward(self, x, training, rng):
-        """Return the layer's output Tensor for an input Tensor."""
+        """Return the layer's output Tensor for an input Tensor in the layer's own order of axes."""
         raise TypeError(f"{type(self).__name__} does not define forward")
+
+    def apply(self, x, training, rng):
+        """Return the output for an input Tensor of any format that the layer takes, in the input's axis order.
+
+        This is what a network calls.
+
+        Raises
+        ------
+        ValueError
+            A format that the layer does not take.
+        """
+        # Without a format the axes stand in the layer's own order; only 5 of them may mean sequences of images.
+        if self.num_inputs == 1 and x.format is None and x.ndim != 5:
+            return self.forward(x, training, rng)
+        return formats.apply(self, x, training, rng)
+
+    def infer(self, forms, dtype):
+        """Return what the layer makes of inputs of these `formats.Form`, as `formats.Inferred`.
+
+        Raises
+        ------
+        ValueError
+            Sizes or formats that the layer does not take.
+        """
+        return formats.infer(self, forms)
 
     def multiply_adds(self, input_shape):
         """Return the multiply-adds of one observation's forward pass."""
@@ -159,3 +213,17 @@ def positive_int(value, what):
     if value < 1:
         raise ValueError(f"{what} must be at least 1, got {value}")
     return int(value)
+
+
+def count_of_inputs(value, op, least):
+    """Return a layer's number of inputs and their names, "in" or "in1", "in2", ...
+
+    Examples
+    --------
+    >>> count_of_inputs(2, "demo", 2)
+    (2, ('in1', 'in2'))
+    """
+    count = positive_int(value, f"{op}: num_inputs")
+    if count < least:
+        raise ValueError(f"{op}: num_inputs must be at least {least}, got {count}")
+    return count, ("in",) if count == 1 else tuple(f"in{i}" for i in range(1, count + 1))

@@ -16,6 +16,7 @@ class ParameterLayer(Layer):
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
+        cls.learned = tuple(cls.roles)
         for role, prefix in cls.__dict__.get("roles", {}).items():
             setattr(cls, role, _array_property(role))
             for position, (attribute, what) in enumerate(FACTORS.items()):

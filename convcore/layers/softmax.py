@@ -22,6 +22,7 @@ class Softmax(Layer):
 
     short = "softmax"
     kind = "Softmax"
+    layout = "channels"
 
     def __init__(self, *, name=""):
         super().__init__(name)

@@ -198,3 +198,29 @@ def test_as_tensor_and_wrap():
     with pytest.raises(TypeError) as error:
         as_tensor(None, "demo: x")
     assert str(error.value) == "demo: x must be float32, float64, integers or booleans, got NoneType"
+
+
+@pytest.mark.parametrize("format", ["SSCB", "BCSS", "CBT", "BTCSS", "SSSCBT", "S", "CB"])
+def test_formats(format):
+    assert Tensor(np.ones((2,) * len(format)), format=format).format == format
+    assert Tensor(1.0, format="").format == ""
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        ("BCS", 'format "BCS" is for 3 axes, data has 4 (data (2, 2, 2, 2))'),
+        ("BCSST", 'format "BCSST" is for 5 axes, data has 4 (data (2, 2, 2, 2))'),
+        ("BCUU", 'the letter U (unspecified) is not supported yet; S, C, B and T are, got "BCUU"'),
+        ("BCHW", 'format must be made of the letters S (spatial), C (channel), B (batch) and T (time), got "BCHW"'),
+        ("bcss", 'format must be made of the letters S (spatial), C (channel), B (batch) and T (time), got "bcss"'),
+        ("BBCS", 'format must hold B at most once, got "BBCS"'),
+        ("BCCS", 'format must hold C at most once, got "BCCS"'),
+        ("BCTT", 'format must hold T at most once, got "BCTT"'),
+        ("SSSS", 'format must hold S at most 3 times, got "SSSS"'),
+    ],
+)
+def test_formats_that_cannot_be(format, text):
+    with pytest.raises(ValueError) as caught:
+        Tensor(np.ones((2, 2, 2, 2)), format=format)
+    assert str(caught.value) == f"Tensor: {text}"

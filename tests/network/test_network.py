@@ -666,7 +666,7 @@ DAMAGE = {
                         "a layer must be a dict of its properties, got 'Conv2D'"),
     "layers as number": (lambda n: n.update(layers=3),
                          "not a network that convcore can read ('int' object is not iterable)"),
-    "format": (lambda n: n.update(format="convcore network 9"), "not a network of the format 'convcore network 1'"),
+    "format": (lambda n: n.update(format="convcore network 9"), "not a network of the format 'convcore network 2'"),
 }  # fmt: skip
 
 
@@ -746,9 +746,9 @@ def test_files_of_others(tmp_path):
     safetensors.numpy.save_file({"conv.weights": np.ones(3)}, path)
     check_damaged(path, " is a safetensors file, but not one that convcore wrote")
     write_tensors(path, {}, {"checkpoint": {}})
-    check_damaged(path, ": not a network of the format 'convcore network 1'")
+    check_damaged(path, ": not a network of the format 'convcore network 2'")
     write_tensors(path, {}, {"network": [1]})
-    check_damaged(path, ": not a network of the format 'convcore network 1'")
+    check_damaged(path, ": not a network of the format 'convcore network 2'")
     safetensors.numpy.save_file({}, path, metadata={"convcore": "0 [1]"})
     check_damaged(path, " holds metadata that convcore did not write")
 
