@@ -19,7 +19,7 @@ import typer
 
 from convcore import run
 from convcore.doctor import report
-from convcore.optim import checks
+from convcore import checks
 from convcore.optim.schedules import SCHEDULES
 from convcore.threads import check as check_threads
 

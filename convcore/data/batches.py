@@ -4,9 +4,9 @@ Everything here is a pure function of seed and epoch: a run that is resumed in t
 order again and goes on at its batch number, with no generator state to store.
 """
 
-import operator
-
 import numpy as np
+
+from convcore.checks import integer
 
 SHUFFLES = ("once", "every-epoch", "never")
 SHUFFLE_STREAM = 0x6F726472  # "ordr": keeps these draws apart from whatever else is drawn from the same seed
@@ -46,9 +46,9 @@ def epoch_order(count, shuffle, seed, epoch):
     >>> epoch_order(6, "never", seed=0, epoch=1)
     array([0, 1, 2, 3, 4, 5])
     """
-    count = _whole("epoch_order: count", count, 0)
-    seed = _whole("epoch_order: seed", seed, 0)
-    epoch = _whole("epoch_order: epoch", epoch, 0)
+    count = integer(count, "epoch_order: count", 0)
+    seed = integer(seed, "epoch_order: seed", 0)
+    epoch = integer(epoch, "epoch_order: epoch", 0)
     if shuffle not in SHUFFLES:
         raise ValueError(f"epoch_order: shuffle must be one of {', '.join(SHUFFLES)}, got {shuffle!r}")
     if shuffle == "never":
@@ -71,8 +71,8 @@ def num_batches(count, batch_size, drop_last=False):
     >>> num_batches(1442, 128), num_batches(1442, 128, drop_last=True)
     (12, 11)
     """
-    count = _whole("num_batches: count", count, 0)
-    batch_size = _whole("num_batches: batch_size", batch_size, 1)
+    count = integer(count, "num_batches: count", 0)
+    batch_size = integer(batch_size, "num_batches: batch_size", 1)
     return count // batch_size if drop_last else -(-count // batch_size)
 
 
@@ -123,21 +123,10 @@ def batches(x, y, order, batch_size, drop_last=False, start=0):
     for index in (order.min(), order.max()) if order.size else ():
         if not 0 <= index < len(x):
             raise ValueError(f"batches: order must hold indices from 0 to {len(x) - 1:,}, got {index:,}")
-    batch_size = _whole("batches: batch_size", batch_size, 1)
+    batch_size = integer(batch_size, "batches: batch_size", 1)
     stop = num_batches(len(order), batch_size, drop_last)
-    start = _whole("batches: start", start, 0)
+    start = integer(start, "batches: start", 0)
     if start > stop:
         raise ValueError(f"batches: start must lie in [0, {stop:,}], got {start:,}")
     parts = (order[number * batch_size : (number + 1) * batch_size] for number in range(start, stop))
     return ((x[part], y[part]) for part in parts)
-
-
-def _whole(what, value, least):
-    """Return `value` as an int of at least `least`, or raise in the name of `what`."""
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{what} must be an integer, got {value!r}") from None
-    if whole < least:
-        raise ValueError(f"{what} must be at least {least}, got {whole:,}")
-    return whole

@@ -88,6 +88,14 @@ class RowsGeometry:
         return f"mb{self.N}k{self.K}"
 
 
+# What each optimizer's update changes in place, besides the weights.
+STATES = {
+    "sgd": ("velocity",),
+    "adam": ("gradient_average", "squared_gradient_average"),
+    "rmsprop": ("squared_gradient_average",),
+}
+
+
 @dataclass(frozen=True)
 class FlatGeometry:
     """`size` numbers, in whatever shape: element by element ops and the updates of parameters.
@@ -104,22 +112,24 @@ class FlatGeometry:
     @functools.cached_property
     def shapes(self):
         """The shape of each array of the problem, by name."""
-        names = ("x", "y", "grad_x", "grad_y", "weights", "velocity", "gradient")
+        names = ("x", "y", "grad_x", "grad_y", "gradient", *self.IN_PLACE)
         return dict.fromkeys(names, (self.size,))
 
     @property
     def SIGNATURES(self):
-        """What each direction takes and returns; an update returns nothing and writes weights and velocity."""
-        if self.op == "sgd":
-            return {"update": (("weights", "velocity", "gradient"), None)}
+        """What each direction takes and returns; an update returns nothing and writes weights and state."""
+        if self.op in STATES:
+            return {"update": (("weights", *STATES[self.op], "gradient"), None)}
         return {"forward": (("x",), "y"), "backward_input": (("grad_y", "y"), "grad_x")}
 
     OPTIONAL = ()
-    IN_PLACE = ("weights", "velocity")
+    IN_PLACE = ("weights", "velocity", "gradient_average", "squared_gradient_average")
 
     def operations(self, direction):
-        """Return the operations: one per element, six for an update."""
-        return self.size * (6 if direction == "update" else 1)
+        """Return the operations: one per element, six for an update; a root and a division are worth ten."""
+        if direction == "update":
+            return self.size * (6 if self.op == "sgd" else 26)
+        return self.size
 
     def __str__(self):
         return f"n{self.size}"

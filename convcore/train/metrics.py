@@ -3,7 +3,7 @@
 import numpy as np
 
 from convcore.data import Dataset
-from convcore.optim.checks import integer
+from convcore.checks import integer
 from convcore.train.objective import Objective, observations
 
 

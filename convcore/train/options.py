@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 
 from convcore.data.batches import SHUFFLES
-from convcore.optim import checks
+from convcore import checks
 from convcore.optim.schedules import SCHEDULES
 from convcore.optim.sgd import THRESHOLD_METHODS
 

@@ -14,7 +14,7 @@ from convcore.autograd import Tape
 from convcore.data import batches, epoch_order, num_batches
 from convcore.network import Network
 from convcore.optim import SGD, learn_rate_function
-from convcore.optim.checks import BOOLS, flag
+from convcore.checks import BOOLS, flag
 from convcore.threads import num_threads
 from convcore.train import fingerprint, resumption
 from convcore.train.checkpoint import Checkpoint, load_checkpoint, prepare_folder, save_checkpoint
