@@ -126,6 +126,11 @@ class Optimizer:
 
     # ---------------------------------------------------------------- state
 
+    @classmethod
+    def state_names(cls):
+        """Return what the names of the arrays in `state` begin with."""
+        return (*cls.STATES, *(["updates"] if cls.COUNTS_UPDATES else []))
+
     def state(self):
         """Return everything that the steps so far have left in the optimizer, as copies.
 
