@@ -17,9 +17,8 @@ from typing import Annotated
 
 import typer
 
-from convcore import run
+from convcore import checks, run
 from convcore.doctor import report
-from convcore import checks
 from convcore.optim.schedules import SCHEDULES
 from convcore.threads import check as check_threads
 

@@ -142,7 +142,9 @@ def learn_rate_function(schedule, *, initial_learn_rate, drop_factor, drop_perio
             "cosine": lambda iteration, epoch: cosine(iteration, epoch, initial_learn_rate, num_iterations),
         }
         if schedule not in functions:
-            raise ValueError(f"learn_rate_schedule must be one of {', '.join(SCHEDULES)} or a function, got {schedule!r}")
+            raise ValueError(
+                f"learn_rate_schedule must be one of {', '.join(SCHEDULES)} or a function, got {schedule!r}"
+            )
         return functions[schedule]
 
     first, other = schedule if isinstance(schedule, tuple) else (schedule, "none")

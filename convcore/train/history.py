@@ -164,8 +164,17 @@ class History:
         """
         own = self.names[len(ROW) :]
         lines = [
-            ("epoch", "iteration", "time", "loss", "accuracy", "validation loss", "validation accuracy", "learn rate",
-             *(name.replace("_", " ") for name in own))
+            (
+                "epoch",
+                "iteration",
+                "time",
+                "loss",
+                "accuracy",
+                "validation loss",
+                "validation accuracy",
+                "learn rate",
+                *(name.replace("_", " ") for name in own),
+            )
         ]
         for row in self.reported():
             lines.append((

@@ -315,9 +315,7 @@ def evaluate(net, data, batch_size=256, loss=None, metrics=()):
 
 def accumulators(objective, y, metrics, what):
     """Return for each metric what adds it up, after checking that it fits network and targets."""
-    return [
-        _OfAll(metric, what) if callable(metric) else _Sums(metric, objective, y, what) for metric in metrics
-    ]
+    return [_OfAll(metric, what) if callable(metric) else _Sums(metric, objective, y, what) for metric in metrics]
 
 
 def measure(objective, x, y, batch_size=256, metrics=(), what="metrics"):

@@ -7,12 +7,26 @@ import os
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 
-from convcore.data.batches import SHUFFLES
 from convcore import checks
+from convcore.data.augment import Augment
+from convcore.data.batches import SHUFFLES
+from convcore.optim.optimizer import THRESHOLD_METHODS
 from convcore.optim.schedules import SCHEDULES
-from convcore.optim.sgd import THRESHOLD_METHODS
+from convcore.train.metrics import check_metric
 
 OUTPUT_NETWORKS = ("last", "best-validation")
+STATISTICS = ("moving", "population")
+PLOTS = ("none", "training-progress")
+WARMUP_UNITS = ("epochs", "iterations")
+# The options that depend on the solver, with their defaults; those of the other solvers are no options of it.
+SOLVERS = {
+    "sgdm": {"initial_learn_rate": 0.01, "momentum": 0.9},
+    "adam": {
+        "initial_learn_rate": 0.001, "gradient_decay_factor": 0.9, "squared_gradient_decay_factor": 0.999,
+        "epsilon": 1e-8,
+    },
+    "rmsprop": {"initial_learn_rate": 0.001, "squared_gradient_decay_factor": 0.9, "epsilon": 1e-8},
+}  # fmt: skip
 # What decides over the bits of the weights, and therefore must not change between a checkpoint and its resumption.
 # The number of epochs is missing on purpose: more of them is how a finished run is carried on.
 FIXED = (
