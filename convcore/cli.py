@@ -163,7 +163,7 @@ BatchSize = Annotated[int, _number("--batch-size", int, at_least_1, "Images at a
 LearnRate = Annotated[float, _number("--learn-rate", float, checks.positive_number, "In the first iteration.")]
 Momentum = Annotated[float, _number("--momentum", float, from_0_to_1, "From 0 to 1.")]
 L2 = Annotated[float, _number("--l2", float, from_0, "L2 regularization of the weights.")]
-Seed = Annotated[int, _number("--seed", int, at_least_0, "For the first weights and the order of the images.")]
+Seed = Annotated[int, _number("--seed", int, at_least_0, "For the first weights, and order and changes of the images.")]
 Threads = Annotated[int | None, _number("--threads", int, check_threads, "Default: what the machine allows.")]
 Schedule = Annotated[
     str,

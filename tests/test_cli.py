@@ -162,6 +162,7 @@ def test_version(convcore):
 # ---------------------------------------------------------------- wrong use: exit status 2
 
 
+SCHEDULES = 'must be one of none, piecewise, warmup, polynomial, cosine, or "warmup," and another, '
 WRONG_VALUES = [
     ("--epochs", "0", "must be at least 1, got 0"),
     ("--epochs", "-3", "must be at least 1, got -3"),
@@ -192,9 +193,12 @@ WRONG_VALUES = [
     ("--threads", "0", ": the number of threads must lie in [1, 1024], got 0"),
     ("--threads", "1025", ": the number of threads must lie in [1, 1024], got 1025"),
     ("--threads", "all", "must be a whole number, got 'all'"),
-    ("--schedule", "linear", "must be one of none, piecewise, cosine, got 'linear'"),
-    ("--schedule", "Cosine", "must be one of none, piecewise, cosine, got 'Cosine'"),
-    ("--schedule", "", "must be one of none, piecewise, cosine, got ''"),
+    ("--schedule", "linear", SCHEDULES + "got 'linear'"),
+    ("--schedule", "Cosine", SCHEDULES + "got 'Cosine'"),
+    ("--schedule", "", SCHEDULES + "got ''"),
+    ("--schedule", "cosine,warmup", SCHEDULES + "got 'cosine,warmup'"),
+    ("--schedule", "warmup,", SCHEDULES + "got 'warmup,'"),
+    ("--schedule", "warmup,warmup", SCHEDULES + "got 'warmup,warmup'"),
     ("--out", "", "must be a folder, got ''"),
     ("--resume", "", "must be a folder, got ''"),
 ]
@@ -217,7 +221,7 @@ def test_wrong_value_for_evaluate(flag, value, text, convcore):
 
 def test_every_flag_of_train_is_in_the_table_of_wrong_values(convcore):
     flags = set(re.findall(r"^  (--[a-z0-9-]+) ", convcore("train", "--help")[1], re.MULTILINE))
-    unchecked = {"--data", "--model", "--json"}  # the first two are looked for on the disk, see below
+    unchecked = {"--data", "--model", "--augment", "--json"}  # the first two are looked for on the disk, see below
     assert flags - unchecked == {flag for flag, _, _ in WRONG_VALUES}
 
 

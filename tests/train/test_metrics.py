@@ -84,7 +84,7 @@ def test_memory_does_not_grow_with_the_data():
     [
         ({"batch_size": 0}, ValueError, "evaluate: batch_size must be at least 1, got 0"),
         ({"batch_size": 2.5}, TypeError, "evaluate: batch_size must be an integer, got 2.5"),
-        ({"loss": "hinge"}, ValueError, "evaluate: loss must be one of crossentropy, mse or a function, got 'hinge'"),
+        ({"loss": "hinge"}, ValueError, "evaluate: loss must be one of crossentropy, mse, half_mse, mae, huber or a function, got 'hinge'"),
         ({"data": 3}, TypeError, "evaluate: data must be a pair (x, y), got int"),
         (
             {"data": (np.zeros((2, 1, 8, 8)), [0, 3])},
