@@ -44,7 +44,7 @@ class Augment:
     --------
     >>> images = np.zeros((1, 1, 3, 3), np.uint8)
     >>> images[0, 0, 1, 1] = 200
-    >>> Augment(shift=1)(images, np.random.default_rng(0)).sum().round()  # the pixel moved, all of it
+    >>> Augment(shift=1)(images, np.random.default_rng(0)).sum().round().item()  # the pixel moved, all of it
     200.0
     """
 
