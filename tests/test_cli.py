@@ -587,7 +587,10 @@ def test_evaluate(convcore, trained):
     status, out, err = convcore("evaluate", trained, "--threads", "1")
     assert (status, out.startswith(words), err) == (0, True, "")
     table = [line.split() for line in out.splitlines()[3:]]
-    assert table == [list("0123456789"), *([str(i), *map(str, row)] for i, row in enumerate(result["confusion_matrix"]))]
+    assert table == [
+        list("0123456789"),
+        *([str(i), *map(str, row)] for i, row in enumerate(result["confusion_matrix"])),
+    ]
     assert convcore("evaluate", trained, "--batch-size", "10")[0] == 0
 
 

@@ -82,7 +82,7 @@ OTHERS = {
         l2_regularization=1e-4""",
     "SGD.step": "self",
     "SGD.zero_grad": "self",
-    "train": 'net, data, loss=None, options=None',
+    "train": "net, data, loss=None, options=None",
     "History.plot": "self, path",
     "History.to_csv": "self, path",
     "TrainingOptions": """solver, *, initial_learn_rate=0.01, momentum=0.9, l2_regularization=1e-4, max_epochs=30,

@@ -121,9 +121,7 @@ def test_the_map_is_what_it_says():
 
 def test_one_option_does_not_change_what_another_draws():
     shift = Augment(shift=2).transforms(5, (9, 9), generator())
-    np.testing.assert_array_equal(
-        shift[:, :, 2], Augment(shift=2, fill=3).transforms(5, (9, 9), generator())[:, :, 2]
-    )
+    np.testing.assert_array_equal(shift[:, :, 2], Augment(shift=2, fill=3).transforms(5, (9, 9), generator())[:, :, 2])
     turned = Augment(shift=2, rotation=1e-9).transforms(5, (9, 9), generator())
     np.testing.assert_allclose(turned, shift, atol=1e-8)
 

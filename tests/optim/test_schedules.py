@@ -96,5 +96,7 @@ def test_a_function_that_returns_no_rate_is_named(rate, error, text):
 def test_an_unknown_name():
     with pytest.raises(ValueError) as caught:
         learn_rate_function("linear", **PLAN)
-    expected = "learn_rate_schedule must be one of none, piecewise, warmup, polynomial, cosine or a function, got 'linear'"
+    expected = (
+        "learn_rate_schedule must be one of none, piecewise, warmup, polynomial, cosine or a function, got 'linear'"
+    )
     assert str(caught.value) == expected

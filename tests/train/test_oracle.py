@@ -67,7 +67,9 @@ def loss_and_gradients(w, x, labels):
     a = np.zeros((n, 3, 3, 3))
     for i in range(3):
         for j in range(3):
-            a[:, :, i, j] = np.einsum("ncuv,kcuv->nk", x[:, :, i : i + 3, j : j + 3], w["conv.weights"]) + w["conv.bias"]
+            a[:, :, i, j] = (
+                np.einsum("ncuv,kcuv->nk", x[:, :, i : i + 3, j : j + 3], w["conv.weights"]) + w["conv.bias"]
+            )
     h = np.maximum(a, 0).reshape(n, 27)
     b = h @ w["fc1.weights"].T + w["fc1.bias"]
     k = np.maximum(b, 0)

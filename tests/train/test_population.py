@@ -104,10 +104,27 @@ def test_the_best_network_gets_its_own(make, data, validation_data, quiet):
     assert history.final["validation_loss"] == evaluate(net, wrong)["loss"]
 
 
+def test_the_best_network_has_the_moving_statistics_of_its_own_moment(make, data, validation_data, quiet):
+    net, seen = make(), {}
+
+    def keep(info):
+        seen[info.validation_loss] = {name: array.copy() for name, array in net.arrays().items()}
+
+    wrong = (validation_data[0], (validation_data[1] + 1) % 3)
+    options = quiet(validation_data=wrong, validation_frequency=1, output_network="best-validation", callbacks=[keep],
+                    solver="adam", initial_learn_rate=0.01)  # fmt: skip
+    train(net, data, options=options)
+    assert min(seen) < list(seen)[-1]  # otherwise this test says nothing
+    means = [arrays["centre.mean"][0] for arrays in seen.values()]
+    assert len(set(means)) == len(means)
+    for name, array in seen[min(seen)].items():
+        np.testing.assert_array_equal(net.arrays()[name], array, strict=True)
+
+
 def test_the_checkpoint_keeps_the_moving_ones_so_that_more_epochs_carry_the_run_on(
     make, data, validation_data, quiet, tmp_path, monkeypatch
 ):
-    import convcore.train.resumption as resumption
+    from convcore.train import resumption
 
     monkeypatch.setattr(resumption, "compare", lambda *arguments, **more: None)  # the stub has no config to compare
     monkeypatch.setattr(Network, "architecture", lambda net: {})

@@ -140,8 +140,11 @@ def test_options_that_do_not_decide_over_the_bits_may_change(half, data, validat
         ),
         ({"gradient_threshold": 1}, "gradient_threshold was inf when {} was written, the options say 1.0"),
         ({"solver": "adam"}, "solver was 'sgdm' when {} was written, the options say 'adam'"),
-        ({"augment": Augment(shift=1)}, "augment was None when {} was written, the options say "
-         "Augment(shift=1.0, rotation=0.0, scale=0.0, reflection=False, fill=0.0)"),
+        (
+            {"augment": Augment(shift=1)},
+            "augment was None when {} was written, the options say "
+            "Augment(shift=1.0, rotation=0.0, scale=0.0, reflection=False, fill=0.0)",
+        ),
         (
             {"learn_rate_schedule": ("warmup", "none")},
             "learn_rate_schedule was 'none' when {} was written, the options say ('warmup', 'none')",
