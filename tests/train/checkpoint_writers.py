@@ -30,8 +30,8 @@ def checkpoint(generation):
     return Checkpoint(
         architecture={"generation": generation}, arrays=arrays, best_arrays={}, best_loss=generation,
         optimizer_state={f"velocity/{name}": array for name, array in arrays.items()},
-        validations_without_progress=0, learn_rate_scale=1.0, history=history, options=TrainingOptions(seed=generation), loss="mse",
-        iterations_per_epoch=10, data={}, validation=None, program={},
+        validations_without_progress=0, learn_rate_scale=1.0, history=history,
+        options=TrainingOptions(seed=generation), loss="mse", iterations_per_epoch=10, data={}, validation=None, program={},
     )  # fmt: skip
 
 

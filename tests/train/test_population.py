@@ -1,5 +1,7 @@
 """Population statistics: one pass over the training data with the final weights, at the end."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from convcore.train import evaluate, load_checkpoint, train
 
 
 class Centre(Layer):
-    """Subtract the mean: the batch's while training, a remembered one in prediction; what BatchNorm does, and no more."""
+    """Subtract the mean: the batch's while training, a remembered one in prediction. A very small BatchNorm."""
 
     short = "centre"
 
@@ -142,11 +144,12 @@ def test_the_checkpoint_keeps_the_moving_ones_so_that_more_epochs_carry_the_run_
 
 
 def test_an_interrupted_run_does_without(make, data, quiet):
-    import signal
+    def press(info):
+        if info.iteration == 2:
+            signal.raise_signal(signal.SIGINT)
 
     net = make()
-    options = quiet(batch_normalization_statistics="population",
-                    callbacks=[lambda info: signal.raise_signal(signal.SIGINT) if info.iteration == 2 else None])  # fmt: skip
+    options = quiet(batch_normalization_statistics="population", callbacks=[press])
     assert train(net, data, options=options).stopped == "interrupted"
     assert centre(net).passes == []
 

@@ -172,7 +172,7 @@ def test_a_state_of_another_solver_is_damage(half, data):
     checkpoint = load_checkpoint(half)
     state = {name.replace("velocity", "squared_gradient_average"): a for name, a in checkpoint.optimizer_state.items()}
     save_checkpoint(half, dataclasses.replace(checkpoint, optimizer_state=state))
-    with pytest.raises(ValueError, match="it is damaged, 'squared_gradient_average' is missing or unknown$"):
+    with pytest.raises(ValueError, match=r"it is damaged, 'squared_gradient_average' is missing or unknown$"):
         train(None, data, resume=half)
 
 
