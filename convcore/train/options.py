@@ -127,7 +127,7 @@ class TrainingOptions:
     checkpoint_frequency : int, epochs, at least 1
         A checkpoint is also written at the end, and at Ctrl-C.
     seed : int, at least 0
-        Decides over the order of the images and over Dropout.
+        Decides over the order of the images, over Dropout and over `augment`.
     n_threads : int, 1 to 1024, optional
         For this run; otherwise as elsewhere. The results do not depend on it.
     callbacks : sequence of functions

@@ -31,7 +31,8 @@ def checkpoint(generation):
         architecture={"generation": generation}, arrays=arrays, best_arrays={}, best_loss=generation,
         optimizer_state={f"velocity/{name}": array for name, array in arrays.items()},
         validations_without_progress=0, learn_rate_scale=1.0, history=history,
-        options=TrainingOptions(seed=generation), loss="mse", iterations_per_epoch=10, data={}, validation=None, program={},
+        options=TrainingOptions(seed=generation), loss="mse", iterations_per_epoch=10, data={}, validation=None,
+        program={},
     )  # fmt: skip
 
 
