@@ -320,8 +320,10 @@ class _Run:
     def _augmented(self, x, iteration):
         """Return a mini-batch changed at random, as the options say."""
         result = self.options.augment(x, self._generator(AUGMENT_STREAM, iteration))
-        if shapes_of(result) != shapes_of(x) or count_of(result) != count_of(x):
-            raise ValueError(f"train: augment must return an array of shape {x.shape}, got {result.shape}")
+        wanted, got = (tuple(map(np.shape, a)) if isinstance(a, tuple) else np.shape(a) for a in (x, result))
+        if wanted != got:
+            what = "arrays of the shapes" if isinstance(x, tuple) else "an array of shape"
+            raise ValueError(f"train: augment must return {what} {wanted}, got {got}")
         return result
 
     def _after_step(self, images, epoch, iteration, shown):

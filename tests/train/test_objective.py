@@ -153,6 +153,26 @@ def test_several_inputs(shuffle, pairs, quiet):
     assert [row["images"] for row in history.rows][:4] == [16, 16, 16, 2]
 
 
+def test_several_inputs_are_augmented_together(pairs, quiet):
+    x, t = pairs[0] / 255.0, pairs[1]
+
+    def swap(inputs, rng):
+        return inputs[::-1]
+
+    def first(inputs, rng):
+        return inputs[0]
+
+    plain, swapped = Twins(several=False), Twins(several=False)
+    train(plain, ((x[::-1].copy(), x), t), "mse", quiet(max_epochs=1))
+    train(swapped, ((x, x[::-1].copy()), t), "mse", quiet(max_epochs=1, augment=swap))
+    np.testing.assert_array_equal(plain.parameters()["fc.weights"].data, swapped.parameters()["fc.weights"].data)
+    with pytest.raises(ValueError) as caught:
+        train(Twins(several=False), ((x, x), t), "mse", quiet(augment=first))
+    assert str(caught.value) == (
+        "train: augment must return arrays of the shapes ((16, 1, 8, 8), (16, 1, 8, 8)), got (16, 1, 8, 8)"
+    )
+
+
 def test_several_outputs(pairs, quiet):
     x, t = pairs[0] / 255.0, pairs[1]
     inputs, targets, net = (x, x[::-1].copy()), (t, t[::-1].copy()), Twins(several=True)
