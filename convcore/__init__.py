@@ -11,8 +11,16 @@ from convcore.layers import *  # noqa: F403  Conv2D, ReLU, ...: what layers list
 from convcore.models import lenet5
 from convcore.network import Network, load
 from convcore.ops import *  # noqa: F403  conv2d, relu, cross_entropy, ...: what ops lists in __all__
-from convcore.optim import SGD
+from convcore.optim import SGD, Adam, RMSProp
 from convcore.threads import get_num_threads, num_threads, set_num_threads
-from convcore.train import History, TrainingError, TrainingOptions, evaluate, load_checkpoint, train
+from convcore.train import (
+    History,
+    TrainingError,
+    TrainingOptions,
+    confusion_matrix,
+    evaluate,
+    load_checkpoint,
+    train,
+)
 
 ops.attach(Tensor)

@@ -17,9 +17,8 @@ from typing import Annotated
 
 import typer
 
-from convcore import run
+from convcore import checks, run
 from convcore.doctor import report
-from convcore.optim import checks
 from convcore.optim.schedules import SCHEDULES
 from convcore.threads import check as check_threads
 
@@ -128,8 +127,10 @@ def _folder(flag, help):
 
 
 def _schedule(text):
-    if text not in SCHEDULES:
-        raise typer.BadParameter(f"--schedule must be one of {', '.join(SCHEDULES)}, got {text!r}")
+    first, comma, other = text.partition(",")
+    if first not in SCHEDULES or (comma and (first != "warmup" or other not in SCHEDULES or other == "warmup")):
+        names = ", ".join(SCHEDULES)
+        raise typer.BadParameter(f'--schedule must be one of {names}, or "warmup," and another, got {text!r}')
     return text
 
 
@@ -162,10 +163,24 @@ BatchSize = Annotated[int, _number("--batch-size", int, at_least_1, "Images at a
 LearnRate = Annotated[float, _number("--learn-rate", float, checks.positive_number, "In the first iteration.")]
 Momentum = Annotated[float, _number("--momentum", float, from_0_to_1, "From 0 to 1.")]
 L2 = Annotated[float, _number("--l2", float, from_0, "L2 regularization of the weights.")]
-Seed = Annotated[int, _number("--seed", int, at_least_0, "For the first weights and the order of the images.")]
+Seed = Annotated[int, _number("--seed", int, at_least_0, "For the first weights, and order and changes of the images.")]
 Threads = Annotated[int | None, _number("--threads", int, check_threads, "Default: what the machine allows.")]
 Schedule = Annotated[
-    str, typer.Option(parser=_schedule, metavar="NAME", help="cosine, piecewise (a tenth every 10 epochs), or none.")
+    str,
+    typer.Option(
+        parser=_schedule,
+        metavar="NAME",
+        help="cosine, polynomial (a straight line to 0), piecewise (a tenth every 10 epochs), none; "
+        "warmup (one epoch), also before another: warmup,cosine.",
+    ),
+]
+Augmented = Annotated[
+    bool,
+    typer.Option(
+        "--augment",
+        help=f"Change the training images at random: shift by {run.AUGMENT.shift:g} pixels, turn by "
+        f"{run.AUGMENT.rotation:g} degrees, scale by {100 * run.AUGMENT.scale:g} %, at most.",
+    ),
 ]
 Out = Annotated[Path | None, _folder("--out", "A new folder. Default: runs/NAME-N.")]
 Resume = Annotated[Path | None, _folder("--resume", "Go on with the run in this folder.")]
@@ -206,6 +221,7 @@ def convcore(version: Version = False, debug: Debug = False):
     epilog=_examples(
         "train",
         "train --data mnist --epochs 3 --out runs/first",
+        "train --data mnist --epochs 30 --augment --seed 1",
         "train --resume runs/first",
         "train --model mynet.py:make --json",
     )
@@ -222,6 +238,7 @@ def train(
     seed: Seed = 0,
     threads: Threads = None,
     schedule: Schedule = "cosine",
+    augment: Augmented = False,
     out: Out = None,
     resume: Resume = None,
     as_json: Json = False,
@@ -239,7 +256,7 @@ def train(
         _refuse_with_resume(context)
         result = run.resume(resume, threads)
     else:
-        settings = run.Settings(data, model, epochs, batch_size, learn_rate, momentum, l2, seed, schedule)
+        settings = run.Settings(data, model, epochs, batch_size, learn_rate, momentum, l2, seed, schedule, augment)
         result = run.train(settings, out, threads)
     accuracy = f"{100 * result['test_accuracy']:.2f} % of {result['test_images']:,} images"
     speed = f"{result['seconds_per_epoch']:.2f} s each, {result['images_per_second']:,.0f} images/s"
@@ -266,7 +283,16 @@ def evaluate(
     """Measure a model on the test images of a data set."""
     result = run.evaluate(model, data, batch_size, threads)
     accuracy = f"{100 * result['test_accuracy']:.2f} % of {result['test_images']:,} images"
-    _print(result, as_json, f"{result['data']}: test accuracy {accuracy}, loss {result['test_loss']:.4f}")
+    words = f"{result['data']}: test accuracy {accuracy}, loss {result['test_loss']:.4f}"
+    table = _table(result["confusion_matrix"], result["class_names"])
+    _print(result, as_json, f"{words}\n\nimages of each class (rows), by what they were taken for (columns)\n{table}")
+
+
+def _table(matrix, names):
+    """Return a square table of numbers as text, with a name before each row and above each column."""
+    rows = [["", *names], *([name, *(f"{n:,}" for n in row)] for name, row in zip(names, matrix, strict=True))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
 
 
 @app.command(

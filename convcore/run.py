@@ -29,6 +29,8 @@ from convcore.train import train as train_network
 from convcore.train.checkpoint import FILE_NAME as CHECKPOINT
 from convcore.train.objective import Objective
 
+# Mild enough for digits, whose 6 must not become a 9, nor lose its top.
+AUGMENT = data_sets.Augment(shift=2, rotation=10, scale=0.1)
 SETTINGS, MODEL, HISTORY, PICTURE = "run.json", "model.safetensors", "history.csv", "training.png"
 
 
@@ -50,6 +52,9 @@ class Settings:
     seed : int
         Of the first weights and of the order of the images.
     schedule : str
+        A name, or two with a comma between them: "warmup,cosine".
+    augment : bool
+        Whether the training images are changed at random, as `AUGMENT` says.
     """
 
     data: str
@@ -61,6 +66,7 @@ class Settings:
     l2: float
     seed: int
     schedule: str
+    augment: bool = False
 
     def __post_init__(self):
         if self.epochs is None:
@@ -71,7 +77,8 @@ class Settings:
         return TrainingOptions(
             "sgdm", initial_learn_rate=self.learn_rate, momentum=self.momentum, l2_regularization=self.l2,
             max_epochs=self.epochs, mini_batch_size=self.batch_size, shuffle="every-epoch",
-            learn_rate_schedule=self.schedule, seed=self.seed, **more,
+            learn_rate_schedule=schedule(self.schedule), augment=AUGMENT if self.augment else None, seed=self.seed,
+            **more,
         )  # fmt: skip
 
     def save(self, folder):
@@ -99,6 +106,17 @@ class Settings:
         except (ValueError, TypeError) as error:
             raise ValueError(f"resume: {path} is damaged ({error})") from None
         return settings
+
+
+def schedule(text):
+    """Return the learning rate schedule that a text stands for.
+
+    Examples
+    --------
+    >>> schedule("cosine"), schedule("warmup,cosine")
+    ('cosine', ('warmup', 'cosine'))
+    """
+    return tuple(text.split(",")) if isinstance(text, str) and "," in text else text
 
 
 class Interrupted(RuntimeError):
@@ -234,12 +252,14 @@ def evaluate(model, data, batch_size=256, n_threads=None):
     network, dataset = load_model(model), data_sets.load(data)
     found = _measure(network, dataset, batch_size, n_threads)
     return {"test_accuracy": found["accuracy"], "test_loss": found["loss"], "test_images": found["images"],
-            "data": dataset.name, "model_path": str(model)}  # fmt: skip
+            "data": dataset.name, "model_path": str(model),
+            "class_names": [class_name(network, index) for index in range(network.output_shape[0])],
+            "confusion_matrix": found["confusion_matrix"].tolist()}  # fmt: skip
 
 
 def _measure(network, dataset, batch_size, n_threads):
     with num_threads(n_threads or get_num_threads()):
-        return measure(network, dataset.test, batch_size)
+        return measure(network, dataset.test, batch_size, "crossentropy", ["confusion-matrix"])
 
 
 def predict(model, paths, invert=False):

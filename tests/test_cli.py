@@ -162,6 +162,7 @@ def test_version(convcore):
 # ---------------------------------------------------------------- wrong use: exit status 2
 
 
+SCHEDULES = 'must be one of none, piecewise, warmup, polynomial, cosine, or "warmup," and another, '
 WRONG_VALUES = [
     ("--epochs", "0", "must be at least 1, got 0"),
     ("--epochs", "-3", "must be at least 1, got -3"),
@@ -192,9 +193,12 @@ WRONG_VALUES = [
     ("--threads", "0", ": the number of threads must lie in [1, 1024], got 0"),
     ("--threads", "1025", ": the number of threads must lie in [1, 1024], got 1025"),
     ("--threads", "all", "must be a whole number, got 'all'"),
-    ("--schedule", "linear", "must be one of none, piecewise, cosine, got 'linear'"),
-    ("--schedule", "Cosine", "must be one of none, piecewise, cosine, got 'Cosine'"),
-    ("--schedule", "", "must be one of none, piecewise, cosine, got ''"),
+    ("--schedule", "linear", SCHEDULES + "got 'linear'"),
+    ("--schedule", "Cosine", SCHEDULES + "got 'Cosine'"),
+    ("--schedule", "", SCHEDULES + "got ''"),
+    ("--schedule", "cosine,warmup", SCHEDULES + "got 'cosine,warmup'"),
+    ("--schedule", "warmup,", SCHEDULES + "got 'warmup,'"),
+    ("--schedule", "warmup,warmup", SCHEDULES + "got 'warmup,warmup'"),
     ("--out", "", "must be a folder, got ''"),
     ("--resume", "", "must be a folder, got ''"),
 ]
@@ -217,7 +221,7 @@ def test_wrong_value_for_evaluate(flag, value, text, convcore):
 
 def test_every_flag_of_train_is_in_the_table_of_wrong_values(convcore):
     flags = set(re.findall(r"^  (--[a-z0-9-]+) ", convcore("train", "--help")[1], re.MULTILINE))
-    unchecked = {"--data", "--model", "--json"}  # the first two are looked for on the disk, see below
+    unchecked = {"--data", "--model", "--augment", "--json"}  # the first two are looked for on the disk, see below
     assert flags - unchecked == {flag for flag, _, _ in WRONG_VALUES}
 
 
@@ -395,11 +399,18 @@ def test_debug_shows_the_traceback_and_keeps_the_status(convcore):
 def test_a_warning_is_one_line(convcore, monkeypatch):
     def warn(*arguments):
         warnings.warn("careful\nnow", RuntimeWarning)
-        return {"test_accuracy": 0.5, "test_images": 2, "data": "coins", "test_loss": 0.25}
+        return {"test_accuracy": 0.5, "test_images": 2, "data": "coins", "test_loss": 0.25,
+                "confusion_matrix": [[1, 0], [1, 0]], "class_names": ["head", "tail"]}  # fmt: skip
 
     monkeypatch.setattr(run, "evaluate", warn)
-    expected = (0, "coins: test accuracy 50.00 % of 2 images, loss 0.2500\n", "convcore: warning: careful now\n")
-    assert convcore("evaluate", "model") == expected
+    out = """coins: test accuracy 50.00 % of 2 images, loss 0.2500
+
+images of each class (rows), by what they were taken for (columns)
+      head  tail
+head     1     0
+tail     1     0
+"""
+    assert convcore("evaluate", "model") == (0, out, "convcore: warning: careful now\n")
 
 
 # ---------------------------------------------------------------- train
@@ -451,6 +462,19 @@ def test_every_flag_reaches_its_option(convcore):
     assert values == (2, 100, 0.01, 0.5, 0.001, 7, 1, "piecewise")
     assert cc.load("deep/down/model.safetensors").seed == 7
     assert convcore("train", "--resume", "deep/down", "--threads", "1", "--json")[0] == 0
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_augmentation_and_a_warmup_reach_their_options_and_are_resumed(convcore, interrupted_at):
+    arguments = ["--epochs", "2", "--threads", "1", "--schedule", "warmup,cosine", "--augment"]
+    assert convcore("train", *arguments, "--out", "whole")[0] == 0
+    with interrupted_at(30):
+        assert convcore("train", *arguments, "--out", "half")[0] == 1
+    options = cc.load_checkpoint("half").options
+    assert (options.learn_rate_schedule, options.augment) == (("warmup", "cosine"), run.AUGMENT)
+    assert convcore("train", "--resume", "half", "--threads", "1")[0] == 0
+    whole, half = (cc.load(f"{name}/model.safetensors").arrays() for name in ("whole", "half"))
+    assert all(np.array_equal(whole[name], half[name]) for name in whole)
 
 
 @pytest.mark.usefixtures("no_picture")
@@ -550,15 +574,23 @@ def test_training_goes_on_from_a_model(convcore, trained):
 
 
 def test_evaluate(convcore, trained):
-    expected = cc.evaluate(cc.load(trained / "model.safetensors"), cc.data.load("digits"))
+    network, digits = cc.load(trained / "model.safetensors"), cc.data.load("digits")
+    expected = cc.evaluate(network, digits, metrics=["confusion-matrix"])
     status, out, err = convcore("evaluate", trained / "model.safetensors", "--json")
     assert (status, err) == (0, "")
     result = json.loads(out)
     assert result.pop("model_path") == str(trained / "model.safetensors")
     assert result == {"test_accuracy": expected["accuracy"], "test_loss": expected["loss"], "test_images": 355,
-                      "data": "digits"}  # fmt: skip
+                      "data": "digits", "class_names": list("0123456789"),
+                      "confusion_matrix": expected["confusion_matrix"].tolist()}  # fmt: skip
     words = f"digits: test accuracy {100 * expected['accuracy']:.2f} % of 355 images, loss {expected['loss']:.4f}\n"
-    assert convcore("evaluate", trained, "--threads", "1") == (0, words, "")
+    status, out, err = convcore("evaluate", trained, "--threads", "1")
+    assert (status, out.startswith(words), err) == (0, True, "")
+    table = [line.split() for line in out.splitlines()[3:]]
+    assert table == [
+        list("0123456789"),
+        *([str(i), *map(str, row)] for i, row in enumerate(result["confusion_matrix"])),
+    ]
     assert convcore("evaluate", trained, "--batch-size", "10")[0] == 0
 
 

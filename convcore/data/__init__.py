@@ -1,5 +1,6 @@
 """Data sets as uint8 images and int64 labels, the IDX files they come from, and their mini-batches."""
 
+from convcore.data.augment import Augment
 from convcore.data.batches import batches, epoch_order, num_batches
 from convcore.data.dataset import Dataset, Split
 from convcore.data.digits import load_digits
@@ -11,6 +12,7 @@ from convcore.data.mnist import FASHION_MNIST, MNIST, load_mnist
 __all__ = [
     "FASHION_MNIST",
     "MNIST",
+    "Augment",
     "Dataset",
     "Split",
     "batches",

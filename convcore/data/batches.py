@@ -4,9 +4,9 @@ Everything here is a pure function of seed and epoch: a run that is resumed in t
 order again and goes on at its batch number, with no generator state to store.
 """
 
-import operator
-
 import numpy as np
+
+from convcore.checks import integer
 
 SHUFFLES = ("once", "every-epoch", "never")
 SHUFFLE_STREAM = 0x6F726472  # "ordr": keeps these draws apart from whatever else is drawn from the same seed
@@ -46,9 +46,9 @@ def epoch_order(count, shuffle, seed, epoch):
     >>> epoch_order(6, "never", seed=0, epoch=1)
     array([0, 1, 2, 3, 4, 5])
     """
-    count = _whole("epoch_order: count", count, 0)
-    seed = _whole("epoch_order: seed", seed, 0)
-    epoch = _whole("epoch_order: epoch", epoch, 0)
+    count = integer(count, "epoch_order: count", 0)
+    seed = integer(seed, "epoch_order: seed", 0)
+    epoch = integer(epoch, "epoch_order: epoch", 0)
     if shuffle not in SHUFFLES:
         raise ValueError(f"epoch_order: shuffle must be one of {', '.join(SHUFFLES)}, got {shuffle!r}")
     if shuffle == "never":
@@ -71,8 +71,8 @@ def num_batches(count, batch_size, drop_last=False):
     >>> num_batches(1442, 128), num_batches(1442, 128, drop_last=True)
     (12, 11)
     """
-    count = _whole("num_batches: count", count, 0)
-    batch_size = _whole("num_batches: batch_size", batch_size, 1)
+    count = integer(count, "num_batches: count", 0)
+    batch_size = integer(batch_size, "num_batches: batch_size", 1)
     return count // batch_size if drop_last else -(-count // batch_size)
 
 
@@ -81,8 +81,9 @@ def batches(x, y, order, batch_size, drop_last=False, start=0):
 
     Parameters
     ----------
-    x, y : ndarray, shape (N, ...)
-        Images and targets, of any dtype; each batch keeps it (uint8 stays uint8).
+    x, y : ndarray, shape (N, ...), or tuple of such arrays
+        Images and targets, of any dtype; each batch keeps it (uint8 stays uint8). Of a tuple (several inputs), each
+        batch is a tuple, too.
     order : ndarray, shape (M,), integers from 0 to N - 1
         As from `epoch_order`; a part of the images will do.
     batch_size : int, images
@@ -111,33 +112,55 @@ def batches(x, y, order, batch_size, drop_last=False, start=0):
     [20 10] [2 1]
     [0] [0]
     """
-    x, y, order = np.asarray(x), np.asarray(y), np.asarray(order)
-    if x.ndim == 0 or y.ndim == 0:
-        raise ValueError(f"batches: x and y need a batch axis (x {x.shape}, y {y.shape})")
-    if len(x) != len(y):
-        raise ValueError(f"batches: x holds {len(x):,} images, y {len(y):,} targets (x {x.shape}, y {y.shape})")
+    x, y = (value if isinstance(value, tuple) else np.asarray(value) for value in (x, y))
+    order = np.asarray(order)
+    check_lengths(x, y, "batches", "images")
     if order.ndim != 1:
         raise ValueError(f"batches: order must have 1 dimension, got {order.ndim} {order.shape}")
     if order.size and order.dtype.kind not in "iu":
         raise TypeError(f"batches: order must hold integers, got {order.dtype}")
     for index in (order.min(), order.max()) if order.size else ():
-        if not 0 <= index < len(x):
-            raise ValueError(f"batches: order must hold indices from 0 to {len(x) - 1:,}, got {index:,}")
-    batch_size = _whole("batches: batch_size", batch_size, 1)
+        if not 0 <= index < count_of(x):
+            raise ValueError(f"batches: order must hold indices from 0 to {count_of(x) - 1:,}, got {index:,}")
+    batch_size = integer(batch_size, "batches: batch_size", 1)
     stop = num_batches(len(order), batch_size, drop_last)
-    start = _whole("batches: start", start, 0)
+    start = integer(start, "batches: start", 0)
     if start > stop:
         raise ValueError(f"batches: start must lie in [0, {stop:,}], got {start:,}")
     parts = (order[number * batch_size : (number + 1) * batch_size] for number in range(start, stop))
-    return ((x[part], y[part]) for part in parts)
+    return ((take(x, part), take(y, part)) for part in parts)
 
 
-def _whole(what, value, least):
-    """Return `value` as an int of at least `least`, or raise in the name of `what`."""
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{what} must be an integer, got {value!r}") from None
-    if whole < least:
-        raise ValueError(f"{what} must be at least {least}, got {whole:,}")
-    return whole
+def take(values, part):
+    """Return ``values[part]`` of an array, or of each array in a tuple.
+
+    Examples
+    --------
+    >>> take((np.array([1, 2, 3]), np.array([4, 5, 6])), slice(2))
+    (array([1, 2]), array([4, 5]))
+    """
+    return tuple(array[part] for array in values) if isinstance(values, tuple) else values[part]
+
+
+def count_of(values):
+    """Return the number of observations in an array, or in a tuple of arrays of one length."""
+    return len(values[0]) if isinstance(values, tuple) else len(values)
+
+
+def check_lengths(x, y, what, noun):
+    """Raise a ValueError unless all arrays have a batch axis of one length; return their shapes as a text.
+
+    Parameters
+    ----------
+    x, y : ndarray or tuple of ndarray
+    what, noun : str
+        The argument's name in errors, and what x holds.
+    """
+    arrays = [value if isinstance(value, tuple) else (value,) for value in (x, y)]
+    texts = [f"{name} {' and '.join(str(a.shape) for a in group)}" for name, group in zip("xy", arrays, strict=True)]
+    shapes = f"({', '.join(texts)})"
+    if any(array.ndim == 0 for group in arrays for array in group):
+        raise ValueError(f"{what}: x and y need a batch axis {shapes}")
+    if len({len(array) for group in arrays for array in group}) > 1:
+        raise ValueError(f"{what}: x holds {count_of(x):,} {noun}, y {count_of(y):,} targets {shapes}")
+    return shapes

@@ -1,5 +1,6 @@
 """Kernels: arrays in, arrays out, no autograd. `run` is the one place where every kernel call is made."""
 
+from convcore.kernels.affine_geometry import AffineGeometry
 from convcore.kernels.channel_geometry import BatchNormGeometry, CrossChannelNormGeometry, channel_sizes
 from convcore.kernels.dispatch import explain, run
 from convcore.kernels.functions import (
@@ -37,8 +38,8 @@ from convcore.kernels.pool_geometry import PoolGeometry
 from convcore.kernels.registry import levels_of, refusal, register, unregister, use_variant, variants
 
 __all__ = [
-    "BatchNormGeometry", "ConvGeometry", "CrossChannelNormGeometry", "FlatGeometry", "MatrixGeometry", "PoolGeometry",
-    "RowsGeometry", "avg_pool1d_backward_input", "avg_pool1d_forward", "avg_pool2d_backward_input",
+    "AffineGeometry", "BatchNormGeometry", "ConvGeometry", "CrossChannelNormGeometry", "FlatGeometry", "MatrixGeometry",
+    "PoolGeometry", "RowsGeometry", "avg_pool1d_backward_input", "avg_pool1d_forward", "avg_pool2d_backward_input",
     "avg_pool2d_forward", "avg_pool3d_backward_input", "avg_pool3d_forward", "channel_sizes", "conv1d_backward_bias",
     "conv1d_backward_input", "conv1d_backward_weight", "conv1d_forward", "conv2d_backward_bias",
     "conv2d_backward_input", "conv2d_backward_weight", "conv2d_forward", "conv3d_backward_bias",

@@ -88,6 +88,14 @@ class RowsGeometry:
         return f"mb{self.N}k{self.K}"
 
 
+# What each optimizer's update changes in place, besides the weights.
+STATES = {
+    "sgd": ("velocity",),
+    "adam": ("gradient_average", "squared_gradient_average"),
+    "rmsprop": ("squared_gradient_average",),
+}
+
+
 @dataclass(frozen=True)
 class FlatGeometry:
     """`size` numbers, in whatever shape: element by element ops and the updates of parameters.
@@ -104,23 +112,23 @@ class FlatGeometry:
     @functools.cached_property
     def shapes(self):
         """The shape of each array of the problem, by name."""
-        names = ("x", "y", "grad_x", "grad_y", "weights", "velocity", "gradient")
+        names = ("x", "y", "grad_x", "grad_y", "gradient", *self.IN_PLACE)
         return dict.fromkeys(names, (self.size,))
 
     @property
     def SIGNATURES(self):
-        """What each direction takes and returns; an update returns nothing and writes weights and velocity."""
-        if self.op == "sgd":
-            return {"update": (("weights", "velocity", "gradient"), None)}
+        """What each direction takes and returns; an update returns nothing and writes weights and state."""
+        if self.op in STATES:
+            return {"update": (("weights", *STATES[self.op], "gradient"), None)}
         seen = "x" if self.op == "gelu" else "y"  # relu's output tells as much as its input
         return {"forward": (("x",), "y"), "backward_input": (("grad_y", seen), "grad_x")}
 
     OPTIONAL = ()
-    IN_PLACE = ("weights", "velocity")
+    IN_PLACE = ("weights", "velocity", "gradient_average", "squared_gradient_average")
 
     def operations(self, direction):
-        """Return the operations: one per element, six for an update, fifty or so for an error function."""
-        return self.size * {"sgd": 6, "gelu": 50}.get(self.op, 1)
+        """Return the operations: one per element, six for an update; roots, divisions and error functions are dear."""
+        return self.size * {"sgd": 6, "adam": 26, "rmsprop": 26, "gelu": 50}.get(self.op, 1)
 
     def __str__(self):
         return f"n{self.size}"

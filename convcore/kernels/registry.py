@@ -34,6 +34,9 @@ VARIANTS = {
     "cross_channel_norm": ["direct", "reference"],
     "cross_entropy": ["direct", "reference"],
     "sgd": ["direct", "reference"],
+    "adam": ["direct", "reference"],
+    "rmsprop": ["direct", "reference"],
+    "affine2d": ["direct", "reference"],
 }
 _users_own = {}  # (op, variant) -> the module or object that register was given
 _forced = contextvars.ContextVar("convcore_forced_variants", default=None)

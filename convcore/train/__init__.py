@@ -2,7 +2,7 @@
 
 from convcore.train.checkpoint import Checkpoint, load_checkpoint
 from convcore.train.history import History
-from convcore.train.metrics import accuracy, evaluate
+from convcore.train.metrics import accuracy, confusion_matrix, evaluate, rmse, top_k_accuracy
 from convcore.train.options import TrainingOptions
 from convcore.train.trainer import Iteration, TrainingError, train
 
@@ -13,7 +13,10 @@ __all__ = [
     "TrainingError",
     "TrainingOptions",
     "accuracy",
+    "confusion_matrix",
     "evaluate",
     "load_checkpoint",
+    "rmse",
+    "top_k_accuracy",
     "train",
 ]

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 from convcore.files import read_tensors, write_tensors
 from convcore.network import Network
+from convcore.optim import SOLVERS
 from convcore.train.history import History
 from convcore.train.options import TrainingOptions
 
 FILE_NAME = "checkpoint.safetensors"
-FORMAT = 1
-GROUPS = ("network", "velocity", "best", "history")  # the arrays' names begin with one of these and a slash
+FORMAT = 2
+READABLE = (1, 2)  # format 1 had SGD only, and fewer options: those since then had their defaults
+# The arrays' names begin with one of these and a slash, or with the name of one of the optimizer's states.
+GROUPS = ("network", "best", "history")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,19 +31,23 @@ class Checkpoint:
     ----------
     architecture : dict
         As `Network.architecture` returns it.
-    arrays, velocities : dict of str to ndarray
-        The network's arrays after the last iteration; the optimizer's.
+    arrays : dict of str to ndarray
+        The network's arrays after the last iteration.
+    optimizer_state : dict of str to ndarray
+        As `Optimizer.state` returns it: "velocity/conv.weights", for example.
     best_arrays : dict of str to ndarray
         The network's arrays at the smallest validation loss; empty unless the options ask for that network.
     best_loss : float
         The smallest validation loss so far; infinite before the first validation.
     validations_without_progress : int
         Validations since then.
+    learn_rate_scale : float
+        What callbacks have multiplied the learning rate by.
     history : History
     options : TrainingOptions
-        Without validation_data, checkpoint_path and callbacks.
+        Without validation_data, metrics, checkpoint_path and callbacks.
     loss : str
-        "crossentropy", "mse" or "function".
+        As `Objective.name`.
     iterations_per_epoch : int
     data : dict
         Number, shapes, dtypes and checksums of the training data.
@@ -52,10 +59,11 @@ class Checkpoint:
 
     architecture: dict
     arrays: dict
-    velocities: dict
+    optimizer_state: dict
     best_arrays: dict
     best_loss: float
     validations_without_progress: int
+    learn_rate_scale: float
     history: History
     options: TrainingOptions
     loss: str
@@ -161,8 +169,9 @@ def find(path):
 
 def pack(checkpoint):
     """Return a checkpoint as arrays by name and a JSON-able dict. The same run gives the same, but for its seconds."""
-    groups = (checkpoint.arrays, checkpoint.velocities, checkpoint.best_arrays, checkpoint.history.to_arrays())
+    groups = (checkpoint.arrays, checkpoint.best_arrays, checkpoint.history.to_arrays())
     named = {f"{group}/{name}": a for group, arrays in zip(GROUPS, groups, strict=True) for name, a in arrays.items()}
+    named.update(checkpoint.optimizer_state)
     description = {
         "format": FORMAT,
         "architecture": checkpoint.architecture,
@@ -171,6 +180,7 @@ def pack(checkpoint):
         "iterations_per_epoch": checkpoint.iterations_per_epoch,
         "best_loss": None if math.isinf(checkpoint.best_loss) else checkpoint.best_loss,  # JSON has no infinity
         "validations_without_progress": checkpoint.validations_without_progress,
+        "learn_rate_scale": checkpoint.learn_rate_scale,
         "data": checkpoint.data,
         "validation": checkpoint.validation,
         "program": checkpoint.program,
@@ -180,23 +190,31 @@ def pack(checkpoint):
 
 def unpack(arrays, description):
     """Return the Checkpoint that `pack` described; KeyError, TypeError, ValueError or AttributeError if none was."""
-    if description["format"] != FORMAT:
-        raise ValueError(f"it has format {description['format']!r}, this version reads format {FORMAT}")
-    groups = {group: {} for group in GROUPS}
+    if description["format"] not in READABLE:
+        formats = " and ".join(map(str, READABLE))
+        raise ValueError(f"it has format {description['format']!r}, this version reads formats {formats}")
+    options = TrainingOptions.from_json(json.dumps(description["options"]))
+    groups, states = {group: {} for group in GROUPS}, {}
     for name, array in arrays.items():
-        group, _, name = name.partition("/")
-        groups[group][name] = array
+        group, _, rest = name.partition("/")
+        if group in GROUPS:
+            groups[group][rest] = array
+        elif group in SOLVERS[options.solver].state_names():
+            states[name] = array
+        else:
+            raise KeyError(group)
     if description["iterations_per_epoch"] < 1:
         raise ValueError("it is damaged, iterations_per_epoch is below 1")
     return Checkpoint(
         architecture=dict(description["architecture"]),
         arrays=groups["network"],
-        velocities=groups["velocity"],
+        optimizer_state=states,
         best_arrays=groups["best"],
         best_loss=math.inf if description["best_loss"] is None else float(description["best_loss"]),
         validations_without_progress=int(description["validations_without_progress"]),
+        learn_rate_scale=float(description.get("learn_rate_scale", 1)),
         history=History.from_arrays(groups["history"]),
-        options=TrainingOptions.from_json(json.dumps(description["options"])),
+        options=options,
         loss=str(description["loss"]),
         iterations_per_epoch=int(description["iterations_per_epoch"]),
         data=dict(description["data"]),

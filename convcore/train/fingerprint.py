@@ -11,14 +11,15 @@ CHECKED_BYTES = 1 << 26  # of larger arrays, evenly spaced observations are summ
 
 
 def of_data(x, y):
-    """Return the number, shape, dtype and checksum of observations and targets, as a dict for JSON.
+    """Return number, shape, dtype and checksum of observations and targets (or of several), as a dict for JSON.
 
     Examples
     --------
     >>> of_data(np.zeros((2, 1, 3, 3), np.uint8), np.array([0, 1]))["x"]
     'uint8 (2, 1, 3, 3), checksum 671bcf4d'
     """
-    return {"x": _of_array(x), "y": _of_array(y)}
+    pairs = (("x", x), ("y", y))
+    return {name: " and ".join(map(_of_array, a)) if isinstance(a, tuple) else _of_array(a) for name, a in pairs}
 
 
 def of_program():

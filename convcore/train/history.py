@@ -14,7 +14,7 @@ COLUMNS = {
     "epoch": "q", "iteration": "q", "images": "q",
     "seconds": "d", "loss": "d", "accuracy": "d", "learn_rate": "d",
 }  # fmt: skip
-# Measured now and then: dicts of the row's number to the value.
+# Measured now and then: dicts of the row's number to the value. Metrics and callbacks add columns of their own.
 NOTES = ("regularization", "validation_loss", "validation_accuracy")
 # The order of a row, which is that of the CSV file, too.
 ROW = (
@@ -32,13 +32,17 @@ class History:
         Why training ended: "finished", "patience", "interrupted" or "callback".
     network : Network or None
         The trained network.
+    confusion_matrix : ndarray or None
+        Of the last validation, shape (K, K): at row i and column j, how many observations of class i were classified
+        as j. None where nothing was validated, or there are no classes.
 
     Notes
     -----
     A row is a dict: ``epoch`` and ``iteration`` (from 1), ``seconds`` since the start (those of the runs that were
     resumed add up), ``loss`` and ``accuracy`` (0 to 1) of the mini-batch before its update, ``learn_rate``,
     ``regularization`` (λ · Σ l2_factor · ½‖w‖² after the update), ``validation_loss`` and ``validation_accuracy``
-    (after the update), ``images`` in the mini-batch. What was not measured is None. The loss is that of the data,
+    (after the update), ``images`` in the mini-batch; then what `TrainingOptions.metrics` asked for, for example
+    ``validation_top3``, and what callbacks have logged. What was not measured is None. The loss is that of the data,
     without the regularization term.
 
     Examples
@@ -53,6 +57,7 @@ class History:
     def __init__(self):
         self.stopped = None
         self.network = None
+        self.confusion_matrix = None
         self._columns = {name: array(code) for name, code in COLUMNS.items()}
         self._notes = {name: {} for name in NOTES}
 
@@ -75,9 +80,9 @@ class History:
         columns["learn_rate"].append(learn_rate)
 
     def note(self, name, value):
-        """Add a measurement, one of the names in `NOTES`, to the last row; None is none."""
+        """Add a measurement to the last row; a name that is new makes a column; None is none."""
         if value is not None:
-            self._notes[name][len(self) - 1] = value
+            self._notes.setdefault(name, {})[len(self) - 1] = value
 
     def row(self, number):
         """Return a row as a dict; -1 is the last.
@@ -92,7 +97,12 @@ class History:
         if math.isnan(values["accuracy"]):
             values["accuracy"] = None
         values.update((name, notes.get(number)) for name, notes in self._notes.items())
-        return {name: values[name] for name in ROW}
+        return {name: values[name] for name in self.names}
+
+    @property
+    def names(self):
+        """The names of a row's values, in their order: those that all histories have, then those of this one."""
+        return (*ROW, *(name for name in self._notes if name not in ROW))
 
     @property
     def rows(self):
@@ -152,8 +162,19 @@ class History:
         -----  ---------  -------  ------  --------  ---------------  ----------
             1          1  0:00:00  2.2500    12.5 %           2.0000        0.01
         """
+        own = self.names[len(ROW) :]
         lines = [
-            ("epoch", "iteration", "time", "loss", "accuracy", "validation loss", "validation accuracy", "learn rate")
+            (
+                "epoch",
+                "iteration",
+                "time",
+                "loss",
+                "accuracy",
+                "validation loss",
+                "validation accuracy",
+                "learn rate",
+                *(name.replace("_", " ") for name in own),
+            )
         ]
         for row in self.reported():
             lines.append((
@@ -161,6 +182,7 @@ class History:
                 f"{row['loss']:.4f}", percent(row["accuracy"]),
                 "" if row["validation_loss"] is None else f"{row['validation_loss']:.4f}",
                 percent(row["validation_accuracy"]), f"{row['learn_rate']:.4g}",
+                *("" if row[name] is None else f"{row[name]:.4g}" for name in own),
             ))  # fmt: skip
         columns = [column for column in zip(*lines, strict=True) if any(column[1:]) or len(lines) == 1]
         widths = [max(map(len, column)) for column in columns]
@@ -180,7 +202,7 @@ class History:
             In a folder that exists.
         """
         text = io.StringIO()
-        writer = csv.DictWriter(text, ROW, lineterminator="\n")
+        writer = csv.DictWriter(text, self.names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.row(number) for number in range(len(self)))
         write_atomic(path, text.getvalue())
@@ -225,7 +247,9 @@ class History:
             Arrays that are missing, or do not fit each other.
         """
         history = cls()
-        wanted = {*COLUMNS, *(f"{name}.{part}" for name in NOTES for part in ("row", "value"))}
+        own = [name.removesuffix(".row") for name in arrays if name.endswith(".row")]  # of metrics and callbacks, too
+        notes = (*NOTES, *(name for name in own if name not in NOTES))
+        wanted = {*COLUMNS, *(f"{name}.{part}" for name in notes for part in ("row", "value"))}
         if set(arrays) != wanted:
             raise ValueError(f"history: {sorted(wanted ^ set(arrays))[0]!r} is missing or unknown")
         length = len(arrays["iteration"])
@@ -235,7 +259,7 @@ class History:
             history._columns[name] = array(code, arrays[name].tobytes())
         if not np.array_equal(arrays["iteration"], np.arange(1, length + 1)):
             raise ValueError(f"history: the iterations must be 1 to {length}")
-        for name in NOTES:
+        for name in notes:
             rows, values = arrays[f"{name}.row"], arrays[f"{name}.value"]
             if rows.shape != values.shape or rows.ndim != 1 or not all(0 <= row < length for row in rows.tolist()):
                 raise ValueError(f"history: {name} does not fit the {length} iterations")

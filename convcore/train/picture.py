@@ -21,12 +21,9 @@ def draw(history, path):
         raise ValueError(f"history.plot: path must end in {', '.join(FORMATS)}, got {path.name!r}")
     if not len(history):
         raise ValueError("history.plot: there is nothing to draw, the history is empty")
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError:
-        raise ImportError("history.plot needs matplotlib: pip install convcore[plot]") from None
-    # A Figure of its own, never pyplot: no window, no global state, safe in any thread.
+    Figure = figure_class()
+    from matplotlib.ticker import MaxNLocator
+
     classes = not np.isnan(history.column("accuracy")).all()
     figure = Figure(figsize=(9, 6.4 if classes else 4), dpi=150, layout="constrained", facecolor="white")
     panels = figure.subplots(2 if classes else 1, 1, sharex=True, squeeze=False)[:, 0]
@@ -46,6 +43,21 @@ def draw(history, path):
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
     figure.savefig(content, format=path.suffix.lower()[1:], metadata=dates)
     write_atomic(path, content.getvalue())
+
+
+def figure_class():
+    """Return matplotlib's Figure: never pyplot, so no window, no global state, safe in any thread.
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError("history.plot needs matplotlib: pip install convcore[plot]") from None
+    return Figure
 
 
 def smoothed(values, width):

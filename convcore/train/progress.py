@@ -3,7 +3,7 @@
 import sys
 import time
 
-from convcore.train.history import duration, percent
+from convcore.train.history import ROW, duration, percent
 
 REFRESH_SECONDS = 0.1  # a bar is drawn at most so often: between two drawings an update costs one comparison
 
@@ -108,7 +108,8 @@ class Bar(Silence):
             return
         row = row()
         if row["validation_loss"] is not None:
-            self._validation = [f"validation {part.split(' ', 2)[2]}" for part in measurements(row)[-1:]]
+            known = [part for part in measurements(row) if part.startswith(("validation loss", "validation accuracy"))]
+            self._validation = [f"validation {part.split(' ', 2)[2]}" for part in known[-1:]]
         if now < self._next and self._speed.left:
             return
         self._next = now + REFRESH_SECONDS
@@ -144,7 +145,7 @@ class Speed:
 
 
 def measurements(row):
-    """Return the losses and accuracies of a row as texts.
+    """Return the losses and accuracies of a row as texts, then whatever metrics and callbacks have added.
 
     Examples
     --------
@@ -156,4 +157,5 @@ def measurements(row):
         loss, share = (row[f"{prefix}{name}".replace(" ", "_")] for name in ("loss", "accuracy"))
         parts += [] if loss is None else [f"{prefix}loss {loss:.4f}"]
         parts += [] if share is None else [f"{prefix}accuracy {percent(share)}"]
-    return parts
+    own = [(name.replace("_", " "), value) for name, value in row.items() if name not in ROW]
+    return parts + [f"{name} {value:.4g}" for name, value in own if value is not None]

@@ -6,33 +6,38 @@ import math
 import pathlib
 import sys
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from convcore.autograd import Tape
+from convcore.autograd import Tape, paused
+from convcore.checks import BOOLS, flag, number, positive_number
 from convcore.data import batches, epoch_order, num_batches
+from convcore.data.batches import count_of, take
 from convcore.network import Network
-from convcore.optim import SGD, learn_rate_function
-from convcore.optim.checks import BOOLS, flag
+from convcore.optim import SOLVERS, learn_rate_function
 from convcore.threads import num_threads
 from convcore.train import fingerprint, resumption
 from convcore.train.checkpoint import Checkpoint, load_checkpoint, prepare_folder, save_checkpoint
-from convcore.train.history import History
+from convcore.train.history import ROW, History
 from convcore.train.interrupt import Interruption
-from convcore.train.objective import Objective, observations
+from convcore.train.objective import Objective, observations, shapes_of
 from convcore.train.options import TrainingOptions
 from convcore.train.progress import reporter
+from convcore.train.progress_page import ProgressPage
 from convcore.train.validation import Validation
 
-DROPOUT_STREAM = 0x64726F70  # "drop": keeps these draws apart from whatever else is drawn from the same seed
+# These keep the draws of one purpose apart from whatever else is drawn from the same seed: "drop", "augm", "popu".
+DROPOUT_STREAM, AUGMENT_STREAM, POPULATION_STREAM = 0x64726F70, 0x6175676D, 0x706F7075
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on: the loss or the weights are not finite."""
 
 
-class Iteration(NamedTuple):
+@dataclass(frozen=True)
+class Iteration:
     """What a callback is given after each iteration.
 
     Attributes
@@ -49,6 +54,12 @@ class Iteration(NamedTuple):
         Being trained: read it, do not change it.
     history : History
         Up to this iteration.
+
+    Notes
+    -----
+    What a callback does through `scale_learn_rate` and `log` is stored in checkpoints, so a resumed run goes on with
+    it. What a callback remembers by itself is not: decide by what stands in `history`, and a resumed run gives the
+    same bits as one without interruption.
     """
 
     epoch: int
@@ -59,15 +70,38 @@ class Iteration(NamedTuple):
     seconds: float
     validation_loss: float | None
     validation_accuracy: float | None
-    network: Network
-    history: History
+    network: Network = field(repr=False)
+    history: History = field(repr=False)
+    _scale: Callable = field(repr=False)
+
+    def scale_learn_rate(self, factor):
+        """Multiply the learning rate of all later iterations, whatever the schedule says, by `factor`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A factor that is no finite number greater than 0.
+        """
+        self._scale(positive_number(factor, "scale_learn_rate: factor"))
+
+    def log(self, name, value):
+        """Add a number to the history's row of this iteration, in a column `name` of one's own.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A name that is no identifier, or that the history has for itself; a value that is no number.
+        """
+        if not isinstance(name, str) or not name.isidentifier() or name in ROW:
+            raise ValueError(f"log: name must be an identifier that is no column of every history, got {name!r}")
+        self.history.note(name, number(value, f"log: {name}"))
 
 
-def train(net, data, loss="crossentropy", options=None, *, resume=None, reset_input_normalization=False):
+def train(net, data, loss=None, options=None, *, resume=None, reset_input_normalization=False):
     """Train a network, in place.
 
-    In each iteration: the mean loss over a mini-batch, its gradient by the tape, and a step of `SGD`. Training goes on
-    from the network's present weights (initial ones, if it has none yet) with zero velocity.
+    In each iteration: the mean loss over a mini-batch, its gradient by the tape, and a step of the solver. Training
+    goes on from the network's present weights (initial ones, if it has none yet) with a new solver: zero velocity.
 
     Parameters
     ----------
@@ -75,12 +109,15 @@ def train(net, data, loss="crossentropy", options=None, *, resume=None, reset_in
         Or None with `resume`: then the network is built from the checkpoint; ``history.network`` is it.
     data : (x, y), Split or Dataset
         Observations, shape (N, ...), and targets: for "crossentropy" integer labels (N,) or probabilities (N, K), for
-        "mse" of the shape of the network's output. uint8 images stay uint8; only a mini-batch at a time is converted.
-        Of a Dataset, the training split.
-    loss : {"crossentropy", "mse"} or function
-        "crossentropy" needs a network that ends in Softmax and is computed from the logits. A function is called as
-        ``loss(y, t)`` with the network's output, a Tensor, and the targets of the batch, an array; it returns a
-        Tensor with one element.
+        the other names of the shape of the network's output. uint8 images stay uint8; only a mini-batch at a time is
+        converted. For a network with several inputs, x is a tuple of arrays; with several outputs, so is y. Of a
+        Dataset, the training split.
+    loss : {"crossentropy", "mse", "half_mse", "mae", "huber"} or function, optional
+        "crossentropy" needs a network that ends in Softmax and is computed from the logits; the other names are those
+        of the functions. A function is called as ``loss(y, t)`` with the network's output, a Tensor, and the targets
+        of the batch, an array (or with tuples of these); it returns a Tensor with one element. By default, the loss
+        of the network's last layer: "crossentropy" behind Softmax or ClassificationOutput, half the mean squared
+        error behind RegressionOutput.
     options : TrainingOptions, optional
         The defaults; with `resume`, those of the checkpoint, which is then written to the folder it came from.
     resume : str or path-like, optional
@@ -146,36 +183,43 @@ class _Run:
 
     def __init__(self, net, data, loss, options):
         x, _ = observations(data, "train: data")
-        net.initialize(x.shape[1:])
+        net.initialize(shapes_of(x))
         self.net, self.options = net, options
         self.draws_random_numbers = net.draws_random_numbers
         self.objective = Objective(net, loss, "train")
         self.x, self.y = self.objective.pair(data, "data")
-        self.per_epoch = num_batches(len(self.x), options.mini_batch_size, options.drop_last)
+        self.per_epoch = num_batches(count_of(self.x), options.mini_batch_size, options.drop_last)
         if self.per_epoch == 0:
-            sizes = f"{len(self.x):,} observations, mini_batch_size {options.mini_batch_size:,}"
+            sizes = f"{count_of(self.x):,} observations, mini_batch_size {options.mini_batch_size:,}"
             raise ValueError(f"train: drop_last leaves no mini-batch ({sizes})")
         self.num_iterations = options.max_epochs * self.per_epoch
         self.learn_rate = learn_rate_function(
             options.learn_rate_schedule, initial_learn_rate=options.initial_learn_rate,
             drop_factor=options.learn_rate_drop_factor, drop_period=options.learn_rate_drop_period,
+            final_learn_rate=options.final_learn_rate, power=options.polynomial_power,
+            warmup_factor=options.warmup_factor,
+            warmup_iterations=options.warmup_period * (self.per_epoch if options.warmup_unit == "epochs" else 1),
             num_iterations=self.num_iterations,
         )  # fmt: skip
-        self.optimizer = SGD(
-            net.parameters(), momentum=options.momentum, l2_regularization=options.l2_regularization,
+        self.learn_rate_scale = 1.0  # what callbacks have made of the schedule's rate
+        self.optimizer = SOLVERS[options.solver](
+            net.parameters(), l2_regularization=options.l2_regularization,
             gradient_threshold=options.gradient_threshold,
-            gradient_threshold_method=options.gradient_threshold_method,
+            gradient_threshold_method=options.gradient_threshold_method, **options.solver_options,
         )  # fmt: skip
         self.history = History()
         self.history.network = net
         self.validation = None if options.validation_data is None else Validation(self.objective, options)
         if options.output_network == "best-validation" and self.validation is None:
             raise ValueError("TrainingOptions: output_network best-validation needs validation_data")
+        if options.metrics and self.validation is None:
+            raise ValueError("TrainingOptions: metrics need validation_data")
         self.saved = "there is no checkpoint"  # how errors speak of the last good one
         self.saved_iteration = None
         if options.checkpoint_path is not None:
             options.to_json(), net.architecture()  # what cannot be stored is better known before the work than after
             self.folder = prepare_folder(options.checkpoint_path)
+        self.page = ProgressPage(options.checkpoint_path) if options.plots == "training-progress" else None
 
     @functools.cached_property
     def data_fingerprint(self):
@@ -183,11 +227,12 @@ class _Run:
         return fingerprint.of_data(self.x, self.y)
 
     def restore(self, checkpoint, path):
-        """Set weights, velocities and history to those of a checkpoint, after comparing what must be the same."""
+        """Set weights, the optimizer's state and history to those of a checkpoint, after a comparison."""
         resumption.compare(checkpoint, path, net=self.net, loss=self.objective.name, data=self.data_fingerprint)
         with resumption.naming(path):
             self.net.load_arrays(checkpoint.arrays)
-            self.optimizer.load_state(checkpoint.velocities)
+            self.optimizer.load_state(checkpoint.optimizer_state)
+        self.learn_rate_scale = checkpoint.learn_rate_scale
         self.history = checkpoint.history
         self.history.network = self.net
         if self.validation is not None:
@@ -208,10 +253,14 @@ class _Run:
                 self._save()
             if self.options.output_network == "best-validation" and self.validation.best_arrays:
                 self.net.load_arrays(self.validation.best_arrays)
+            if self.options.batch_normalization_statistics == "population" and stopped != "interrupted":
+                self._population_statistics()
             if self.interruption.requested:  # perhaps after the last iteration: whoever pressed Ctrl-C shall know
                 stopped = "interrupted"
                 self._report_interruption()
         self.history.stopped = stopped
+        if self.page is not None:
+            self.page.update(self.history, stopped)
         return self.history
 
     def _iterations(self, shown):
@@ -224,7 +273,7 @@ class _Run:
             for x, y in self._mini_batches(epoch, start):
                 iteration += 1
                 self._step(x, y, epoch + 1, iteration)
-                stopped = self._after_step(len(x), epoch + 1, iteration, shown)
+                stopped = self._after_step(count_of(x), epoch + 1, iteration, shown)
                 if stopped is not None:
                     return stopped
             if (epoch + 1) % self.options.checkpoint_frequency == 0 and self.options.checkpoint_path is not None:
@@ -236,15 +285,17 @@ class _Run:
         size = self.options.mini_batch_size
         if self.options.shuffle == "never":  # views: nothing is copied
             parts = (slice(number * size, (number + 1) * size) for number in range(start, self.per_epoch))
-            return ((self.x[part], self.y[part]) for part in parts)
-        order = epoch_order(len(self.x), self.options.shuffle, self.options.seed, epoch)
+            return ((take(self.x, part), take(self.y, part)) for part in parts)
+        order = epoch_order(count_of(self.x), self.options.shuffle, self.options.seed, epoch)
         return batches(self.x, self.y, order, size, self.options.drop_last, start)
 
     def _step(self, x, y, epoch, iteration):
         """Update the weights by the gradient of one mini-batch, and add a row to the history."""
-        rate = self.learn_rate(iteration, epoch)
+        rate = self.learn_rate(iteration, epoch) * self.learn_rate_scale
+        if self.options.augment is not None:
+            x = self._augmented(x, iteration)
         with Tape() as tape:
-            loss, output = self.objective.forward(x, y, training=True, rng=self._generator(iteration))
+            loss, output = self.objective.forward(x, y, training=True, rng=self._dropout_generator(iteration))
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingError(
@@ -255,16 +306,25 @@ class _Run:
         self.optimizer.step(rate)
         self.optimizer.zero_grad()
         correct = self.objective.num_correct(output, y)
-        accuracy = None if correct is None else correct / len(x)
-        self.history.append(epoch, iteration, len(x), time.perf_counter() - self.start, value, accuracy, rate)
+        images = count_of(x)
+        accuracy = None if correct is None else correct / images
+        self.history.append(epoch, iteration, images, time.perf_counter() - self.start, value, accuracy, rate)
 
-    def _generator(self, iteration):
-        """Return the generator for Dropout: a function of the iteration, so that a checkpoint needs no state of it."""
-        if not self.draws_random_numbers:
-            return None
-        return np.random.Generator(
-            np.random.PCG64(np.random.SeedSequence(self.options.seed, spawn_key=(DROPOUT_STREAM, iteration)))
-        )
+    def _generator(self, *stream):
+        """Return a generator that depends on seed and stream alone, so that a checkpoint needs no state of it."""
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.options.seed, spawn_key=stream)))
+
+    def _dropout_generator(self, iteration):
+        return self._generator(DROPOUT_STREAM, iteration) if self.draws_random_numbers else None
+
+    def _augmented(self, x, iteration):
+        """Return a mini-batch changed at random, as the options say."""
+        result = self.options.augment(x, self._generator(AUGMENT_STREAM, iteration))
+        wanted, got = (tuple(map(np.shape, a)) if isinstance(a, tuple) else np.shape(a) for a in (x, result))
+        if wanted != got:
+            what = "arrays of the shapes" if isinstance(x, tuple) else "an array of shape"
+            raise ValueError(f"train: augment must return {what} {wanted}, got {got}")
+        return result
 
     def _after_step(self, images, epoch, iteration, shown):
         """Validate, measure, tell the callbacks, show the progress; return why to stop, or None."""
@@ -287,20 +347,50 @@ class _Run:
         if report:
             self.history.note("regularization", self.optimizer.regularization())
         shown.update(lambda: self.history.row(-1), images, report)
+        if self.page is not None:
+            self.page.update(self.history)
         return stopped
 
     def _validate(self):
-        result = self.validation.measure()
-        self.history.note("validation_loss", result["loss"])
-        self.history.note("validation_accuracy", result["accuracy"])
+        self._note(self.validation.validate())
+
+    def _note(self, found):
+        """Add what a validation has found to the last row of the history."""
+        self.history.confusion_matrix = found.pop("confusion_matrix")
+        del found["images"]
+        for name, value in found.items():
+            self.history.note(f"validation_{name}", value)
+
+    def _population_statistics(self):
+        """Let batch normalization compute its statistics anew from the training data, and validate what comes of it.
+
+        The checkpoint was written before, with the moving statistics: a run that is carried on goes on with those.
+        """
+        layers = [layer for layer in self.net.layers if hasattr(layer, "begin_population_statistics")]
+        if not layers:
+            return
+        rng = self._generator(POPULATION_STREAM)
+        for layer in layers:
+            layer.begin_population_statistics()
+        with paused():
+            for start in range(0, count_of(self.x), self.options.mini_batch_size):
+                part = slice(start, start + self.options.mini_batch_size)
+                self.net.forward(take(self.x, part), training=True, rng=rng)
+        for layer in layers:
+            layer.end_population_statistics()
+        if self.validation is not None and len(self.history):
+            self._note(self.validation.measure())
 
     def _call_back(self):
         """Call all callbacks; return whether one of them wants to stop."""
         row = self.history.row(-1)
-        values = {name: row[name] for name in Iteration._fields if name in row}
-        info = Iteration(**values, network=self.net, history=self.history)
+        values = {entry.name: row[entry.name] for entry in fields(Iteration) if entry.name in row}
+        info = Iteration(**values, network=self.net, history=self.history, _scale=self._scale_learn_rate)
         answers = [callback(info) for callback in self.options.callbacks]
         return any((isinstance(a, BOOLS) and bool(a)) or (isinstance(a, str) and a == "stop") for a in answers)
+
+    def _scale_learn_rate(self, factor):
+        self.learn_rate_scale *= factor
 
     def _save(self):
         """Write a checkpoint, unless the file holds this very iteration."""
@@ -311,10 +401,11 @@ class _Run:
         checkpoint = Checkpoint(
             architecture=self.net.architecture(),
             arrays=self.net.arrays(),
-            velocities=self.optimizer.state(),
+            optimizer_state=self.optimizer.state(),
             best_arrays=validation.best_arrays if validation else {},
             best_loss=validation.best_loss if validation else math.inf,
             validations_without_progress=validation.without_progress if validation else 0,
+            learn_rate_scale=self.learn_rate_scale,
             history=self.history,
             options=self.options,
             loss=self.objective.name,
@@ -337,10 +428,11 @@ class _Run:
 
     def _cause(self, x, y, iteration):
         """Return in words where the first number that is not finite comes from."""
-        for what, array in (("observations", x), ("targets", y)):
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
+        for what, given in (("observations", x), ("targets", y)):
+            arrays = given if isinstance(given, tuple) else (given,)
+            if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in arrays):
                 return f"the {what} of the mini-batch are not finite"
-        layer = self.net.non_finite_layer(x, training=True, rng=self._generator(iteration))
+        layer = self.net.non_finite_layer(x, training=True, rng=self._dropout_generator(iteration))
         if layer is None:
             return "the outputs of all layers are finite, what the loss makes of them is not"
         return f"the first output that is not finite is that of layer {layer!r}"

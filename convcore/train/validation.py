@@ -4,7 +4,9 @@ import functools
 import math
 
 from convcore.train import fingerprint
-from convcore.train.metrics import measure
+from convcore.train.metrics import accumulators, measure
+
+METRICS = "TrainingOptions: metrics"  # how errors speak of them
 
 
 class Validation:
@@ -26,6 +28,10 @@ class Validation:
         self.without_progress = 0
         self.best_arrays = {}
         self._objective = objective
+        self._metrics = options.metrics
+        accumulators(
+            objective, self.y, self._metrics, METRICS
+        )  # raises now what would be raised at the first validation
         self._frequency = options.validation_frequency
         self._patience = options.validation_patience
         self._keep_best = options.output_network == "best-validation"
@@ -40,8 +46,12 @@ class Validation:
         return self.without_progress >= self._patience
 
     def measure(self):
-        """Measure, remember the best, and return {"loss": ..., "accuracy": ...}."""
-        result = measure(self._objective, self.x, self.y)
+        """Return what `evaluate` does for the network as it is, always with the confusion matrix."""
+        return measure(self._objective, self.x, self.y, metrics=self._metrics, what=METRICS)
+
+    def validate(self):
+        """Measure, and remember the best."""
+        result = self.measure()
         if result["loss"] < self.best_loss:
             self.best_loss, self.without_progress = result["loss"], 0
             if self._keep_best:

@@ -98,7 +98,7 @@ def test_steps_equal_the_definition(update, threshold, method):
     result = run(optimizer, steps=5, rates=rates)
     for name in SHAPES:
         np.testing.assert_allclose(result[name], expected[name], rtol=1e-12, atol=1e-14)
-        np.testing.assert_allclose(optimizer.state()[name], velocity[name], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(optimizer.state()[f"velocity/{name}"], velocity[name], rtol=1e-12, atol=1e-14)
 
 
 def test_two_steps_by_hand():
@@ -106,10 +106,10 @@ def test_two_steps_by_hand():
     optimizer = SGD([w], learn_rate=0.5, momentum=0.5, l2_regularization=0.25)
     w.grad = np.array([1.75])
     optimizer.step()  # g = 1.75 + 0.25 · 1 = 2, v = −1, w = 0
-    assert (w.data[0], optimizer.state()["w"][0]) == (0.0, -1.0)
+    assert (w.data[0], optimizer.state()["velocity/w"][0]) == (0.0, -1.0)
     w.grad = np.array([1.0])
     optimizer.step(0.25)  # g = 1 + 0, v = −0.5 − 0.25 = −0.75, w = −0.75: the smaller rate leaves the velocity as it is
-    assert (w.data[0], optimizer.state()["w"][0]) == (-0.75, -0.75)
+    assert (w.data[0], optimizer.state()["velocity/w"][0]) == (-0.75, -0.75)
 
 
 def test_the_gradient_form_rescales_past_velocity_with_the_rate():
@@ -119,7 +119,7 @@ def test_the_gradient_form_rescales_past_velocity_with_the_rate():
     optimizer.step(0.5)  # v = 2, w = −1
     w.grad = np.array([1.0])
     optimizer.step(0.25)  # v = 1 + 1 = 2, w = −1 − 0.5
-    assert (w.data[0], optimizer.state()["w"][0]) == (-1.5, 2.0)
+    assert (w.data[0], optimizer.state()["velocity/w"][0]) == (-1.5, 2.0)
 
 
 def test_the_threshold_comes_after_the_regularization():
@@ -148,7 +148,7 @@ def test_factor_0_keeps_the_bits_even_with_gradients_of_nan(update, threshold, d
         optimizer.step()
     np.testing.assert_array_equal(given["bias"].data, before, strict=True)
     assert given["bias"].version == 0
-    assert not optimizer.state()["bias"].any()
+    assert not optimizer.state()["velocity/bias"].any()
     assert all(np.isfinite(p.data).all() for p in given.values())
     assert not np.array_equal(given["weights"].data, parameters(dtype)["weights"].data)
 
@@ -260,21 +260,27 @@ def test_state_carries_on_bit_for_bit(update):
 def test_state_has_the_parameters_shapes_and_is_a_copy():
     optimizer = SGD(parameters())
     state = optimizer.state()
-    assert {name: velocity.shape for name, velocity in state.items()} == SHAPES
-    state["bias"][:] = 7
-    assert not optimizer.state()["bias"].any()
+    assert {name: velocity.shape for name, velocity in state.items()} == {
+        f"velocity/{name}": shape for name, shape in SHAPES.items()
+    }
+    state["velocity/bias"][:] = 7
+    assert not optimizer.state()["velocity/bias"].any()
 
 
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
-        (lambda s: s.pop("bias"), ValueError, "SGD: the state lacks velocity 'bias'"),
-        (lambda s: s.update(more=np.zeros(1)), ValueError, "SGD: the state has an unknown velocity 'more'"),
-        (lambda s: s.update(bias=np.zeros(4)), ValueError, "SGD: velocity 'bias' must have shape (3,), got (4,)"),
+        (lambda s: s.pop("velocity/bias"), ValueError, "SGD: the state lacks 'velocity/bias'"),
+        (lambda s: s.update(more=np.zeros(1)), ValueError, "SGD: the state has an unknown 'more'"),
         (
-            lambda s: s.update(bias=np.zeros(3, np.float32)),
+            lambda s: s.update({"velocity/bias": np.zeros(4)}),
+            ValueError,
+            "SGD: 'velocity/bias' must have shape (3,), got (4,)",
+        ),
+        (
+            lambda s: s.update({"velocity/bias": np.zeros(3, np.float32)}),
             TypeError,
-            "SGD: velocity 'bias' must be float64, got float32",
+            "SGD: 'velocity/bias' must be float64, got float32",
         ),
     ],
 )
@@ -282,7 +288,7 @@ def test_a_state_that_does_not_fit(change, error, text):
     optimizer = SGD(parameters())
     run(optimizer, 1)
     before = optimizer.state()
-    state = {name: np.zeros(shape) for name, shape in SHAPES.items()}
+    state = {f"velocity/{name}": np.zeros(shape) for name, shape in SHAPES.items()}
     change(state)
     with pytest.raises(error) as caught:
         optimizer.load_state(state)

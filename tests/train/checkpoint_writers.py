@@ -28,9 +28,11 @@ def checkpoint(generation):
         "fc.bias": np.full(7, generation, np.float32),
     }
     return Checkpoint(
-        architecture={"generation": generation}, arrays=arrays, velocities=arrays, best_arrays={}, best_loss=generation,
-        validations_without_progress=0, history=history, options=TrainingOptions(seed=generation), loss="mse",
-        iterations_per_epoch=10, data={}, validation=None, program={},
+        architecture={"generation": generation}, arrays=arrays, best_arrays={}, best_loss=generation,
+        optimizer_state={f"velocity/{name}": array for name, array in arrays.items()},
+        validations_without_progress=0, learn_rate_scale=1.0, history=history,
+        options=TrainingOptions(seed=generation), loss="mse", iterations_per_epoch=10, data={}, validation=None,
+        program={},
     )  # fmt: skip
 
 
@@ -58,7 +60,7 @@ def verify(folder):
     assert found.architecture == {"generation": generation}
     assert found.best_loss == generation
     assert len(found.history) == generation % 7 + 1
-    for array in (*found.arrays.values(), *found.velocities.values(), found.history.column("loss")):
+    for array in (*found.arrays.values(), *found.optimizer_state.values(), found.history.column("loss")):
         assert (array == generation).all()
     return generation
 

@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_a_checkpoint_holds_the_run(make_net, data, quiet, tmp_path):
     assert set(checkpoint.program) == {"convcore", "numpy", "isa", "variants"}
     assert checkpoint.data["y"].startswith("int64 (50,), checksum ")
     assert checkpoint.arrays.keys() == net.arrays().keys()
-    assert checkpoint.velocities.keys() == net.parameters().keys()
+    assert checkpoint.optimizer_state.keys() == {f"velocity/{name}" for name in net.parameters()}
     np.testing.assert_array_equal(checkpoint.network().predict(data[0]), net.predict(data[0]))
 
 
@@ -176,7 +177,7 @@ def rewrite(file, change, sign=True):
 
 
 WRONG = [
-    (lambda arrays, text: text.update(format=2), "it has format 2, this version reads format 1"),
+    (lambda arrays, text: text.update(format=3), "it has format 3, this version reads formats 1 and 2"),
     (lambda arrays, text: text.pop("options"), "it is damaged, 'options' is missing or unknown"),
     (lambda arrays, text: text.update(options={}), "TrainingOptions: the stored options do not fit this version, see"),
     (lambda arrays, text: text["options"].update(momentum=7), "TrainingOptions: momentum must lie in [0, 1], got 7"),
@@ -208,7 +209,7 @@ def test_a_checksum_that_is_missing_or_does_not_match(file):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("network/fc.bias", "no array fc.bias"), ("velocity/fc.bias", "SGD: the state lacks velocity 'fc.bias'")],
+    [("network/fc.bias", "no array fc.bias"), ("velocity/fc.bias", "SGD: the state lacks 'velocity/fc.bias'")],
 )
 def test_arrays_that_do_not_fit_the_network(name, text, file, make_net, data):
     rewrite(file, lambda arrays, _: arrays.pop(name))
@@ -250,3 +251,23 @@ def test_variants_that_are_asked_for_are_part_of_the_program(monkeypatch):
     assert fingerprint.of_program()["variants"]["conv2d"] == ["im2col"]
     with use_variant("conv2d", "direct"):
         assert fingerprint.of_program()["variants"]["conv2d"] == ["direct"]
+
+
+# Older files
+
+
+def test_files_of_format_1_can_be_read_and_carried_on(data, quiet):
+    """The file was written by the version that had only SGD, in the middle of the second of three epochs."""
+    folder = pathlib.Path(__file__).parent / "format_1"
+    checkpoint = load_checkpoint(folder)
+    assert (checkpoint.iteration, checkpoint.options.solver, checkpoint.options.momentum) == (6, "sgdm", 0.9)
+    assert checkpoint.learn_rate_scale == 1
+    assert (checkpoint.options.augment, checkpoint.options.warmup_period) == (None, 1)
+    assert set(checkpoint.optimizer_state) == {
+        f"velocity/{layer}.{role}" for layer in ("conv", "fc") for role in ("weights", "bias")
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # it may have been another machine, with other kernels
+        history = train(None, data, options=quiet(), resume=folder)
+    assert (history.stopped, len(history)) == ("finished", 12)
+    assert history.rows[5] == checkpoint.history.rows[5]

@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
+from convcore.data import Augment
 from convcore.layers import FullyConnected, ImageInput, Softmax
 from convcore.network import Network
 from convcore.train import load_checkpoint, train
@@ -27,6 +28,11 @@ GIVEN = {
     "threshold": {"gradient_threshold": 0.3, "gradient_threshold_method": "global-l2norm"},
     "cosine": {"learn_rate_schedule": "cosine", "drop_last": True},
     "piecewise": {"learn_rate_schedule": "piecewise", "learn_rate_drop_period": 1},
+    "polynomial": {"learn_rate_schedule": "polynomial", "final_learn_rate": 0.001, "polynomial_power": 2},
+    "warmup": {"learn_rate_schedule": ("warmup", "cosine"), "warmup_period": 5, "warmup_unit": "iterations"},
+    "adam": {"solver": "adam", "squared_gradient_decay_factor": 0.9},
+    "rmsprop": {"solver": "rmsprop", "learn_rate_schedule": "warmup", "gradient_threshold": 0.1},
+    "augment": {"solver": "adam", "augment": Augment(shift=1, rotation=10, scale=0.1, reflection=True)},
 }
 
 
@@ -133,6 +139,17 @@ def test_options_that_do_not_decide_over_the_bits_may_change(half, data, validat
             "learn_rate_schedule was 'none' when {} was written, the options say 'cosine'",
         ),
         ({"gradient_threshold": 1}, "gradient_threshold was inf when {} was written, the options say 1.0"),
+        ({"solver": "adam"}, "solver was 'sgdm' when {} was written, the options say 'adam'"),
+        (
+            {"augment": Augment(shift=1)},
+            "augment was None when {} was written, the options say "
+            "Augment(shift=1.0, rotation=0.0, scale=0.0, reflection=False, fill=0.0)",
+        ),
+        (
+            {"learn_rate_schedule": ("warmup", "none")},
+            "learn_rate_schedule was 'none' when {} was written, the options say ('warmup', 'none')",
+        ),
+        ({"warmup_period": 2}, "warmup_period was 1 when {} was written, the options say 2"),
         ({"drop_last": True}, "drop_last was False when {} was written, the options say True"),
         ({"seed": 1}, "seed was 0 when {} was written, the options say 1"),
     ],
@@ -141,6 +158,38 @@ def test_options_that_do_may_not(given, text, half, data, quiet):
     with pytest.raises(ValueError) as caught:
         train(None, data, options=quiet(**given), resume=half)
     assert str(caught.value) == "resume: " + text.format(half)
+
+
+@pytest.mark.parametrize("solver", ["adam", "rmsprop"])
+def test_numbers_of_a_solver_may_not_change(solver, make_net, data, quiet, tmp_path):
+    train(make_net(), data, options=quiet(solver=solver, checkpoint_path=tmp_path, max_epochs=1))
+    with pytest.raises(ValueError) as caught:
+        train(None, data, options=quiet(solver=solver, epsilon=0.5), resume=tmp_path)
+    assert str(caught.value) == f"resume: epsilon was 1e-08 when {tmp_path} was written, the options say 0.5"
+
+
+def test_a_state_of_another_solver_is_damage(half, data):
+    checkpoint = load_checkpoint(half)
+    state = {name.replace("velocity", "squared_gradient_average"): a for name, a in checkpoint.optimizer_state.items()}
+    save_checkpoint(half, dataclasses.replace(checkpoint, optimizer_state=state))
+    with pytest.raises(ValueError, match=r"it is damaged, 'squared_gradient_average' is missing or unknown$"):
+        train(None, data, resume=half)
+
+
+def test_what_callbacks_do_to_the_rate_and_log_is_resumed(make_net, data, quiet, bits, tmp_path):
+    def halve(info):
+        if info.iteration % 3 == 0:
+            info.scale_learn_rate(0.5)
+        info.log("thrice", 3 * info.iteration)
+
+    given = {"learn_rate_schedule": "cosine", "callbacks": [halve]}
+    whole = train(make_net(), data, options=quiet(**given))
+    for stop in (3, 5):
+        folder = tmp_path / str(stop)
+        halves = [halve, stop_at(stop)]
+        train(make_net(), data, options=quiet(**{**given, "callbacks": halves}, checkpoint_path=folder))
+        assert load_checkpoint(folder).learn_rate_scale == 0.5
+        assert bits(train(None, data, options=quiet(**given), resume=folder)) == bits(whole)
 
 
 def test_other_data_is_refused(half, data, quiet):

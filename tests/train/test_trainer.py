@@ -3,13 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from convcore.data import Dataset, Split, epoch_order
+from convcore.data import Augment, Dataset, Split, epoch_order
 from convcore.layers import Conv2D, Dropout, FullyConnected, ImageInput, ReLU, Softmax
 from convcore.network import Network
 from convcore.ops.loss import huber
 from convcore.optim import cosine, piecewise
 from convcore.threads import get_num_threads
-from convcore.train import TrainingError, TrainingOptions, train
+from convcore.train import TrainingError, TrainingOptions, evaluate, train
 
 # Learning
 
@@ -223,6 +223,82 @@ def test_a_rate_of_0_changes_nothing(make_net, data, quiet):
     assert {name: p.data.tobytes() for name, p in net.parameters().items()} == before
 
 
+def test_a_warmup_counts_epochs_or_iterations(make_net, data, quiet):
+    def rates(**given):
+        history = train(make_net(), data, options=quiet(learn_rate_schedule="warmup", max_epochs=2, **given))
+        return (history.column("learn_rate") / 0.01).round(12).tolist()
+
+    assert rates() == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]  # an epoch has 4 iterations
+    assert rates(warmup_period=2) == [i / 8 for i in range(1, 9)]
+    assert rates(warmup_period=2, warmup_unit="iterations", warmup_factor=0.5) == [0.75, 1, 1, 1, 1, 1, 1, 1]
+
+
+# Solvers
+
+
+@pytest.mark.parametrize("solver", ["adam", "rmsprop"])
+def test_it_learns_with_other_solvers_too(solver, make_net, data, validation_data, quiet):
+    net = make_net(dropout=0)
+    train(net, data, options=quiet(solver=solver, max_epochs=20))
+    assert (net.classify(validation_data[0]) == validation_data[1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("solver", ["sgdm", "adam", "rmsprop"])
+@pytest.mark.parametrize("method", ["l2norm", "global-l2norm", "absolute-value"])
+def test_factor_0_keeps_the_bits_with_every_solver(solver, method, make_net, data, quiet):
+    net = make_net(conv={"weight_learn_rate_factor": 0}, fc={"bias_learn_rate_factor": 0})
+    net.initialize()
+    before = {name: p.data.tobytes() for name, p in net.parameters().items()}
+    train(net, data, options=quiet(solver=solver, gradient_threshold=0.5, gradient_threshold_method=method))
+    changed = {name for name, p in net.parameters().items() if p.data.tobytes() != before[name]}
+    assert changed == {"conv.bias", "fc.weights"}
+
+
+# Augmentation
+
+
+def test_augmented_training_sees_other_images_in_each_iteration(data, quiet):
+    net = Network([ImageInput((1, 8, 8), normalization="none"), FullyConnected(3), Softmax()])
+    x = np.repeat(data[0][:1], 64, axis=0)
+    options = quiet(learn_rate_schedule=lambda i, e: 0.0, max_epochs=2, augment=Augment(shift=2))
+    losses = train(net, (x, np.zeros(64, int)), options=options).column("loss")
+    assert len(set(losses.tolist())) == 8
+
+
+def test_the_statistics_of_the_normalization_and_validations_see_the_images_as_they_are(make_net, data, quiet):
+    net = make_net()
+    options = quiet(augment=Augment(shift=3), validation_data=data, max_epochs=1)
+    history = train(net, data, options=options)
+    np.testing.assert_allclose(net.states()["imageinput.mean"].ravel(), data[0].mean())
+    assert history.final["validation_loss"] == evaluate(net, data)["loss"]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_augmentation_does_not_depend_on_the_threads(n, make_net, data, quiet, bits):
+    options = quiet(augment=Augment(shift=2, rotation=20), n_threads=n, max_epochs=1)
+    one = quiet(augment=Augment(shift=2, rotation=20), n_threads=1, max_epochs=1)
+    assert bits(train(make_net(), data, options=options)) == bits(train(make_net(), data, options=one))
+
+
+def test_an_augmentation_of_ones_own(make_net, data, quiet):
+    seen = []
+
+    def darker(x, rng):
+        seen.append((x.shape, x.dtype, rng.random()))
+        return x // 2
+
+    half = train(make_net(), data, options=quiet(augment=darker, max_epochs=1))
+    assert [shape for shape, _, _ in seen] == [(16, 1, 8, 8)] * 3 + [(2, 1, 8, 8)]
+    assert len({draw for _, _, draw in seen}) == 4
+    assert half.rows[0]["loss"] != train(make_net(), data, options=quiet(max_epochs=1)).rows[0]["loss"]
+
+
+def test_an_augmentation_that_returns_another_shape(make_net, data, quiet):
+    with pytest.raises(ValueError) as caught:
+        train(make_net(), data, options=quiet(augment=lambda x, rng: x[:, :, :7]))
+    assert str(caught.value) == "train: augment must return an array of shape (16, 1, 8, 8), got (16, 1, 7, 8)"
+
+
 # Batches
 
 
@@ -372,6 +448,61 @@ def test_other_answers_do_not(answer, make_net, data, quiet):
     assert (history.stopped, len(history)) == ("finished", 4)
 
 
+def test_a_callback_scales_the_rate_of_what_comes(make_net, data, quiet):
+    def change(info):
+        if info.iteration in (2, 5):
+            info.scale_learn_rate(0.5)
+
+    given = {"learn_rate_schedule": "piecewise", "learn_rate_drop_period": 1, "max_epochs": 2}
+    plain = train(make_net(), data, options=quiet(**given)).column("learn_rate")
+    scaled = train(make_net(), data, options=quiet(**given, callbacks=[change])).column("learn_rate")
+    np.testing.assert_array_equal(scaled / plain, [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("factor", "error", "text"),
+    [
+        (0, ValueError, "scale_learn_rate: factor must be finite and greater than 0, got 0"),
+        (math.inf, ValueError, "scale_learn_rate: factor must be finite and greater than 0, got inf"),
+        ("2", TypeError, "scale_learn_rate: factor must be a number, got '2'"),
+    ],
+)
+def test_a_bad_factor(factor, error, text, make_net, data, quiet):
+    with pytest.raises(error) as caught:
+        train(make_net(), data, options=quiet(callbacks=[lambda info: info.scale_learn_rate(factor)]))
+    assert str(caught.value) == text
+
+
+def test_a_callback_logs_a_column_of_its_own(make_net, data, quiet, tmp_path):
+    def note(info):
+        if info.iteration % 4 == 0:
+            info.log("weight_norm", np.linalg.norm(info.network.parameters()["fc.weights"].data))
+
+    history = train(make_net(), data, options=quiet(callbacks=[note]))
+    assert [row["weight_norm"] is None for row in history.rows] == 3 * [True, True, True, False]
+    assert list(history.rows[0])[-1] == "weight_norm"
+    history.to_csv(tmp_path / "history.csv")
+    first, *rows = (tmp_path / "history.csv").read_text().splitlines()
+    assert first.endswith(",images,weight_norm")
+    assert float(rows[3].split(",")[-1]) == history.rows[3]["weight_norm"] > 0
+    assert "weight norm" in history.table()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "text"),
+    [
+        ("loss", 1, ValueError, "log: name must be an identifier that is no column of every history, got 'loss'"),
+        ("a b", 1, ValueError, "log: name must be an identifier that is no column of every history, got 'a b'"),
+        (3, 1, ValueError, "log: name must be an identifier that is no column of every history, got 3"),
+        ("norm", "1", TypeError, "log: norm must be a number, got '1'"),
+    ],
+)
+def test_a_bad_log(name, value, error, text, make_net, data, quiet):
+    with pytest.raises(error) as caught:
+        train(make_net(), data, options=quiet(callbacks=[lambda info: info.log(name, value)]))
+    assert str(caught.value) == text
+
+
 def test_an_error_in_a_callback_comes_through(make_net, data, quiet):
     def fail(info):
         raise LookupError("mine")
@@ -486,8 +617,9 @@ X, Y = np.zeros((6, 1, 8, 8), np.uint8), np.arange(6) % 3
          "got int64 of shape (6, 1)"),
         ({"data": (X[:, :, :7], Y)}, ValueError,
          "Network: input_shape (1, 7, 8) is not the ImageInput's (1, 8, 8)"),
-        ({"loss": "hinge"}, ValueError, "train: loss must be one of crossentropy, mse or a function, got 'hinge'"),
-        ({"loss": None}, TypeError, "train: loss must be a str or a function, got None"),
+        ({"loss": "hinge"}, ValueError,
+         "train: loss must be one of crossentropy, mse, half_mse, mae, huber or a function, got 'hinge'"),
+        ({"loss": 3}, TypeError, "train: loss must be a str or a function, got 3"),
         ({"loss": "mse"}, ValueError,
          "train: data: mse needs targets of shape (6, 3), as the network's output, got (6,)"),
         ({"loss": lambda y, t: y}, TypeError,
@@ -502,6 +634,11 @@ X, Y = np.zeros((6, 1, 8, 8), np.uint8), np.arange(6) % 3
          "train: drop_last leaves no mini-batch (6 observations, mini_batch_size 128)"),
         ({"options": TrainingOptions(output_network="best-validation")}, ValueError,
          "TrainingOptions: output_network best-validation needs validation_data"),
+        ({"options": TrainingOptions(metrics=["rmse"])}, ValueError, "TrainingOptions: metrics need validation_data"),
+        ({"options": TrainingOptions(metrics=["top-4"], validation_data=(X, Y))}, ValueError,
+         "TrainingOptions: metrics: top-4 asks for more than the network's 3 classes"),
+        ({"options": TrainingOptions(metrics=["rmse"], validation_data=(X, Y))}, ValueError,
+         "TrainingOptions: metrics: rmse needs targets of the shape of the network's output"),
         ({"options": TrainingOptions(validation_data=(X, Y + 1))}, ValueError,
          "train: validation_data: label 3 is no class of the network, which has 3 (0 to 2)"),
         ({"options": TrainingOptions(validation_data=(X[:, :, :7], Y))}, ValueError,

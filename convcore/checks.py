@@ -44,6 +44,21 @@ def number_within(value, what, low, high):
     return result
 
 
+def number_below(value, what, low, high):
+    """Return `value` as a float from `low`, included, to `high`, which it must not reach; TypeError or ValueError.
+
+    Examples
+    --------
+    >>> number_below(1.0, "Adam: gradient_decay_factor", 0, 1)
+    Traceback (most recent call last):
+    ValueError: Adam: gradient_decay_factor must lie in [0, 1), got 1.0
+    """
+    result = number(value, what)
+    if not low <= result < high:
+        raise ValueError(f"{what} must lie in [{low}, {high}), got {value}")
+    return result
+
+
 def number_from(value, what, low):
     """Return `value` as a finite float of at least `low`; TypeError or ValueError otherwise."""
     result = number(value, what)

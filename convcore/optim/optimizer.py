@@ -1,0 +1,235 @@
+"""What all optimizers share: named parameters with factors, L2 regularization, gradient thresholds, and their state.
+
+A new optimizer is one file: a subclass of `Optimizer` with its formula, and the kernel that computes it.
+"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from convcore.checks import number_from, one_of, positive_number
+from convcore.kernels.dispatch import run
+from convcore.kernels.matrix_geometry import FlatGeometry
+from convcore.layers.parameter import Parameter
+
+THRESHOLD_METHODS = ("l2norm", "global-l2norm", "absolute-value")
+
+
+class Optimizer:
+    """Change parameters against their gradients; a subclass says how.
+
+    In each step, for each parameter w with gradient g::
+
+        g = g + λ · l2_factor · w                      λ is l2_regularization
+        g = limited by gradient_threshold
+        r = learn_rate · learn_rate_factor
+        w and the subclass's arrays of state are changed by g and r
+
+    A subclass gives the name of its kernel as `op`, the names of its arrays of state, which begin as zeros, as
+    `STATES`, and the kernel's numbers by `hyperparameters`; `COUNTS_UPDATES` says whether these depend on the number
+    of the update, which is then a part of the state.
+
+    Parameters
+    ----------
+    parameters : dict of str to Parameter, or iterable of Parameter
+        For example ``net.parameters()``. In an iterable, one without a name is called after its place.
+    learn_rate : float, at least 0
+    l2_regularization : float, at least 0
+        λ: the loss is thought to contain λ · Σ l2_factor · ½‖w‖².
+    gradient_threshold : float, greater than 0
+        Infinite: no limit.
+    gradient_threshold_method : {"l2norm", "global-l2norm", "absolute-value"}
+        A gradient whose L2 norm exceeds the threshold is scaled down to it, parameter by parameter; or all are scaled
+        by one factor, if the norm of all together exceeds it; or each element is clipped to ±threshold.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or out of range; no parameters, two of the same name, one given twice.
+
+    Notes
+    -----
+    A parameter with learn_rate_factor 0 is not touched: it keeps its bits, even if its gradient is NaN, and it does
+    not count for "global-l2norm". One whose `grad` is None is passed over, too. Without a threshold, a step is one
+    pass of a kernel over each parameter. The bits do not depend on the number of threads.
+    """
+
+    op = ""
+    STATES = ()
+    COUNTS_UPDATES = False
+
+    def __init__(self, parameters, learn_rate, l2_regularization, gradient_threshold, gradient_threshold_method):
+        self._name = name = type(self).__name__
+        self.parameters = self._named(parameters)
+        self.learn_rate = number_from(learn_rate, f"{name}: learn_rate", 0)
+        self.l2_regularization = number_from(l2_regularization, f"{name}: l2_regularization", 0)
+        self.gradient_threshold = positive_number(gradient_threshold, f"{name}: gradient_threshold", or_inf=True)
+        self.gradient_threshold_method = one_of(
+            gradient_threshold_method, f"{name}: gradient_threshold_method", THRESHOLD_METHODS
+        )
+        self._geometries = {key: FlatGeometry(self.op, p.data.size) for key, p in self.parameters.items()}
+        # Per parameter its arrays of state, flat, in the order in which the kernel takes them; and its updates so far.
+        self._states = {
+            key: [np.zeros(p.data.size, p.data.dtype) for _ in self.STATES] for key, p in self.parameters.items()
+        }
+        self._updates = dict.fromkeys(self.parameters, 0)
+
+    def hyperparameters(self, updates):
+        """Return the kernel's numbers, other than rate and l2, for a parameter's update number `updates`, from 1."""
+        raise TypeError(f"{self._name} does not define hyperparameters")
+
+    def step(self, learn_rate=None):
+        """Update every parameter from its gradient, in place.
+
+        Parameters
+        ----------
+        learn_rate : float, at least 0, optional
+            The rate of this step, as a schedule gives it; otherwise the one of the constructor.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A rate that is no finite number of at least 0; a gradient of another shape or dtype than its parameter; a
+            parameter whose array is not C-contiguous.
+        """
+        rate = self.learn_rate if learn_rate is None else number_from(learn_rate, f"{self._name}: learn_rate", 0)
+        l2, limited = self.l2_regularization, None
+        if self.gradient_threshold < math.inf:
+            limited, l2 = self._limited_gradients(), 0.0
+        for name, parameter in self._moving():
+            gradient = parameter.grad.reshape(-1) if limited is None else limited[name]
+            weights = parameter.data
+            if not weights.flags.c_contiguous:  # a flat view of it would be a copy, and the update lost
+                raise ValueError(
+                    f"{self._name}: {name} must be C-contiguous to be updated in place (shape {weights.shape})"
+                )
+            run(
+                self.op, "update", self._geometries[name], weights.reshape(-1), *self._states[name], gradient,
+                rate=rate * parameter.learn_rate_factor, l2=l2 * parameter.l2_factor,
+                **self.hyperparameters(self._updates[name] + 1),
+            )  # fmt: skip
+            self._updates[name] += 1
+            parameter.version += 1  # the tape notices a change between forward and backward by it
+
+    def zero_grad(self):
+        """Forget all gradients: the next backward pass then stores its arrays instead of adding to old ones."""
+        for parameter in self.parameters.values():
+            parameter.grad = None
+
+    def regularization(self):
+        """Return λ · Σ l2_factor · ½‖w‖², the term whose gradient `step` adds, as a float."""
+        if self.l2_regularization == 0:
+            return 0.0
+        terms = [p.l2_factor * _sum_of_squares(p.data) for p in self.parameters.values() if p.l2_factor]
+        return self.l2_regularization * 0.5 * math.fsum(terms)
+
+    # ---------------------------------------------------------------- state
+
+    @classmethod
+    def state_names(cls):
+        """Return what the names of the arrays in `state` begin with."""
+        return (*cls.STATES, *(["updates"] if cls.COUNTS_UPDATES else []))
+
+    def state(self):
+        """Return everything that the steps so far have left in the optimizer, as copies.
+
+        Returns
+        -------
+        dict of str to ndarray
+            For each parameter and each array of state "STATE/PARAMETER", for example "velocity/conv.weights", of the
+            parameter's shape and dtype; where the updates count, also "updates/PARAMETER", int64 of shape ().
+        """
+        state = {}
+        for name, parameter in self.parameters.items():
+            for key, array in zip(self.STATES, self._states[name], strict=True):
+                state[f"{key}/{name}"] = array.reshape(parameter.data.shape).copy()
+            if self.COUNTS_UPDATES:
+                state[f"updates/{name}"] = np.array(self._updates[name], np.int64)
+        return state
+
+    def load_state(self, state):
+        """Set everything to what `state` returned earlier.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Names, shapes or dtypes that are not those of the parameters; nothing is changed then.
+        """
+        wanted = self.state()
+        if set(state) != set(wanted):
+            odd = sorted(set(state) ^ set(wanted))[0]
+            raise ValueError(f"{self._name}: the state {'lacks' if odd in wanted else 'has an unknown'} {odd!r}")
+        for key, now in wanted.items():
+            given = np.asarray(state[key])
+            if given.shape != now.shape:
+                raise ValueError(f"{self._name}: {key!r} must have shape {now.shape}, got {given.shape}")
+            if given.dtype != now.dtype:
+                raise TypeError(f"{self._name}: {key!r} must be {now.dtype}, got {given.dtype}")
+        for name, arrays in self._states.items():
+            for key, array in zip(self.STATES, arrays, strict=True):
+                array[:] = np.asarray(state[f"{key}/{name}"]).reshape(-1)
+            if self.COUNTS_UPDATES:
+                self._updates[name] = int(state[f"updates/{name}"])
+
+    # ---------------------------------------------------------------- gradients
+
+    def _moving(self):
+        """Yield the parameters that a step changes, with their names."""
+        for name, parameter in self.parameters.items():
+            if parameter.grad is None or parameter.learn_rate_factor == 0:
+                continue
+            if parameter.grad.shape != parameter.data.shape:
+                wanted, got = parameter.data.shape, parameter.grad.shape
+                raise ValueError(f"{self._name}: the gradient of {name} must have shape {wanted}, got {got}")
+            yield name, parameter
+
+    def _limited_gradients(self):
+        """Return g + λ · l2_factor · w for each moving parameter, flat, after the threshold."""
+        gradients = {}
+        for name, parameter in self._moving():
+            kind = parameter.data.dtype.type
+            decay = kind(self.l2_regularization * parameter.l2_factor) * parameter.data
+            gradients[name] = (parameter.grad + decay).reshape(-1)
+        threshold, method = self.gradient_threshold, self.gradient_threshold_method
+        if method == "absolute-value":
+            for gradient in gradients.values():
+                np.clip(gradient, -threshold, threshold, out=gradient)
+            return gradients
+        norms = {name: math.sqrt(_sum_of_squares(gradient)) for name, gradient in gradients.items()}
+        if method == "global-l2norm":
+            norms = dict.fromkeys(gradients, math.hypot(*norms.values()))
+        for name, gradient in gradients.items():
+            if norms[name] > threshold:
+                gradient *= gradient.dtype.type(threshold / norms[name])
+        return gradients
+
+    def _named(self, parameters):
+        """Return `parameters` as a dict by name, checked."""
+        if not isinstance(parameters, dict):
+            if isinstance(parameters, Parameter) or not isinstance(parameters, Iterable):
+                got = type(parameters).__name__
+                raise TypeError(f"{self._name}: parameters must be a dict or an iterable of Parameter, got {got}")
+            named = {}
+            for place, parameter in enumerate(parameters):
+                name = getattr(parameter, "name", None) or f"parameter {place}"
+                if name in named:
+                    raise ValueError(
+                        f"{self._name}: two parameters are named {name!r}; give a dict of names to parameters"
+                    )
+                named[name] = parameter
+            parameters = named
+        if not parameters:
+            raise ValueError(f"{self._name}: there are no parameters; initialize the network first")
+        first = {}
+        for name, parameter in parameters.items():
+            if not isinstance(parameter, Parameter):
+                raise TypeError(f"{self._name}: {name!r} must be a Parameter, got {type(parameter).__name__}")
+            if first.setdefault(id(parameter), name) != name:
+                raise ValueError(f"{self._name}: {first[id(parameter)]!r} and {name!r} are one and the same parameter")
+        return dict(parameters)
+
+
+def _sum_of_squares(array):
+    """Return Σ a² in float64; NumPy's own summation, for BLAS may add in an order that depends on its threads."""
+    return float(np.square(array, dtype=np.float64).sum())
