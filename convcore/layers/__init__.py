@@ -8,7 +8,9 @@ from convcore.layers.batch_norm import BatchNorm
 from convcore.layers.classification_output import ClassificationOutput
 from convcore.layers.clipped_relu import ClippedReLU
 from convcore.layers.concatenation import Concatenation
+from convcore.layers.conv1d import Conv1D
 from convcore.layers.conv2d import Conv2D
+from convcore.layers.conv3d import Conv3D
 from convcore.layers.cross_channel_norm import CrossChannelNorm
 from convcore.layers.dropout import Dropout
 from convcore.layers.elu import ELU
@@ -18,6 +20,7 @@ from convcore.layers.function import Function
 from convcore.layers.gelu import GELU
 from convcore.layers.global_avg_pool import GlobalAvgPool
 from convcore.layers.global_max_pool import GlobalMaxPool
+from convcore.layers.grouped_conv2d import GroupedConv2D
 from convcore.layers.image_input import ImageInput
 from convcore.layers.layer import Layer
 from convcore.layers.leaky_relu import LeakyReLU
@@ -27,15 +30,20 @@ from convcore.layers.max_pool3d import MaxPool3D
 from convcore.layers.parameter import Parameter
 from convcore.layers.regression_output import RegressionOutput
 from convcore.layers.relu import ReLU
+from convcore.layers.separable_conv2d import SeparableConv2D
 from convcore.layers.sequence_input import SequenceInput
 from convcore.layers.sigmoid import Sigmoid
 from convcore.layers.softmax import Softmax
 from convcore.layers.swish import Swish
 from convcore.layers.tanh import Tanh
+from convcore.layers.transposed_conv1d import TransposedConv1D
+from convcore.layers.transposed_conv2d import TransposedConv2D
+from convcore.layers.transposed_conv3d import TransposedConv3D
 
 __all__ = [
     "ELU", "GELU", "Addition", "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNorm", "ClassificationOutput",
-    "ClippedReLU", "Concatenation", "Conv2D", "CrossChannelNorm", "Dropout", "Flatten", "FullyConnected", "Function",
-    "GlobalAvgPool", "GlobalMaxPool", "ImageInput", "Layer", "LeakyReLU", "MaxPool1D", "MaxPool2D", "MaxPool3D",
-    "Parameter", "ReLU", "RegressionOutput", "SequenceInput", "Sigmoid", "Softmax", "Swish", "Tanh",
+    "ClippedReLU", "Concatenation", "Conv1D", "Conv2D", "Conv3D", "CrossChannelNorm", "Dropout", "Flatten",
+    "FullyConnected", "Function", "GlobalAvgPool", "GlobalMaxPool", "GroupedConv2D", "ImageInput", "Layer", "LeakyReLU",
+    "MaxPool1D", "MaxPool2D", "MaxPool3D", "Parameter", "ReLU", "RegressionOutput", "SeparableConv2D", "SequenceInput",
+    "Sigmoid", "Softmax", "Swish", "Tanh", "TransposedConv1D", "TransposedConv2D", "TransposedConv3D",
 ]  # fmt: skip

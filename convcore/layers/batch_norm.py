@@ -119,9 +119,9 @@ class BatchNorm(ParameterLayer):
         return self.remembered.get("trained_variance", self._given["trained_variance"])
 
     def sizes(self, input_shape):
-        """Return the sizes of scale and offset, and 1 connection per value in and out."""
+        """Return the size of scale and offset, with 1 connection per value in and out."""
         channels = self.output_shape(input_shape)[:1]
-        return channels, channels, 1, 1
+        return (channels, 1, 1), (channels, 1, 1)
 
     def initialize(self, input_shape, rng, dtype):
         """Make scale, offset and statistics for inputs of this shape (channels, ...)."""

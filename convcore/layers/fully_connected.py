@@ -54,9 +54,10 @@ bias_l2_factor, name
             raise ValueError(f"FullyConnected: weights must have shape ({self.output_size}, inputs), got {given.shape}")
 
     def sizes(self, input_shape):
-        """Return the sizes of weights and bias, and the numbers of connections that the initializers scale by."""
+        """Return the size, num_in and num_out of weights and bias."""
         inputs = math.prod(input_shape)
-        return (self.output_size, inputs), (self.output_size,), inputs, self.output_size
+        fans = inputs, self.output_size
+        return ((self.output_size, inputs), *fans), ((self.output_size,), *fans)
 
     def output_shape(self, input_shape):
         """Return (output_size,)."""

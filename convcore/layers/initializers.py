@@ -35,6 +35,7 @@ def ones(size, num_in, num_out, rng):
 
 
 NAMED = {"glorot": glorot, "he": he, "narrow-normal": narrow_normal, "zeros": zeros, "ones": ones}
+OF_BIASES = {name: NAMED[name] for name in ("zeros", "narrow-normal", "ones")}  # no connections to scale by
 
 
 def check(initializer, what, names=NAMED):

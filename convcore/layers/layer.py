@@ -1,9 +1,10 @@
 """What all layers share: a name, properties, parameters, and how to print and save them."""
 
+import types
+
 import numpy as np
 
 from convcore.arrays import as_float_array
-from convcore.kernels.windows import padding_pairs
 from convcore.layers import formats
 
 
@@ -62,6 +63,11 @@ class Layer:
     data_shape = data_format = None
     num_inputs, input_names = 1, ("in",)
     num_outputs, output_names = 1, ("out",)
+
+    def __init_subclass__(cls, **keywords):
+        super().__init_subclass__(**keywords)
+        if "__init__" not in cls.__dict__:
+            cls.__init__ = _named(cls.__init__, f"{cls.__qualname__}.__init__")
 
     def __init__(self, name=""):
         if not isinstance(name, str):
@@ -146,6 +152,18 @@ class Layer:
         return self.kind
 
 
+def _named(function, name):
+    """Return a copy of a function with another name: Python's errors about a wrong argument shall name the class that
+    the user called, not the one that it inherits from."""
+    if not isinstance(function, types.FunctionType):
+        return function
+    copy = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__, copy.__doc__, copy.__qualname__ = function.__kwdefaults__, function.__doc__, name
+    return copy
+
+
 def _same(a, b):
     return type(a) is type(b) and not isinstance(a, np.ndarray) and a == b
 
@@ -171,23 +189,6 @@ def spec_block(title, rows):
         else:
             lines.append(f"    {row[0]:>{width}}: {row[1]}")
     return "\n".join(lines)
-
-
-def window_padding(padding, what):
-    """Return a 2-D layer's padding as "same" or (top, bottom, left, right), pixels.
-
-    Examples
-    --------
-    >>> window_padding((1, 0), "demo: padding")
-    (1, 1, 0, 0)
-    """
-    if isinstance(padding, str):
-        if padding != "same":
-            raise ValueError(f'{what} must be "same", an int, 2 ints or 4 ints, got {padding!r}')
-        return padding
-    padding = padding.tolist() if isinstance(padding, np.ndarray) else padding
-    pairs = padding_pairs(padding, (1, 1), (1, 1), (1, 1), (1, 1), what)
-    return tuple(end for pair in pairs for end in pair)
 
 
 def given_array(value, what):

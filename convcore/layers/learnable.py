@@ -6,7 +6,7 @@ from convcore.layers.parameter import Parameter, factor
 
 
 class ParameterLayer(Layer):
-    """A layer with two learned arrays, whose names its class lists in `roles`.
+    """A layer with learned arrays, whose names its class lists in `roles`.
 
     A subclass says in `sizes` how large these are for an input, and calls `declare` for each from its constructor.
     Each role gets properties: the array itself, and its two factors (``weight_learn_rate_factor`` and so on).
@@ -35,7 +35,7 @@ class ParameterLayer(Layer):
         self._given[role] = given_array(values, f"{op}: {role}")
 
     def sizes(self, input_shape):
-        """Return (first array's size, second array's size, num_in, num_out) for an input of this shape."""
+        """Return (size, num_in, num_out) of each array, in the order of `roles`, for an input of this shape."""
         raise TypeError(f"{type(self).__name__} does not define sizes")
 
     @property
@@ -51,8 +51,7 @@ class ParameterLayer(Layer):
         ValueError
             Given arrays whose shape does not fit the input; numbers too large for the dtype.
         """
-        *sizes, num_in, num_out = self.sizes(input_shape)
-        for role, size in zip(self.roles, sizes, strict=True):
+        for role, (size, num_in, num_out) in zip(self.roles, self.sizes(input_shape), strict=True):
             values, what = self._given[role], f"{self.name or type(self).__name__}: {role}"
             if values is None:
                 initializer = getattr(self, f"{role}_initializer")
@@ -67,8 +66,7 @@ class ParameterLayer(Layer):
 
     def array_shapes(self, input_shape):
         """Return the shapes of the arrays for inputs of this shape."""
-        *sizes, _, _ = self.sizes(input_shape)
-        return dict(zip(self.roles, sizes, strict=True))
+        return {role: size for role, (size, _, _) in zip(self.roles, self.sizes(input_shape), strict=True)}
 
     def load(self, arrays, dtype):
         """Take arrays of the right shapes: into the parameters, or as their first values."""
@@ -123,9 +121,12 @@ class LearnableLayer(ParameterLayer):
 
     def learnable(self, outputs, weights_initializer, bias_initializer, weights, bias, weight_learn_rate_factor,
                   bias_learn_rate_factor, weight_l2_factor, bias_l2_factor):  # fmt: skip
-        """Check and keep what the user said about weights and bias, which has one value for each of the outputs."""
+        """Check and keep what the user said about weights and bias, which has one value for each of the outputs.
+
+        None where the number of outputs is not known yet.
+        """
         self.declare("weights", weights, weights_initializer, weight_learn_rate_factor, weight_l2_factor)
-        self.declare("bias", bias, bias_initializer, bias_learn_rate_factor, bias_l2_factor)
-        if bias is not None and self._given["bias"].shape != (outputs,):
+        self.declare("bias", bias, bias_initializer, bias_learn_rate_factor, bias_l2_factor, initializers.OF_BIASES)
+        if bias is not None and outputs is not None and self._given["bias"].shape != (outputs,):
             shape = self._given["bias"].shape
             raise ValueError(f"{type(self).__name__}: bias must have shape ({outputs},), got {shape}")

@@ -5,13 +5,7 @@ import numpy as np
 from convcore.kernels import PoolGeometry
 from convcore.kernels.windows import number, per_axis
 from convcore.layers.layer import Layer, spec_block, spec_list
-from convcore.layers.window_padding import window_padding
-
-INPUTS = {
-    1: "sequences (channels, width)",
-    2: "images (channels, height, width)",
-    3: "volumes (channels, depth, height, width)",
-}
+from convcore.layers.window_padding import INPUTS, window_padding
 
 
 class Pooling(Layer):

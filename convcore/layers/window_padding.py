@@ -1,8 +1,14 @@
-"""The padding that layers with a sliding window are given, in any number of dimensions."""
+"""What layers with a sliding window take, in any number of dimensions: inputs and padding."""
 
 import numpy as np
 
 from convcore.kernels.windows import ints, padding_pairs
+
+INPUTS = {
+    1: "sequences (channels, width)",
+    2: "images (channels, height, width)",
+    3: "volumes (channels, depth, height, width)",
+}
 
 
 def window_padding(padding, rank, what, words=("same",)):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from strategies import NUMBER_OR_PATTERN
 
 import convcore as cc
 
@@ -294,7 +295,8 @@ def test_repr_is_python(layer, text):
 
 SIZE = "must be an int or 2 ints, got"
 ARRAY = "must be float32, float64, integers or booleans, got"
-NAMES = "glorot, he, narrow-normal, zeros, ones"
+NAMES = {"weights_initializer": "glorot, he, narrow-normal, zeros, ones",
+         "bias_initializer": "zeros, narrow-normal, ones"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -327,13 +329,14 @@ NAMES = "glorot, he, narrow-normal, zeros, ones"
         ({"padding": (1, 2, 3)}, ValueError, "padding must be an int, 2 ints or 4 ints, got 3"),
         ({"padding": 1.5}, TypeError, f"padding {SIZE} 1.5"),
         ({"padding": None}, TypeError, f"padding {SIZE} None"),
-        ({"padding_value": "replicate"}, TypeError, "padding_value must be a number, got 'replicate'"),
-        ({"padding_value": None}, TypeError, "padding_value must be a number, got None"),
-        ({"padding_value": True}, TypeError, "padding_value must be a number, got True"),
+        ({"padding_value": "reflect"}, ValueError, f"padding_value {NUMBER_OR_PATTERN}, got 'reflect'"),
+        ({"padding_value": None}, TypeError, f"padding_value {NUMBER_OR_PATTERN}, got None"),
+        ({"padding_value": True}, TypeError, f"padding_value {NUMBER_OR_PATTERN}, got True"),
         ({"padding_value": np.nan}, ValueError, "padding_value must be finite, got nan"),
+        *[({name: "xavier"}, ValueError, f"{name} must be one of {names} or a function, got 'xavier'")
+          for name, names in NAMES.items()],
         *[({name: value}, error, f"{name} {text}") for name in ("weights_initializer", "bias_initializer")
           for value, error, text in [
-            ("xavier", ValueError, f"must be one of {NAMES} or a function, got 'xavier'"),
             (None, TypeError, "must be a name or a function, got None"),
             (3, TypeError, "must be a name or a function, got 3"),
         ]],

@@ -91,7 +91,7 @@ FACTORS = ["weight_learn_rate_factor", "bias_learn_rate_factor", "weight_l2_fact
         ({"bias": np.ones(4, np.float16)}, TypeError, f"bias {ARRAY} dtype float16"),
         ({"weights_initializer": 0}, TypeError, "weights_initializer must be a name or a function, got 0"),
         ({"bias_initializer": "x"}, ValueError,
-         "bias_initializer must be one of glorot, he, narrow-normal, zeros, ones or a function, got 'x'"),
+         "bias_initializer must be one of zeros, narrow-normal, ones or a function, got 'x'"),
         *[({name: -1}, ValueError, f"{name} must be finite and at least 0, got -1") for name in FACTORS],
         *[({name: None}, TypeError, f"{name} must be a number, got None") for name in FACTORS],
         ({"name": 1}, TypeError, "name must be a str, got int"),

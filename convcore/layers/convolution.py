@@ -1,0 +1,281 @@
+"""What the convolutional layers share: filters that slide over the input, in one to three dimensions."""
+
+import math
+
+import numpy as np
+
+from convcore.arrays import as_float_array
+from convcore.kernels import ConvGeometry
+from convcore.kernels.windows import padding_value_of, per_axis
+from convcore.layers.layer import positive_int, spec_block, spec_list
+from convcore.layers.learnable import LearnableLayer, ParameterLayer
+from convcore.layers.window_padding import INPUTS, window_padding
+
+AUTO = "auto"
+
+
+class FilterLayer(ParameterLayer):
+    """A layer whose weights are filters.
+
+    A subclass has a `rank`, keeps `num_channels` ("auto" until the first input tells), and defines `weights_size` and
+    `_geometry`; its number of filters and of groups may depend on the channels. The first of its arrays tells them.
+    """
+
+    layout = "windows"
+    spec_class = ""
+
+    def filters(self, filter_size, num_filters):
+        """Check and keep what the user said about the filters."""
+        self._filter_size = self.size(filter_size, "filter_size")
+        self._num_filters = positive_int(num_filters, f"{type(self).__name__}: num_filters")
+
+    @property
+    def filter_size(self):
+        """The filter's size, pixels: an int in one dimension, else a tuple; it cannot be changed."""
+        return self._filter_size
+
+    @property
+    def num_filters(self):
+        """The number of filters; it cannot be changed."""
+        return self._num_filters
+
+    def size(self, value, name, minimum=1):
+        """Return an argument with one number per dimension, checked: a plain int in one dimension."""
+        values = per_axis(value, self.rank, f"{type(self).__name__}: {name}", minimum)
+        return values[0] if self.rank == 1 else values
+
+    @property
+    def _filter(self):
+        """The filter's size as a tuple in any number of dimensions."""
+        return (self.filter_size,) if self.rank == 1 else self.filter_size
+
+    def _groups(self, channels):
+        """The number of groups for inputs with so many channels."""
+        return 1
+
+    def _outputs(self, channels):
+        """The number of channels of the output for inputs with so many channels."""
+        return self.num_filters
+
+    def weights_size(self, channels):
+        """Return the shape of the weights for inputs with so many channels."""
+        raise TypeError(f"{type(self).__name__} does not define weights_size")
+
+    def _check_given(self):
+        """Given weights must fit the filters; they tell the number of channels."""
+        values, kind = self._given["weights"], type(self).__name__
+        if values is None:
+            return
+        shape = values.shape
+        channels = self._channels_of(shape) if len(shape) == self.rank + 2 and min(shape) > 0 else None
+        if channels is None or shape != self.weights_size(channels):
+            wanted = ", ".join(str(n) for n in self._wanted_weights())
+            raise ValueError(f"{kind}: weights must have shape ({wanted}), got {shape}")
+        if self.num_channels not in (AUTO, channels):
+            raise ValueError(f"{kind}: weights are for {channels} channels, num_channels is {self.num_channels}")
+        self._take_channels(channels)
+
+    def _channels_of(self, weights_shape):
+        """The channels of the input that weights of this shape are for."""
+        return weights_shape[1]
+
+    def _wanted_weights(self):
+        """The shape of weights as an error shows it."""
+        return (self.num_filters, "channels", *self._filter)
+
+    def _take_channels(self, channels):
+        self.num_channels = channels
+
+    def _check_input(self, input_shape):
+        what = self.name or type(self).__name__
+        if len(input_shape) != self.rank + 1:
+            raise ValueError(f"{what}: expects {INPUTS[self.rank]}, got {input_shape}")
+        if self.num_channels not in (AUTO, input_shape[0]):
+            raise ValueError(
+                f"{what}: expects {self.num_channels} channels, got {input_shape[0]} (inputs {input_shape})"
+            )
+
+    def sizes(self, input_shape):
+        """Return the size, num_in and num_out of weights and bias; the latter two are those of one group."""
+        self._geometry(input_shape)
+        channels, cells = input_shape[0], math.prod(self._filter)
+        groups, outputs = self._groups(channels), self._outputs(channels)
+        fans = cells * channels // groups, cells * outputs // groups
+        return (self.weights_size(channels), *fans), ((outputs,), *fans)
+
+    def initialize(self, input_shape, rng, dtype):
+        """Make weights and bias for inputs of this shape (channels, ...)."""
+        super().initialize(input_shape, rng, dtype)
+        self._take_channels(input_shape[0])
+
+    def load(self, arrays, dtype):
+        """Take the layer's arrays, and the number of channels from them."""
+        super().load(arrays, dtype)
+        self._take_channels(self._channels_of(self.learnables[self.learned[0]].shape))
+
+    def multiply_adds(self, input_shape):
+        """Return the multiply-adds of one observation."""
+        return self._geometry(input_shape).operations("forward") // 2
+
+    def spec_text(self):
+        """Return the properties as the specification prints them."""
+        rows = [("Name", f"'{self.name}'"), "Hyperparameters", *self._spec_rows(), "Learnable Parameters"]
+        rows += [(role.title().replace("_", ""), self._spec_array(role)) for role in self.roles]
+        return spec_block(f"{self.spec_class}{self.rank}DLayer", rows)
+
+    def _spec_array(self, role):
+        """An array's size in the specification's order, and its type."""
+        values = getattr(self, role)
+        if values is None:
+            return "[]"
+        sizes = self._spec_bias(values.shape[0]) if role == "bias" else self._spec_weights(values.shape)
+        return f"[{'x'.join(str(n) for n in sizes)} {'single' if values.dtype == np.float32 else 'double'}]"
+
+    def _spec_weights(self, shape):
+        """Filter sizes × channels × filters."""
+        return (*shape[2:], shape[1], shape[0])
+
+    def _spec_bias(self, filters):
+        return (*(1,) * self.rank, filters)
+
+    def _spec_sizes(self, values):
+        return values if self.rank == 1 else spec_list(values)
+
+
+class Convolution(FilterLayer):
+    """The convolutions: a step, a dilation, a padding and what stands in it. A subclass names its op."""
+
+    op = None
+    words = ("same",)  # of the padding
+    spec_class = "Convolution"
+    short = "conv"
+
+    def window(self, stride, dilation_factor, padding, padding_value):
+        """Check and keep what the user said about the filters' way over the input."""
+        kind = type(self).__name__
+        self.stride = self.size(stride, "stride")
+        self.dilation_factor = self.size(dilation_factor, "dilation_factor")
+        self.padding = window_padding(padding, self.rank, f"{kind}: padding", self.words)
+        self.padding_value = padding_value_of(padding_value, f"{kind}: padding_value")
+        if not isinstance(self.padding_value, str) and not math.isfinite(self.padding_value):
+            raise ValueError(f"{kind}: padding_value must be finite, got {self.padding_value}")
+
+    @property
+    def padding_mode(self):
+        """ "manual", "same" or "causal", as the specification calls it."""
+        return self.padding if isinstance(self.padding, str) else "manual"
+
+    @property
+    def padding_size(self):
+        """(before, after) of each dimension in a row, pixels; zeros while a word waits for an input."""
+        return (0, 0) * self.rank if isinstance(self.padding, str) else self.padding
+
+    def weights_size(self, channels):
+        """Return (filters, channels of a group, ...), the last the filter's size."""
+        return (self._outputs(channels), channels // self._groups(channels), *self._filter)
+
+    def _geometry(self, input_shape):
+        """The problem for one observation."""
+        self._check_input(input_shape)
+        channels = input_shape[0]
+        return ConvGeometry.of((1, *input_shape), self.weights_size(channels), self.stride, self.padding,
+                               self.padding_value, self.dilation_factor, self._groups(channels))  # fmt: skip
+
+    def output_shape(self, input_shape):
+        """Return (filters, ...), one size per spatial dimension."""
+        return (self._outputs(input_shape[0]), *self._geometry(input_shape).out_size)
+
+    def forward(self, x, training, rng):
+        """Return the feature maps (N, filters, ...) of inputs (N, channels, ...)."""
+        return self.op(x, self.weights, self.bias, stride=self.stride, padding=self.padding,
+                       padding_value=self.padding_value, dilation=self.dilation_factor,
+                       groups=self._groups(x.shape[1]))  # fmt: skip
+
+    def _spec_window(self):
+        """The specification's rows about the filter's way."""
+        value = self.padding_value
+        shown = f"'{value}'" if isinstance(value, str) else int(value) if value == int(value) else value
+        return [
+            ("Stride", self._spec_sizes(self.stride)),
+            ("DilationFactor", self._spec_sizes(self.dilation_factor)),
+            ("PaddingMode", f"'{self.padding_mode}'"),
+            ("PaddingSize", spec_list(self.padding_size)),
+            ("PaddingValue", shown),
+        ]
+
+    def description(self):
+        """Return the specification's words: "20 5x5 convolutions with stride [1 1] and padding [0 0 0 0]"."""
+        size = "x".join(str(n) for n in self._filter) + self._channels_text()
+        padding = f"'{self.padding}'" if isinstance(self.padding, str) else spec_list(self.padding)
+        return (f"{self._filters_text()} {size} convolutions with stride {self._spec_sizes(self.stride)} and padding "
+                f"{padding}")  # fmt: skip
+
+    def _channels_text(self):
+        return "" if self.num_channels == AUTO else f"x{self.num_channels}"
+
+    def _filters_text(self):
+        return f"{self.num_filters}"
+
+
+class DenseConvolution(Convolution, LearnableLayer):
+    """A convolution whose filters see all channels."""
+
+    required = ("filter_size", "num_filters")
+
+    def __init_subclass__(cls, **keywords):
+        super().__init_subclass__(**keywords)
+        cls.properties = {**window_properties(cls.rank), "num_channels": AUTO, **LearnableLayer.learnable_properties}
+
+    def __init__(self, filter_size, num_filters, *, stride=1, dilation_factor=1, padding=0, padding_value=0,
+                 num_channels="auto", weights_initializer="glorot", bias_initializer="zeros", weights=None, bias=None,
+                 weight_learn_rate_factor=1, bias_learn_rate_factor=1, weight_l2_factor=1, bias_l2_factor=0,
+                 name=""):  # fmt: skip
+        super().__init__(name)
+        self.filters(filter_size, num_filters)
+        self.window(stride, dilation_factor, padding, padding_value)
+        self.num_channels = channels_given(num_channels, f"{type(self).__name__}: num_channels")
+        self.learnable(self.num_filters, weights_initializer, bias_initializer, weights, bias,
+                       weight_learn_rate_factor, bias_learn_rate_factor, weight_l2_factor, bias_l2_factor)  # fmt: skip
+        self._check_given()
+
+    def _spec_rows(self):
+        return [
+            ("FilterSize", self._spec_sizes(self.filter_size)),
+            ("NumChannels", "'auto'" if self.num_channels == AUTO else self.num_channels),
+            ("NumFilters", self.num_filters),
+            *self._spec_window(),
+        ]
+
+
+def window_properties(rank):
+    """Return the defaults of the properties of a convolution's way over the input."""
+    one = 1 if rank == 1 else (1,) * rank
+    return {"stride": one, "dilation_factor": one, "padding": (0, 0) * rank, "padding_value": 0.0}
+
+
+def channels_given(num_channels, what):
+    """Return the number of channels, "auto" or an int, checked."""
+    automatic = isinstance(num_channels, str) and num_channels == AUTO
+    return num_channels if automatic else positive_int(num_channels, what)
+
+
+def array_with_axes(values, count, what, axes):
+    """Return weights in the specification's order as an array with so many axes."""
+    array = as_float_array(values, what)
+    if array.ndim != count:
+        raise ValueError(f"{what} must have {count} axes {axes}, got {array.ndim} (weights {array.shape})")
+    return array
+
+
+def flat_bias(bias, shape, what, order=None):
+    """Return a bias in the specification's order as one number per filter; None stays None.
+
+    `order` are the axes of the specification's order as ours, where they differ.
+    """
+    if bias is None:
+        return None
+    array = as_float_array(bias, what)
+    flat = (math.prod(shape),)
+    if array.shape not in (shape, flat):
+        raise ValueError(f"{what} must have shape {shape} or {flat}, got {array.shape}")
+    return array.reshape(flat) if array.shape == flat else array.transpose(order).reshape(flat)

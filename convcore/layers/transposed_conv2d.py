@@ -1,0 +1,50 @@
+"""The 2-D transposed convolutional layer."""
+
+from convcore.layers.transposed_convolution import TransposedConvolution
+from convcore.ops import conv_transpose2d
+
+
+class TransposedConv2D(TransposedConvolution):
+    """Spread each cell of images over a window of a larger output, times a filter, and add a bias.
+
+    Parameters
+    ----------
+    filter_size : int or (int, int)
+        Height and width of the filters, pixels.
+    num_filters : int
+        Channels of the output.
+    stride, dilation_factor : int or (int, int)
+        Distance, in the output, of what neighbouring input cells, and neighbouring weights, reach, pixels.
+    cropping : "same", int, (a, b) or (top, bottom, left, right)
+        What is cut off the output; "same" gives an output of input · stride.
+    output_padding : int or (int, int)
+        What is added to the end of the output, smaller than the stride.
+    num_groups : int
+        Channels of a group reach only the filters of that group.
+    num_channels : "auto" or int
+        Channels of the input; "auto" takes them from the first input.
+    weights : array, shape (num_channels, num_filters // num_groups, height, width), optional
+        First values; they switch the initializer off.
+    bias : array, shape (num_filters,), optional
+        First values; they switch the initializer off.
+    weights_initializer, bias_initializer, weight_learn_rate_factor, bias_learn_rate_factor, weight_l2_factor, \
+bias_l2_factor, name
+        As in `Conv2D`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments of another kind or outside their range; the text names the argument.
+
+    References
+    ----------
+    "Convolutional layer", transposed (specification); Dumoulin and Visin, arXiv:1603.07285, section 4.
+
+    Examples
+    --------
+    >>> TransposedConv2D(4, 16, stride=2, cropping="same").output_shape((8, 7, 7))
+    (16, 14, 14)
+    """
+
+    rank, op = 2, staticmethod(conv_transpose2d)
+    kind = "2D Transposed Convolution"
