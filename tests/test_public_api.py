@@ -18,8 +18,10 @@ RUN = "variant=None, level=None, n_threads=None, out=None"
 
 FUNCTIONS = {
     "conv2d": f"x, weight, bias=None, *, {CONV}",
-    "max_pool2d": "x, pool_size, *, stride=None, padding=0, dilation=1",
-    "avg_pool2d": "x, pool_size, *, stride=None, padding=0, padding_value=0",
+    **{f"max_pool{n}d": "x, pool_size, *, stride=None, padding=0, dilation=1" for n in (1, 2, 3)},
+    **{f"avg_pool{n}d": "x, pool_size, *, stride=None, padding=0, padding_value=0" for n in (1, 2, 3)},
+    "global_avg_pool": "x",
+    "global_max_pool": "x",
     "relu": "x",
     "tanh": "x",
     "sigmoid": "x",
@@ -51,8 +53,11 @@ LAYERS = {
                   num_channels="auto", {LEARNED}""",
     "ImageInput": 'input_size, *, normalization="zerocenter", name=""',
     "ReLU": '*, name=""',
-    "MaxPool2D": 'pool_size, *, stride=None, padding=0, name=""',
-    "AvgPool2D": 'pool_size, *, stride=None, padding=0, name=""',
+    **{
+        f"{kind}Pool{n}D": 'pool_size, *, stride=None, padding=0, name=""' for kind in ("Max", "Avg") for n in (1, 2, 3)
+    },
+    "GlobalAvgPool": '*, name=""',
+    "GlobalMaxPool": '*, name=""',
     "FullyConnected": f"output_size, *, {LEARNED}",
     "Dropout": 'probability=0.5, *, name=""',
     "Softmax": '*, name=""',
