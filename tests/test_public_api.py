@@ -15,13 +15,17 @@ CONV = "stride=1, padding=0, padding_value=0, dilation=1, groups=1, variant=None
 LEARNED = """weights_initializer="glorot", bias_initializer="zeros", weights=None, bias=None,
     weight_learn_rate_factor=1, bias_learn_rate_factor=1, weight_l2_factor=1, bias_l2_factor=0, name="" """
 RUN = "variant=None, level=None, n_threads=None, out=None"
+TRANSPOSED = "stride=1, cropping=0, output_padding=0, dilation=1, groups=1, variant=None"
 
 FUNCTIONS = {
-    "conv2d": f"x, weight, bias=None, *, {CONV}",
-    "max_pool2d": "x, pool_size, *, stride=None, padding=0, dilation=1",
-    "avg_pool2d": "x, pool_size, *, stride=None, padding=0, padding_value=0",
+    **{f"conv{n}d": f"x, weight, bias=None, *, {CONV}" for n in (1, 2, 3)},
+    **{f"conv_transpose{n}d": f"x, weight, bias=None, *, {TRANSPOSED}" for n in (1, 2, 3)},
     "batch_norm": "x, scale, offset, running_mean, running_var, *, training, momentum=0.1, epsilon=1e-5",
     "cross_channel_norm": "x, window_channel_size, *, alpha=1e-4, beta=0.75, k=2.0",
+    **{f"max_pool{n}d": "x, pool_size, *, stride=None, padding=0, dilation=1" for n in (1, 2, 3)},
+    **{f"avg_pool{n}d": "x, pool_size, *, stride=None, padding=0, padding_value=0" for n in (1, 2, 3)},
+    "global_avg_pool": "x",
+    "global_max_pool": "x",
     "relu": "x",
     "leaky_relu": "x, scale=0.01",
     "clipped_relu": "x, ceiling",
@@ -54,8 +58,14 @@ FUNCTIONS = {
     "gradcheck": "f, inputs",
 }
 LAYERS = {
-    "Conv2D": f"""filter_size, num_filters, *, stride=1, dilation_factor=1, padding=0, padding_value=0,
-                  num_channels="auto", {LEARNED}""",
+    **{
+        f"Conv{n}D": f"""filter_size, num_filters, *, stride=1, dilation_factor=1, padding=0, padding_value=0,
+                        num_channels="auto", {LEARNED}"""
+        for n in (1, 2, 3)
+    },
+    "GroupedConv2D": f"""filter_size, num_filters_per_group, num_groups, *, stride=1, dilation_factor=1, padding=0,
+                         padding_value=0, {LEARNED}""",
+    **{f"TransposedConv{n}D": f"filter_size, num_filters, *, stride=1, cropping=0, {LEARNED}" for n in (1, 2, 3)},
     "ImageInput": 'input_size, *, normalization="zerocenter", name=""',
     "ReLU": '*, name=""',
     "BatchNorm": """*, epsilon=1e-5, mean_decay=0.1, variance_decay=0.1, offset_learn_rate_factor=1,
@@ -68,8 +78,11 @@ LAYERS = {
     "Sigmoid": '*, name=""',
     "GELU": '*, name=""',
     "Swish": '*, name=""',
-    "MaxPool2D": 'pool_size, *, stride=None, padding=0, name=""',
-    "AvgPool2D": 'pool_size, *, stride=None, padding=0, name=""',
+    **{
+        f"{kind}Pool{n}D": 'pool_size, *, stride=None, padding=0, name=""' for kind in ("Max", "Avg") for n in (1, 2, 3)
+    },
+    "GlobalAvgPool": '*, name=""',
+    "GlobalMaxPool": '*, name=""',
     "FullyConnected": f"output_size, *, {LEARNED}",
     "Dropout": 'probability=0.5, *, name=""',
     "Softmax": '*, name=""',

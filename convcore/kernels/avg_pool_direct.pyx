@@ -119,10 +119,17 @@ cdef void backward_plane(PoolSizes* s, const floating* grad_y, floating* grad_x,
 
 
 cdef inline void add_to(PoolSizes* s, floating* grad_x, Span* d, Span* h, Span* w, floating share) noexcept nogil:
+    """Add to each of the window's cells. All limits are copied first: the compiler must think that a store may change
+    what a pointer leads to, and would read them again for each cell."""
+    cdef Py_ssize_t kd, kh, kw, KD = d.end - d.first, KH = h.end - h.first, KW = w.end - w.first
+    cdef Py_ssize_t deeper = s.DD * s.IH * s.IW, lower = s.DH * s.IW, right = s.DW      # from one cell to the next
+    cdef floating* layer = grad_x + (((d.start + d.first * s.DD) * s.IH + h.start + h.first * s.DH) * s.IW
+                                     + w.start + w.first * s.DW)
     cdef floating* row
-    cdef Py_ssize_t kd, kh, kw
-    for kd in range(d.first, d.end):
-        for kh in range(h.first, h.end):
-            row = grad_x + ((d.start + kd * s.DD) * s.IH + h.start + kh * s.DH) * s.IW + w.start
-            for kw in range(w.first, w.end):
-                row[kw * s.DW] += share
+    for kd in range(KD):
+        row = layer
+        for kh in range(KH):
+            for kw in range(KW):
+                row[kw * right] += share
+            row = row + lower
+        layer = layer + deeper

@@ -49,7 +49,7 @@ def forward_planes(geometry,
 
 cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, int* index) noexcept nogil:
     cdef Py_ssize_t od, oh
-    if (s.ID == s.OD == s.KD == 1 and s.front == 0 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
+    if (s.ID == s.OD == 1 and s.front == 0 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
             and s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW):
         for oh in range(s.OH):
             forward_quads(x + 2 * oh * s.IW, s.IW, <int> (2 * oh * s.IW), y + oh * s.OW, index + oh * s.OW, s.OW)

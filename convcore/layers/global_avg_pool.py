@@ -23,7 +23,7 @@ class GlobalAvgPool(GlobalPooling):
     (16, 1, 1)
     """
 
-    short = "global_avgpool"
+    short = "globalavgpool"
     words = "average"
     spec_class = "AveragePooling"
 

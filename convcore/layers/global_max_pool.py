@@ -23,7 +23,7 @@ class GlobalMaxPool(GlobalPooling):
     (16, 1, 1)
     """
 
-    short = "global_maxpool"
+    short = "globalmaxpool"
     words = "max"
     spec_class = "MaxPooling"
 

@@ -25,7 +25,9 @@ PROBLEMS = [
     of((3, 6, 28, 28), 2),  # LeNet: windows of 2 × 2 side by side, which have a loop of their own
     of((2, 1, 5, 7), 2),  # the same, with a last row and column that fill no window
     of((2, 1, 5, 7), 2, ceil_mode=True),  # and with windows that have these
-    of((2, 1, 5, 6), 2, 2, (0, 1, 0, 0)),
+    of((2, 1, 4, 7), 2, ceil_mode=True),
+    of((2, 1, 5, 6), 2, ceil_mode=True),
+    of((2, 1, 4, 6), 2, 2, (0, 1, 0, 1)),
     of((1, 1, 1, 1), 1),
     of((0, 2, 4, 4), 2),
     of((2, 3, 9, 70), 3, 1, 1),
