@@ -36,8 +36,10 @@ cdef void forward_plane(ConvSizes* s, const floating[:, :, :, :, ::1] x, const f
     cdef floating w, padding = <floating> s.padding_value
     cdef bint borders = s.mode != CONSTANT or padding != 0      # whether the cells around the image change anything
     cdef const floating* x_row
+    cdef const floating* channel
     cdef floating* y_row
     for c in range(s.CG):
+        channel = &x[n, c0 + c, 0, 0, 0]
         for kd in range(s.KD):
             for kh in range(s.KH):
                 for kw in range(s.KW):
@@ -45,20 +47,20 @@ cdef void forward_plane(ConvSizes* s, const floating[:, :, :, :, ::1] x, const f
                     column = kw * s.DW - s.left                 # the input column that output column 0 reads
                     first = first_inside(column, s.SW)
                     end = max(first, end_inside(column, s.SW, s.IW, s.OW))
+                    y_row = &y[n, k, 0, 0, 0]
                     for od in range(s.OD):
                         id = source_cell(od * s.SD + kd * s.DD - s.front, s.ID, s.mode)
                         for oh in range(s.OH):
                             ih = source_cell(oh * s.SH + kh * s.DH - s.top, s.IH, s.mode)
-                            y_row = &y[n, k, od, oh, 0]
-                            if id < 0 or ih < 0:
+                            if id >= 0 and ih >= 0:
+                                x_row = channel + (id * s.IH + ih) * s.IW
+                                add_row(y_row + first, x_row + first * s.SW + column, s.SW, w, end - first)
                                 if borders:
-                                    add_constant(y_row, w * padding, s.OW)
-                                continue
-                            x_row = &x[n, c0 + c, id, ih, 0]
-                            add_row(y_row + first, x_row + first * s.SW + column, s.SW, w, end - first)
-                            if borders:
-                                add_border(s, y_row, x_row, column, w, padding, 0, min(first, s.OW))
-                                add_border(s, y_row, x_row, column, w, padding, end, s.OW)
+                                    add_border(s, y_row, x_row, column, w, padding, 0, min(first, s.OW))
+                                    add_border(s, y_row, x_row, column, w, padding, end, s.OW)
+                            elif borders:
+                                add_constant(y_row, w * padding, s.OW)
+                            y_row += s.OW
 
 
 cdef inline void add_border(ConvSizes* s, floating* y, const floating* x, Py_ssize_t column, floating scale,
@@ -80,36 +82,36 @@ def backward_input(geometry,
     """Write grad_x; one task per input plane."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Py_ssize_t task
-    cdef Py_ssize_t phases = min(s.SW, (s.KW - 1) * s.DW + 1)
-    cdef floating[:, ::1] rows = aligned(n_threads * phases, s.OW + (s.KW - 1) * s.DW // s.SW, grad_x.base.dtype)
+    cdef floating[:, ::1] sums = aligned(n_threads * s.KW, s.OW, grad_x.base.dtype)
     for task in prange(s.N * s.IC, nogil=True, schedule="static", num_threads=n_threads):
         fill(&grad_x[task // s.IC, task % s.IC, 0, 0, 0], s.ID * s.IH * s.IW, <floating> 0)
-        backward_input_plane(&s, grad_y, weight, grad_x, &rows[threadid() * phases, 0], phases, rows.shape[1],
+        backward_input_plane(&s, grad_y, weight, grad_x, &sums[threadid() * s.KW, 0], sums.shape[1],
                              task // s.IC, task % s.IC)
 
 
 cdef void backward_input_plane(ConvSizes* s, const floating[:, :, :, :, ::1] grad_y,
                                const floating[:, :, :, :, ::1] weight, floating[:, :, :, :, ::1] grad_x,
-                               floating* row, Py_ssize_t phases, Py_ssize_t pitch, Py_ssize_t n,
-                               Py_ssize_t c) noexcept nogil:
+                               floating* sums, Py_ssize_t pitch, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
     cdef Py_ssize_t pd, ph, id, ih
     for pd in range((s.OD - 1) * s.SD + (s.KD - 1) * s.DD + 1):         # over the padded image, as far as it is read
         id = source_cell(pd - s.front, s.ID, s.mode)
         for ph in range((s.OH - 1) * s.SH + (s.KH - 1) * s.DH + 1):
             ih = source_cell(ph - s.top, s.IH, s.mode)
-            if id >= 0 and ih >= 0 and gather_row(s, grad_y, weight, row, phases, pitch, n, c, pd, ph):
-                fold_row(s, row, phases, pitch, &grad_x[n, c, id, ih, 0])
+            if id >= 0 and ih >= 0 and gather_row(s, grad_y, weight, sums, pitch, n, c, pd, ph):
+                spread_row(s, sums, pitch, &grad_x[n, c, id, ih, 0])
 
 
 cdef bint gather_row(ConvSizes* s, const floating[:, :, :, :, ::1] grad_y, const floating[:, :, :, :, ::1] weight,
-                     floating* row, Py_ssize_t phases, Py_ssize_t pitch, Py_ssize_t n, Py_ssize_t c, Py_ssize_t pd,
+                     floating* sums, Py_ssize_t pitch, Py_ssize_t n, Py_ssize_t c, Py_ssize_t pd,
                      Py_ssize_t ph) noexcept nogil:
-    """Gather row (pd, ph) of the padded image's gradient; return whether any output reads it.
+    """sums[kw, ow] = what output column ow sends to row (pd, ph) through tap column kw; whether there is anything.
 
-    With a stride, neighbouring cells are read by different taps. Cells that are SW apart, a phase, are kept side by
-    side, so that the inner loop has no gaps: column pw stands at [pw % SW, pw // SW].
+    One row of sums per tap column: added to one row of the image, shifted by one cell from tap to tap, each vector
+    would have to wait for the two that were stored just before it.
     """
     cdef Py_ssize_t g = c // s.CG, k, kd, kh, kw, od, oh
+    cdef const floating* g_row
+    cdef const floating* w
     cdef bint found = False
     for kd in range(s.KD):
         od = pd - kd * s.DD
@@ -120,29 +122,31 @@ cdef bint gather_row(ConvSizes* s, const floating[:, :, :, :, ::1] grad_y, const
             if oh < 0 or oh % s.SH != 0 or oh // s.SH >= s.OH:
                 continue
             if not found:
-                fill(row, phases * pitch, <floating> 0)
+                fill(sums, s.KW * pitch, <floating> 0)
                 found = True
-            for k in range(g * s.FG, (g + 1) * s.FG):
+            g_row = &grad_y[n, g * s.FG, od // s.SD, oh // s.SH, 0]
+            w = &weight[g * s.FG, c - g * s.CG, kd, kh, 0]
+            for k in range(s.FG):
                 for kw in range(s.KW):
-                    add_row(row + kw * s.DW % s.SW * pitch + kw * s.DW // s.SW, &grad_y[n, k, od // s.SD, oh // s.SH, 0],
-                            1, weight[k, c - g * s.CG, kd, kh, kw], s.OW)
+                    add_row(sums + kw * pitch, g_row, 1, w[kw], s.OW)
+                g_row += s.OD * s.OH * s.OW
+                w += s.CG * s.KD * s.KH * s.KW
     return found
 
 
-cdef void fold_row(ConvSizes* s, const floating* row, Py_ssize_t phases, Py_ssize_t pitch,
-                   floating* grad_x) noexcept nogil:
-    """Add a row of the padded image's gradient to the row of grad_x that it repeats."""
-    cdef Py_ssize_t phase, j, first, end, column, length = s.OW + (s.KW - 1) * s.DW // s.SW
-    for phase in range(phases):
-        column = phase - s.left                                     # the column of grad_x where the phase begins
+cdef void spread_row(ConvSizes* s, const floating* sums, Py_ssize_t pitch, floating* grad_x) noexcept nogil:
+    """Add sums[kw, ow] to the cell of a row of grad_x that tap column kw reads for output column ow."""
+    cdef Py_ssize_t kw, j, first, end, column
+    for kw in range(s.KW):
+        column = kw * s.DW - s.left
         first = first_inside(column, s.SW)
-        end = max(first, end_inside(column, s.SW, s.IW, length))
-        spread_row(grad_x + column + first * s.SW, s.SW, row + phase * pitch + first, end - first)
+        end = max(first, end_inside(column, s.SW, s.IW, s.OW))
+        add_apart(grad_x + first * s.SW + column, s.SW, sums + kw * pitch + first, end - first)
         if s.mode != CONSTANT:
-            for j in range(min(first, length)):
-                grad_x[source_cell(column + j * s.SW, s.IW, s.mode)] += row[phase * pitch + j]
-            for j in range(end, length):
-                grad_x[source_cell(column + j * s.SW, s.IW, s.mode)] += row[phase * pitch + j]
+            for j in range(min(first, s.OW)):
+                grad_x[source_cell(column + j * s.SW, s.IW, s.mode)] += sums[kw * pitch + j]
+            for j in range(end, s.OW):
+                grad_x[source_cell(column + j * s.SW, s.IW, s.mode)] += sums[kw * pitch + j]
 
 
 # backward_weight: for each tap, the products of grad_y rows and x rows, one running sum per output column
@@ -169,6 +173,7 @@ cdef void backward_weight_plane(ConvSizes* s, const floating[:, :, :, :, ::1] gr
     cdef bint borders = s.mode != CONSTANT or padding != 0
     cdef const floating* x_row
     cdef const floating* g_row
+    cdef const floating* channel
     for kd in range(s.KD):
         for kh in range(s.KH):
             for kw in range(s.KW):
@@ -177,20 +182,22 @@ cdef void backward_weight_plane(ConvSizes* s, const floating[:, :, :, :, ::1] gr
                 end = max(first, end_inside(column, s.SW, s.IW, s.OW))
                 fill(sums, s.OW, <floating> 0)
                 for n in range(s.N):
+                    g_row = &grad_y[n, k, 0, 0, 0]
+                    channel = &x[n, c0 + c, 0, 0, 0]
                     for od in range(s.OD):
                         id = source_cell(od * s.SD + kd * s.DD - s.front, s.ID, s.mode)
                         for oh in range(s.OH):
                             ih = source_cell(oh * s.SH + kh * s.DH - s.top, s.IH, s.mode)
-                            g_row = &grad_y[n, k, od, oh, 0]
-                            if id < 0 or ih < 0:
+                            if id >= 0 and ih >= 0:
+                                x_row = channel + (id * s.IH + ih) * s.IW
+                                add_products(sums + first, g_row + first, x_row + first * s.SW + column, s.SW,
+                                             end - first)
                                 if borders:
-                                    add_row(sums, g_row, 1, padding, s.OW)
-                                continue
-                            x_row = &x[n, c0 + c, id, ih, 0]
-                            add_products(sums + first, g_row + first, x_row + first * s.SW + column, s.SW, end - first)
-                            if borders:
-                                add_border_products(s, sums, g_row, x_row, column, padding, 0, min(first, s.OW))
-                                add_border_products(s, sums, g_row, x_row, column, padding, end, s.OW)
+                                    add_border_products(s, sums, g_row, x_row, column, padding, 0, min(first, s.OW))
+                                    add_border_products(s, sums, g_row, x_row, column, padding, end, s.OW)
+                            elif borders:
+                                add_row(sums, g_row, 1, padding, s.OW)
+                            g_row += s.OW
                 grad_weight[k, c, kd, kh, kw] = total(sums, s.OW)
 
 
@@ -266,7 +273,7 @@ cdef void add_row(floating* y, const floating* x, Py_ssize_t x_step, floating sc
             y[j] += scale * x[j * x_step]
 
 
-cdef void spread_row(floating* y, Py_ssize_t y_step, const floating* x, Py_ssize_t count) noexcept nogil:
+cdef void add_apart(floating* y, Py_ssize_t y_step, const floating* x, Py_ssize_t count) noexcept nogil:
     """y[j·y_step] += x[j]"""
     cdef Py_ssize_t j
     if y_step == 1:

@@ -254,9 +254,10 @@ cdef void columns_of(ConvSizes* s, const floating* x, Py_ssize_t g, Py_ssize_t r
     """columns[r, j] = the cell of the padded input that tap r0 + r reads for pixel q0 + j."""
     cdef Tap[TAPS] taps
     cdef Block block
-    cdef Py_ssize_t r, i, q = 0, width, left, right, depth, row, column
+    cdef Window window
+    cdef Py_ssize_t r, i, q = 0, width, depth, row, column
     cdef floating padding = <floating> s.padding_value
-    cdef const floating* source
+    cdef const floating* plane
     cdef floating* target
     for r in range(rows):
         taps[r] = tap_of(s, r0 + r)
@@ -269,22 +270,50 @@ cdef void columns_of(ConvSizes* s, const floating* x, Py_ssize_t g, Py_ssize_t r
             if depth < 0:
                 fill(target, block.height * width, padding)
                 continue
-            left, right = inside(&block, &taps[r])
+            window = window_of(&block, &taps[r])
+            plane = x + plane_of(s, block.n, g, taps[r].channel, depth)
+            row = block.oh * s.SH + taps[r].row
             column = block.ow * s.SW + taps[r].column
-            for i in range(block.height):
-                row = source_cell((block.oh + i) * s.SH + taps[r].row, s.IH, s.mode)
-                if row < 0:
-                    fill(target, width, padding)
-                else:
-                    source = x + row_of(s, block.n, g, taps[r].channel, depth, row)
-                    copy_border(s, source, column, target, 0, left, padding)
-                    if s.SW == 1:
-                        copy(source + column + left, target + left, right - left)
-                    else:
-                        gather(source + column + left * s.SW, s.SW, target + left, right - left)
-                    copy_border(s, source, column, target, right, width, padding)
-                target += width
+            if s.mode == CONSTANT:
+                fill(target, window.top * width, padding)
+                copy_inside(s, plane + (row + window.top * s.SH) * s.IW + column, target + window.top * width, width,
+                            &window, padding)
+                fill(target + window.bottom * width, (block.height - window.bottom) * width, padding)
+            else:
+                for i in range(block.height):
+                    copy_row(s, plane + source_cell(row + i * s.SH, s.IH, s.mode) * s.IW, column, target + i * width,
+                             &window, width)
         q += block.height * width
+
+
+cdef inline void copy_inside(ConvSizes* s, const floating* source, floating* target, Py_ssize_t width, Window* window,
+                             floating padding) noexcept nogil:
+    """Copy the rows of a block that lie inside the image, with a constant around them; column 0 reads the source."""
+    cdef Py_ssize_t i
+    source += window.left * s.SW
+    for i in range(window.bottom - window.top):
+        fill(target, window.left, padding)
+        if s.SW == 1:
+            copy(source, target + window.left, window.right - window.left)
+        else:
+            gather(source, s.SW, target + window.left, window.right - window.left)
+        fill(target + window.right, width - window.right, padding)
+        source += s.SH * s.IW
+        target += width
+
+
+cdef inline void copy_row(ConvSizes* s, const floating* source, Py_ssize_t column, floating* target, Window* window,
+                          Py_ssize_t width) noexcept nogil:
+    """target[j] = the cell of a row that the padded input repeats at column + j·SW."""
+    cdef Py_ssize_t j
+    for j in range(window.left):
+        target[j] = source[source_cell(column + j * s.SW, s.IW, s.mode)]
+    if s.SW == 1:
+        copy(source + column + window.left, target + window.left, window.right - window.left)
+    else:
+        gather(source + column + window.left * s.SW, s.SW, target + window.left, window.right - window.left)
+    for j in range(window.right, width):
+        target[j] = source[source_cell(column + j * s.SW, s.IW, s.mode)]
 
 
 cdef void add_columns(ConvSizes* s, const floating* columns, Py_ssize_t pitch, Py_ssize_t g, Py_ssize_t r0,
@@ -292,10 +321,10 @@ cdef void add_columns(ConvSizes* s, const floating* columns, Py_ssize_t pitch, P
     """Add columns[r, j] to the input cell that tap r0 + r reads for pixel q0 + j: `columns_of` backward."""
     cdef Tap[TAPS] taps
     cdef Block block
-    cdef Py_ssize_t r, i, j, q = 0, width, left, right, depth, row, column
+    cdef Window window
+    cdef Py_ssize_t r, i, q = 0, width, depth, row, column
     cdef const floating* source
-    cdef floating* target
-    cdef floating* first
+    cdef floating* plane
     for r in range(rows):
         taps[r] = tap_of(s, r0 + r)
     while q < count:
@@ -305,31 +334,63 @@ cdef void add_columns(ConvSizes* s, const floating* columns, Py_ssize_t pitch, P
             depth = source_cell(block.od * s.SD + taps[r].depth, s.ID, s.mode)
             if depth < 0:
                 continue
-            source = columns + r * pitch + q
-            left, right = inside(&block, &taps[r])
+            window = window_of(&block, &taps[r])
+            plane = grad_x + plane_of(s, block.n, g, taps[r].channel, depth)
+            row = block.oh * s.SH + taps[r].row
             column = block.ow * s.SW + taps[r].column
-            for i in range(block.height):
-                row = source_cell((block.oh + i) * s.SH + taps[r].row, s.IH, s.mode)
-                if row >= 0:
-                    target = grad_x + row_of(s, block.n, g, taps[r].channel, depth, row)
-                    first = target + column
-                    if s.SW == 1:
-                        for j in range(left, right):
-                            first[j] += source[j]
-                    else:
-                        for j in range(left, right):
-                            first[j * s.SW] += source[j]
-                    if s.mode != CONSTANT:
-                        add_border(s, source, column, target, 0, left)
-                        add_border(s, source, column, target, right, width)
-                source += width
+            source = columns + r * pitch + q
+            if s.mode == CONSTANT:
+                add_inside(s, source + window.top * width, width, plane + (row + window.top * s.SH) * s.IW + column,
+                           &window)
+            else:
+                for i in range(block.height):
+                    add_row(s, source + i * width, column, plane + source_cell(row + i * s.SH, s.IH, s.mode) * s.IW,
+                            &window, width)
         q += block.height * width
+
+
+cdef inline void add_inside(ConvSizes* s, const floating* source, Py_ssize_t width, floating* target,
+                            Window* window) noexcept nogil:
+    """Add the part of a block that was read inside the image, row by row; the target is where its column 0 points."""
+    cdef Py_ssize_t i, j, count = window.right - window.left
+    source += window.left
+    target += window.left * s.SW
+    for i in range(window.bottom - window.top):
+        if s.SW == 1:
+            for j in range(count):
+                target[j] += source[j]
+        else:
+            for j in range(count):
+                target[j * s.SW] += source[j]
+        source += width
+        target += s.SH * s.IW
+
+
+cdef inline void add_row(ConvSizes* s, const floating* source, Py_ssize_t column, floating* target, Window* window,
+                         Py_ssize_t width) noexcept nogil:
+    """Add source[j] to the cell that a row of the padded input repeats at column + j·SW."""
+    cdef Py_ssize_t j
+    for j in range(window.left):
+        target[source_cell(column + j * s.SW, s.IW, s.mode)] += source[j]
+    for j in range(window.right, width):
+        target[source_cell(column + j * s.SW, s.IW, s.mode)] += source[j]
+    target += column
+    if s.SW == 1:
+        for j in range(window.left, window.right):
+            target[j] += source[j]
+    else:
+        for j in range(window.left, window.right):
+            target[j * s.SW] += source[j]
+
+
+cdef struct Window:
+    Py_ssize_t top, bottom, left, right     # outputs that read inside the image; ends not included
 
 
 cdef struct Tap:
     Py_ssize_t channel                      # of the group
     Py_ssize_t depth, row, column           # the input cell that output (0, 0, 0) reads; may lie outside
-    Py_ssize_t left, right                  # output columns that read inside the image; right not included
+    Window inside
 
 
 cdef inline Tap tap_of(ConvSizes* s, Py_ssize_t r) noexcept nogil:
@@ -340,8 +401,10 @@ cdef inline Tap tap_of(ConvSizes* s, Py_ssize_t r) noexcept nogil:
     tap.depth = cell // (s.KH * s.KW) * s.DD - s.front
     tap.row = cell // s.KW % s.KH * s.DH - s.top
     tap.column = cell % s.KW * s.DW - s.left
-    tap.left = first_inside(tap.column, s.SW)
-    tap.right = end_inside(tap.column, s.SW, s.IW, s.OW)
+    tap.inside.top = first_inside(tap.row, s.SH)
+    tap.inside.bottom = end_inside(tap.row, s.SH, s.IH, s.OH)
+    tap.inside.left = first_inside(tap.column, s.SW)
+    tap.inside.right = end_inside(tap.column, s.SW, s.IW, s.OW)
     return tap
 
 
@@ -364,35 +427,20 @@ cdef inline Block block_of(ConvSizes* s, Py_ssize_t q, Py_ssize_t count) noexcep
     return block
 
 
-cdef inline (Py_ssize_t, Py_ssize_t) inside(Block* block, Tap* tap) noexcept nogil:
-    """The columns of a block for which a tap reads inside the image, counted from the block's first one."""
-    cdef Py_ssize_t left = min(max(tap.left - block.ow, 0), block.width)
-    return left, max(left, min(tap.right - block.ow, block.width))
+cdef inline Window window_of(Block* block, Tap* tap) noexcept nogil:
+    """The part of a block for which a tap reads inside the image, counted from the block's first row and column."""
+    cdef Window w
+    w.top = min(max(tap.inside.top - block.oh, 0), block.height)
+    w.bottom = max(w.top, min(tap.inside.bottom - block.oh, block.height))
+    w.left = min(max(tap.inside.left - block.ow, 0), block.width)
+    w.right = max(w.left, min(tap.inside.right - block.ow, block.width))
+    return w
 
 
-cdef inline Py_ssize_t row_of(ConvSizes* s, Py_ssize_t n, Py_ssize_t g, Py_ssize_t channel, Py_ssize_t depth,
-                              Py_ssize_t row) noexcept nogil:
-    """The place of an input row in the whole input."""
-    return (((n * s.IC + g * s.CG + channel) * s.ID + depth) * s.IH + row) * s.IW
-
-
-cdef inline void copy_border(ConvSizes* s, const floating* source, Py_ssize_t column, floating* target,
-                             Py_ssize_t first, Py_ssize_t end, floating padding) noexcept nogil:
-    """target[j] = the cell that a row holds outside the image, at column + j·SW."""
-    cdef Py_ssize_t j
-    if s.mode == CONSTANT:
-        fill(target + first, end - first, padding)
-    else:
-        for j in range(first, end):
-            target[j] = source[source_cell(column + j * s.SW, s.IW, s.mode)]
-
-
-cdef inline void add_border(ConvSizes* s, const floating* source, Py_ssize_t column, floating* target,
-                            Py_ssize_t first, Py_ssize_t end) noexcept nogil:
-    """Add source[j] to the cell that a row of the image lends to its border at column + j·SW."""
-    cdef Py_ssize_t j
-    for j in range(first, end):
-        target[source_cell(column + j * s.SW, s.IW, s.mode)] += source[j]
+cdef inline Py_ssize_t plane_of(ConvSizes* s, Py_ssize_t n, Py_ssize_t g, Py_ssize_t channel,
+                                Py_ssize_t depth) noexcept nogil:
+    """The place of an input plane in the whole input."""
+    return (((n * s.IC + g * s.CG + channel) * s.ID) + depth) * s.IH * s.IW
 
 
 cdef inline void fill(floating* target, Py_ssize_t count, floating value) noexcept nogil:
