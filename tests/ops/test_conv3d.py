@@ -82,8 +82,8 @@ def test_a_product_of_filters_is_one_convolution_after_the_other(geometry, seed)
     whole = cc.conv3d(x, np.einsum("t,u,v->tuv", *taps)[None, None], **options).numpy()
     for axis, tap in enumerate(taps):
         x = np.moveaxis(x, axis + 2, -1)
-        one = {"stride": options["stride"][axis], "dilation": options["dilation"][axis],
-               "padding": options["padding"][2 * axis : 2 * axis + 2], "padding_value": options["padding_value"]}  # fmt: skip
+        one = {name: options[name][axis] for name in ("stride", "dilation")}
+        one.update(padding=options["padding"][2 * axis : 2 * axis + 2], padding_value=options["padding_value"])
         y = cc.conv1d(x.reshape(-1, 1, x.shape[-1]), tap[None, None], **one).numpy()
         x = np.moveaxis(y.reshape(*x.shape[:-1], -1), -1, axis + 2)
     assert_array_equal(whole, x)
