@@ -171,6 +171,21 @@ def test_the_record_says_what_was_done(rank):
 
 
 @RANKS
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_bits_do_not_depend_on_threads(rank, dtype):
+    rng = np.random.default_rng(0)
+    shape = {1: (300,), 2: (17, 19), 3: (7, 6, 8)}[rank]
+    arrays = [rng.standard_normal(s).astype(dtype) for s in ((3, 8, *shape), (8, 5, *(3,) * rank), (10,))]
+    f = lambda *a: TRANSPOSE[rank](*a, stride=2, cropping="same", groups=2)  # noqa: E731
+    g = rng.standard_normal(f(*arrays).shape).astype(dtype)
+    runs = set()
+    for n in (1, 2, 3, 8):
+        with cc.num_threads(n):
+            runs.add(b"".join(a.tobytes() for a in (f(*arrays).numpy(), *gradients(f, arrays, g))))
+    assert len(runs) == 1
+
+
+@RANKS
 def test_arguments_are_not_changed_and_may_be_read_only_views(rank):
     problem = ((2, 4, *(3,) * rank), (4, 3, *(2,) * rank), {"stride": 2, "groups": 2})
     arrays = arrays_of(problem, 0)
