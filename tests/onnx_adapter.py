@@ -1,6 +1,6 @@
-"""One ONNX node computed by convcore's public functions: attributes become arguments, nothing is computed here.
+"""One ONNX node computed by convcore's public functions: attributes become arguments, or arithmetic around a call.
 
-An attribute that no argument stands for raises `Unsupported` with the reason.
+What no function stands for raises `Unsupported` with the reason.
 """
 
 import math
@@ -47,9 +47,11 @@ class Node:
         auto = self.get("auto_pad", "NOTSET")
         if auto != "NOTSET":
             return {"VALID": "valid", "SAME_UPPER": "same", "SAME_LOWER": "same-lower"}[auto]
-        pads = self.get("pads", 0)
-        half = len(pads) // 2 if pads else 0
-        return tuple(end for pair in zip(pads[:half], pads[half:], strict=True) for end in pair) if pads else 0
+        pads = self.get("pads")
+        if pads is None:
+            return 0
+        half = len(pads) // 2
+        return sum(zip(pads[:half], pads[half:], strict=True), ())
 
 
 # Convolution

@@ -97,15 +97,21 @@ def cases_of(operator):
     return [case for case in found if [node.op_type for node in case.model.graph.node] == [operator]]
 
 
+def widened(arrays):
+    """The same arrays and NumPy numbers, float32 as float64."""
+    return [a.astype(np.float64) if a.dtype == np.float32 else a for a in arrays]
+
+
 def why_not(case):
-    """None if the case passes, else what is wrong."""
+    """None if the case passes, as it is and in float64; else what is wrong."""
     (node,), ((inputs, expected),) = case.model.graph.node, case.data_sets
     try:
-        outputs = run(node, inputs)
-        assert len(outputs) == len(expected)
-        for found, wanted in zip(outputs, expected, strict=True):
-            assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
-            np.testing.assert_allclose(found, wanted, rtol=case.rtol, atol=case.atol)
+        for given, results in ((inputs, expected), (widened(inputs), widened(expected))):
+            outputs = run(node, given)
+            assert len(outputs) == len(results)
+            for found, wanted in zip(outputs, results, strict=True):
+                assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+                np.testing.assert_allclose(found, wanted, rtol=case.rtol, atol=case.atol)
     except (Unsupported, TypeError, ValueError, AssertionError) as error:
         return error
     return None
