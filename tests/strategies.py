@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+import convcore as cc
 from convcore import kernels
 from convcore.kernels import ConvGeometry, PoolGeometry, registry
 
@@ -99,6 +100,42 @@ def conv_geometries(draw, ranks=(1, 2, 3), padding_values=(0, 0, 2, -3, *PATTERN
         (groups * group_filters, group_channels, *filter_size),
         stride, sum(padding, ()), draw(st.sampled_from(padding_values)), dilation, groups,
     )  # fmt: skip
+
+
+def arrays_of(geometry, seed):
+    """x, weight, bias and the gradient of y of a convolution, filled with integers."""
+    return [integers(geometry.shapes[name], "f8", [seed, i]) for i, name in enumerate(("x", "weight", "bias", "y"))]
+
+
+def options_of(geometry):
+    """The options with which the op makes this geometry from its arrays."""
+    g = geometry
+    return {"stride": g.stride, "padding": sum(g.padding, ()), "padding_value": g.padding_value,
+            "dilation": g.dilation, "groups": g.groups}  # fmt: skip
+
+
+@st.composite
+def transposed_problems(draw, rank):
+    """(shape of x, shape of the weight, options) of a transposed convolution, cropped differently at each end."""
+    few = [tuple(draw(st.integers(1, 3)) for _ in range(rank)) for _ in range(4)]
+    in_size, filter_size, stride, dilation = few
+    extra = tuple(draw(st.integers(0, s - 1)) for s in stride)
+    cropping = []
+    for i, f, s, d, e in zip(*few, extra, strict=True):
+        whole = (i - 1) * s + (f - 1) * d + 1 + e
+        before = draw(st.integers(0, min(3, whole - 1)))
+        cropping += [before, draw(st.integers(0, min(3, whole - 1 - before)))]
+    groups, channels, filters = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    options = {"stride": stride, "cropping": draw(st.one_of(st.just(tuple(cropping)), st.just("same"))),
+               "output_padding": extra, "dilation": dilation, "groups": groups}  # fmt: skip
+    x_shape = (draw(st.integers(0, 2)), channels * groups, *in_size)
+    return x_shape, (channels * groups, filters, *filter_size), options
+
+
+def gradients(f, arrays, grad_y):
+    """The gradients of Σ f(*arrays) · grad_y with respect to each array."""
+    loss = lambda *a: cc.sum(cc.multiply(f(*a), grad_y))  # noqa: E731
+    return cc.gradient(loss, tuple(range(len(arrays))))(*arrays)
 
 
 @st.composite

@@ -234,6 +234,45 @@ def test_errors_of_conv_geometry(options, kind, message):
     assert str(error.value) == message
 
 
+# What the ops let nobody see, because they check their arrays first; the rest: tests/ops/test_conv_transpose*.py
+WRONG_TRANSPOSED = [
+    (dict(x_shape=None), TypeError, "ConvGeometry: x_shape must be a tuple of ints, got None"),
+    (dict(weight_shape="abcd"), TypeError, "ConvGeometry: weight_shape must be a tuple of ints, got 'abcd'"),
+    (dict(x_shape=(2, 3, 8, 9.0)), TypeError, "ConvGeometry: x_shape must be a tuple of ints, got (2, 3, 8, 9.0)"),
+    (dict(x_shape=(3, 8, 9)), ValueError,
+     "conv_transpose2d: x and weight must have 4 axes, got 3 and 4 (x (3, 8, 9), weight (3, 4, 3, 2))"),
+    (dict(weight_shape=(3, 4)), ValueError,
+     "conv_transpose2d: x and weight must have 4 axes, got 4 and 2 (x (2, 3, 8, 9), weight (3, 4))"),
+    (dict(x_shape=(-1, 3, 8, 9)), ValueError,
+     "conv_transpose2d: x has a batch of -1 (x (-1, 3, 8, 9), weight (3, 4, 3, 2))"),
+    (dict(weight_shape=(3, 4, 3, 0)), ValueError,
+     "conv_transpose2d: weight has an axis of size 0 (x (2, 3, 8, 9), weight (3, 4, 3, 0))"),
+    (dict(weight_shape=(2, 4, 3, 2)), ValueError,
+     "conv_transpose2d: weight expects 2 input channels, x has 3 (x (2, 3, 8, 9), weight (2, 4, 3, 2))"),
+    (dict(groups=(1,)), TypeError, "conv_transpose2d: groups must be an int, got (1,)"),
+    (dict(groups=2), ValueError,
+     "conv_transpose2d: 3 channels cannot be split into 2 groups (x (2, 3, 8, 9), weight (3, 4, 3, 2))"),
+    *[({name: value}, TypeError, f"conv_transpose2d: {name} must be an int or 2 ints, got {value!r}")
+      for name in ("stride", "dilation", "output_padding") for value in NOT_INTS],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "kind", "message"), WRONG_TRANSPOSED, ids=lambda value: str(value)[:60])
+def test_errors_of_transposed_geometry(options, kind, message):
+    with pytest.raises(kind) as error:
+        ConvGeometry.transposed(**{"x_shape": X, "weight_shape": (3, 4, 3, 2), **options})
+    assert str(error.value) == message
+
+
+def test_a_transposed_geometry_is_that_of_the_convolution_back():
+    geometry = ConvGeometry.transposed(X, (3, 2, 3, 2), (2, 3), (1, 0, 2, 1), (1, 2), (1, 2), 3)
+    assert geometry.in_size == (7 * 2 + 3 + 1 - 1, 8 * 3 + 3 + 2 - 3)
+    assert geometry.out_size == X[2:]
+    assert geometry == ConvGeometry.of((2, 6, *geometry.in_size), (3, 2, 3, 2), (2, 3), (1, 0, 2, 1), 0, (1, 2), 3)
+    assert ConvGeometry.transposed(X, (3, 4, 3, 2), 2, "same").padding == ((0, 1), (0, 0))
+    assert ConvGeometry.transposed(list(X), [3, 4, 3, 2], [2, 2], [0, 1, 0, 0]).in_size == (16, 18)
+
+
 @pytest.mark.parametrize("value", NOT_INTS, ids=str)
 def test_errors_do_not_depend_on_what_was_asked_before(value):
     """True and 1.0 equal 1: a cache must not answer for them."""
