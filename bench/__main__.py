@@ -1,18 +1,16 @@
-"""The command: ``python -m bench layers`` and ``python -m bench epoch``."""
+"""The command: ``python -m bench layers``, ``python -m bench padding`` and ``python -m bench epoch``."""
 
 import argparse
 import importlib
 
-from bench import epoch, layers
+from bench import epoch, layers, padding
 from convcore import data, kernels, threads
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("layers", "epoch"), default="layers")
-    parser.add_argument(
-        "--problems", default="lenet", help="a file of bench/problems by name, any file, or one problem"
-    )
+    parser.add_argument("what", nargs="?", choices=("layers", "padding", "epoch"), default="layers")
+    parser.add_argument("--problems", help="a file of bench/problems by name, any file, or one problem")
     parser.add_argument("--variants", default="im2col,direct", help="comma-separated, or all")
     parser.add_argument("--data", default="mnist", help="for epoch: digits, mnist, ...")
     parser.add_argument("--images", type=int, help="for epoch: only the first images")
@@ -29,14 +27,18 @@ def main():
         peer.use_threads(arguments.threads)
     if arguments.smoke:
         layers.bench(layers.read_problems("smoke"), kernels.variants("conv2d"), arguments.threads, peer, 1, 0.0)
+        padding.bench(layers.read_problems("smoke"), ("im2col", "direct"), arguments.threads, 1, 0.0)
         epoch.bench(data.load("digits"), 256, 64, arguments.threads, peer, 1)
     elif arguments.what == "epoch":
         epoch.bench(data.load(arguments.data), arguments.images, arguments.batch_size, arguments.threads, peer,
                     arguments.rounds)  # fmt: skip
+    elif arguments.what == "padding":
+        padding.bench(layers.read_problems(arguments.problems or "padding"), arguments.variants.split(","),
+                      arguments.threads, arguments.rounds, arguments.seconds)  # fmt: skip
     else:
         variants = kernels.variants("conv2d") if arguments.variants == "all" else arguments.variants.split(",")
-        layers.bench(layers.read_problems(arguments.problems), variants, arguments.threads, peer, arguments.rounds,
-                     arguments.seconds, arguments.json)  # fmt: skip
+        layers.bench(layers.read_problems(arguments.problems or "lenet"), variants, arguments.threads, peer,
+                     arguments.rounds, arguments.seconds, arguments.json)  # fmt: skip
 
 
 if __name__ == "__main__":

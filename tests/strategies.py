@@ -77,6 +77,13 @@ def windows(draw, largest=40):
     return max(1, (window - 1) * dilation + 1 - before - after) + extra, window, stride, (before, after), dilation
 
 
+def demands(rank):
+    """How errors ask for one number per dimension, and for one per dimension or end."""
+    if rank == 1:
+        return {"each": "an int", "each_end": "an int or 2 ints"}
+    return {"each": f"an int or {rank} ints", "each_end": f"an int, {rank} ints or {2 * rank} ints"}
+
+
 NUMBER_OR_PATTERN = "must be a number or one of symmetric-include-edge, symmetric-exclude-edge, replicate, circular"
 PATTERNS = ("symmetric-include-edge", "symmetric-exclude-edge", "replicate", "circular")
 

@@ -9,8 +9,6 @@ import warnings
 import numpy as np
 import pytest
 
-import convcore as cc
-
 pytest.importorskip("onnx")
 
 from onnx.backend.test.case import node as onnx_cases
@@ -74,15 +72,6 @@ UNSUPPORTED = {
     "Sub": {INTEGERS: "sub_int8 sub_int16 sub_uint8 sub_uint16 sub_uint32 sub_uint64"},
 }
 
-# Functions that other work brings: {operator or case: function}
-WAITING = {
-    "AveragePool": "avg_pool1d", "BatchNormalization": "batch_norm", "CausalConvWithState": "swish",
-    "Clip": "clipped_relu", "Elu": "elu", "Gelu": "gelu", "GlobalAveragePool": "global_avg_pool",
-    "GlobalMaxPool": "global_max_pool", "LRN": "cross_channel_norm", "LeakyRelu": "leaky_relu",
-    "MaxPool": "max_pool1d", "Swish": "swish",
-    "test_conv_with_autopad_same": "max_pool1d",  # "same-lower" comes with pooling
-}  # fmt: skip
-
 
 def cases_of(operator):
     """The cases of an operator: made when its module is imported, which for some takes seconds.
@@ -119,14 +108,10 @@ def why_not(case):
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_cases(operator):
-    if operator in WAITING and not hasattr(cc, WAITING[operator]):
-        pytest.skip(f"cc.{WAITING[operator]} is not here yet")
     listed = {f"test_{name}": why for why, names in UNSUPPORTED.get(operator, {}).items() for name in names.split()}
     cases = {case.name: case for case in cases_of(operator)}
     wrong = [f"{name} is listed, but there is no such case" for name in listed if name not in cases]
     for name, case in cases.items():
-        if name in WAITING and not hasattr(cc, WAITING[name]):
-            continue
         error = why_not(case)
         if error is None and name in listed:
             wrong.append(f"{name} is listed, but passes")

@@ -37,9 +37,9 @@ def per_axis(value, rank, what, minimum):
     """
     values = (value,) * rank if isinstance(value, numbers.Integral) else value
     if not holds_ints(values):
-        raise TypeError(f"{what} must be an int or {ints(rank)}, got {value!r}")
+        raise TypeError(f"{what} must be {one_each(rank)}, got {value!r}")
     if len(values) != rank:
-        raise ValueError(f"{what} must be an int or {ints(rank)}, got {len(values)}")
+        raise ValueError(f"{what} must be {one_each(rank)}, got {len(values)}")
     if min(values) < minimum:
         raise ValueError(f"{what} must be at least {minimum}, got {value!r}")
     if max(values) > 2**31:
@@ -47,9 +47,14 @@ def per_axis(value, rank, what, minimum):
     return tuple(int(v) for v in values)
 
 
-def ints(count):
-    """Return a count of ints in words: "1 int", "2 ints"."""
-    return f"{count} int{'s' if count > 1 else ''}"
+def one_each(rank):
+    """Return how an error asks for one number per dimension: "an int" in 1-D, else "an int or 2 ints"."""
+    return "an int" if rank == 1 else f"an int or {rank} ints"
+
+
+def one_each_end(rank):
+    """Return how an error asks for one number per dimension or end: "an int or 2 ints", "an int, 2 ints or 4 ints"."""
+    return "an int or 2 ints" if rank == 1 else f"an int, {rank} ints or {2 * rank} ints"
 
 
 def is_sequence(value):
@@ -128,7 +133,7 @@ def padding_pairs(padding, in_size, filter_size, stride, dilation, what):
         raise ValueError(f"{what} must be {words} or numbers, got {padding!r}")
     count = len(padding) if is_sequence(padding) else rank
     if count not in (rank, 2 * rank):
-        raise ValueError(f"{what} must be an int, {ints(rank)} or {ints(2 * rank)}, got {count}")
+        raise ValueError(f"{what} must be {one_each_end(rank)}, got {count}")
     values = per_axis(padding, count, what, 0)
     if max(values) > LARGEST_PADDING:
         raise ValueError(f"{what} must be at most 2**24, got {padding!r}")

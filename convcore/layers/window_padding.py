@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from convcore.kernels.windows import ints, padding_pairs
+from convcore.kernels.windows import one_each_end, padding_pairs
 
 INPUTS = {
     1: "sequences (channels, width)",
@@ -40,7 +40,7 @@ def window_padding(padding, rank, what, words=("same",)):
     if isinstance(padding, str):
         if padding not in words:
             known = ", ".join(f'"{word}"' for word in words)
-            raise ValueError(f"{what} must be {known}, an int, {ints(rank)} or {ints(2 * rank)}, got {padding!r}")
+            raise ValueError(f"{what} must be {known}, {one_each_end(rank)}, got {padding!r}")
         return padding
     padding = padding.tolist() if isinstance(padding, np.ndarray) else padding
     ones = (1,) * rank  # sizes do not matter where there are no words

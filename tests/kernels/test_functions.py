@@ -275,7 +275,7 @@ def test_wrong_shapes_asked_for(function):
         ("max_pool1d_forward", dict(pool_size=13), ValueError,
          "max_pool1d: the window covers 13 cells in width, the padded input has 12"),
         ("max_pool1d_forward", dict(pool_size=(2, 2)), ValueError,
-         "max_pool1d: pool_size must be an int or 1 int, got 2"),
+         "max_pool1d: pool_size must be an int, got 2"),
         ("max_pool1d_backward_input", dict(input_shape=(1, 2, 3, 4)), ValueError,
          "max_pool1d: input_shape must have 3 sizes, got 4"),
         ("max_pool3d_forward", dict(x=PLANES), ValueError,

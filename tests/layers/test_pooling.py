@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from strategies import demands
 
 import convcore as cc
 from convcore.layers.config import layer_from_config, layer_to_config
@@ -223,24 +224,23 @@ def test_what_the_layers_work_on():
     [
         *[({name: value}, error, f"{name} {text}") for name in ("pool_size", "stride") for value, error, text in [
             (0, ValueError, "must be at least 1, got 0"),
-            ((1,) * 4, ValueError, "must be an int or {ints}, got 4"),
-            (1.5, TypeError, "must be an int or {ints}, got 1.5"),
-            ("2", TypeError, "must be an int or {ints}, got '2'"),
-            (True, TypeError, "must be an int or {ints}, got True"),
+            ((1,) * 4, ValueError, "must be {each}, got 4"),
+            (1.5, TypeError, "must be {each}, got 1.5"),
+            ("2", TypeError, "must be {each}, got '2'"),
+            (True, TypeError, "must be {each}, got True"),
         ]],
-        ({"pool_size": None}, TypeError, "pool_size must be an int or {ints}, got None"),
-        ({"padding": "full"}, ValueError, 'padding must be "same", an int, {ints} or {ends} ints, got \'full\''),
+        ({"pool_size": None}, TypeError, "pool_size must be {each}, got None"),
+        ({"padding": "full"}, ValueError, 'padding must be "same", {each_end}, got \'full\''),
         ({"padding": -1}, ValueError, "padding must be at least 0, got -1"),
-        ({"padding": (1,) * 5}, ValueError, "padding must be an int, {ints} or {ends} ints, got 5"),
-        ({"padding": None}, TypeError, "padding must be an int or {ints}, got None"),
+        ({"padding": (1,) * 5}, ValueError, "padding must be {each_end}, got 5"),
+        ({"padding": None}, TypeError, "padding must be {each}, got None"),
         ({"name": 1}, TypeError, "name must be a str, got int"),
     ],
 )  # fmt: skip
 def test_bad_input(Pool, function, rank, word, arguments, error, text):
     with pytest.raises(error) as caught:
         Pool(**{"pool_size": 2, **arguments})
-    ints = "1 int" if rank == 1 else f"{rank} ints"
-    assert str(caught.value) == f"{Pool.__name__}: " + text.format(ints=ints, ends=2 * rank)
+    assert str(caught.value) == f"{Pool.__name__}: " + text.format(**demands(rank))
 
 
 @AVERAGES

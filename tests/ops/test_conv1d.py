@@ -188,7 +188,7 @@ def test_the_record_says_what_was_done():
 X, W, B = np.ones((2, 3, 5)), np.ones((4, 3, 3)), np.ones(4)
 ARRAY = "must be float32, float64, integers or booleans, got"
 SHAPES = "(x (2, 3, 5), weight (4, 3, 3))"
-SIZE = "must be an int or 1 ints, got"
+SIZE = "must be an int, got"
 WORDS = 'padding must be "same", "valid", "full", "causal" or numbers, got'
 VARIANTS = ", ".join(cc.kernels.variants("conv1d"))
 

@@ -67,7 +67,7 @@ def test_gradients_by_hand():
 X, W, B = np.ones((2, 3, 5)), np.ones((3, 4, 3)), np.ones(4)
 ARRAY = "must be float32, float64, integers or booleans, got"
 SHAPES = "(x (2, 3, 5), weight (3, 4, 3))"
-SIZE = "must be an int or 1 ints, got"
+SIZE = "must be an int, got"
 VARIANTS = ", ".join(cc.kernels.variants("conv1d"))
 
 
