@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from convcore import checks, run
+from convcore import checks, models, run
 from convcore.doctor import report
 from convcore.optim.schedules import SCHEDULES
 from convcore.threads import check as check_threads
@@ -155,7 +155,8 @@ FirstModel = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE",
-        help="lenet5, FILE.py:FUNCTION, which returns a Network, or a model.safetensors to start from.",
+        help=f"{', '.join(models.NAMED)}, FILE.py:FUNCTION, which returns a Network, or a model.safetensors to start "
+        "from.",
     ),
 ]
 Epochs = Annotated[int | None, _number("--epochs", int, at_least_1, "Default: 30 for digits, else 10.")]

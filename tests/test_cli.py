@@ -15,6 +15,7 @@ import convcore as cc
 from convcore import run
 from convcore.cli import app, main
 
+NO_MODEL = "is neither lenet5, shallow, batchnorm, a model file, nor FILE.py:FUNCTION"
 SHORT = ("train", "--epochs", "1", "--threads", "1")
 
 MODELS = """
@@ -265,9 +266,9 @@ def test_resume_takes_its_own_settings(flag, convcore):
         (["--data", ""], "data: '' is neither digits, mnist, fashion-mnist nor a folder"),
         (["--data", "models.py"], "data: 'models.py' is neither digits, mnist, fashion-mnist nor a folder"),
         (["--data", "empty"], "data: empty holds no train-images-idx3-ubyte, neither plain nor .gz"),
-        (["--model", "lenet6"], "model: 'lenet6' is neither lenet5, a model file, nor FILE.py:FUNCTION"),
-        (["--model", ""], "model: '' is neither lenet5, a model file, nor FILE.py:FUNCTION"),
-        (["--model", ":make"], "model: ':make' is neither lenet5, a model file, nor FILE.py:FUNCTION"),
+        (["--model", "lenet6"], f"model: 'lenet6' {NO_MODEL}"),
+        (["--model", ""], f"model: '' {NO_MODEL}"),
+        (["--model", ":make"], f"model: ':make' {NO_MODEL}"),
         (["--model", "empty"], "load: there is no file empty/model.safetensors"),
         (["--model", "nosuch.py:make"], "model: there is no file nosuch.py"),
         (["--model", "models.py"], "model: say which function of models.py returns the network: models.py:FUNCTION"),
@@ -344,7 +345,7 @@ DAMAGE = [
     ("predict", "vector", r"predict: vector takes \(5,\), not images \(channels, height, width\)"),
     ("predict", "regression", r"predict: regression gives no probabilities of classes: it ends in FullyConnected with "
                               r"output \(10,\)"),
-    ("summary", "nosuch", "model: 'nosuch' is neither lenet5, a model file, nor FILE.py:FUNCTION"),
+    ("summary", "nosuch", f"model: 'nosuch' {NO_MODEL}"),
     ("summary", "cut", r"load: cut is damaged or no safetensors file \(.*\)"),
 ]  # fmt: skip
 
@@ -392,7 +393,7 @@ def test_debug_shows_the_traceback_and_keeps_the_status(convcore):
         status, out, err = convcore(*arguments)
         assert (status, out) == (1, "")
         assert err.startswith("Traceback (most recent call last):\n")
-        assert err.endswith("convcore: model: 'nosuch' is neither lenet5, a model file, nor FILE.py:FUNCTION\n")
+        assert err.endswith(f"convcore: model: 'nosuch' {NO_MODEL}\n")
     assert convcore("train", "--epochs", "0", "--debug")[0] == 2
 
 
