@@ -110,18 +110,18 @@ def test_cross_entropy_of_each_time_step_or_pixel(shape, dtype):
     logits = rng.standard_normal(shape).astype(dtype)
     target = rng.integers(0, shape[1], (shape[0], *shape[2:]))
     probabilities = np.moveaxis(rng.dirichlet(np.ones(shape[1]), target.shape), -1, 1).astype(dtype)
-    for given, rows in ((target, target.ravel()), (probabilities, per_cell(probabilities))):
-        found, expected = cc.cross_entropy(logits, given), cc.cross_entropy(per_cell(logits), rows)
+    for wanted, rows in ((target, target.ravel()), (probabilities, per_cell(probabilities))):
+        found, expected = cc.cross_entropy(logits, wanted), cc.cross_entropy(per_cell(logits), rows)
         assert (found.shape, found.dtype) == ((), dtype)
         assert float(found) == pytest.approx(float(expected), rel=1e-6 if dtype == "f4" else 1e-14)
-        grad = cc.gradient(cc.cross_entropy)(logits, given)
+        grad = cc.gradient(cc.cross_entropy)(logits, wanted)
         assert (grad.shape, grad.dtype) == (shape, dtype)
         assert_allclose(per_cell(grad), cc.gradient(cc.cross_entropy)(per_cell(logits), rows),
                         rtol=1e-6 if dtype == "f4" else 1e-14, atol=1e-7 if dtype == "f4" else 1e-16)  # fmt: skip
         view = np.asfortranarray(logits)
-        assert_array_equal(cc.gradient(cc.cross_entropy)(view, given), grad)
+        assert_array_equal(cc.gradient(cc.cross_entropy)(view, wanted), grad)
         if dtype == "f8":
-            assert cc.gradcheck(lambda x, given=given: cc.cross_entropy(x, given), (logits,), directions=2)
+            assert cc.gradcheck(lambda x, wanted=wanted: cc.cross_entropy(x, wanted), (logits,), directions=2)
 
 
 @pytest.mark.parametrize("shape", [(3, 4), *SHAPES])
@@ -131,12 +131,12 @@ def test_cross_entropy_is_that_of_pytorch(shape):
     logits = 3 * rng.standard_normal(shape)
     target = rng.integers(0, shape[1], (shape[0], *shape[2:]))
     probabilities = np.ascontiguousarray(np.moveaxis(rng.dirichlet(np.ones(shape[1]), target.shape), -1, 1))
-    for given in (target, probabilities):
+    for wanted in (target, probabilities):
         peer = torch.tensor(logits, requires_grad=True)
-        loss = torch.nn.functional.cross_entropy(peer, torch.tensor(given))
+        loss = torch.nn.functional.cross_entropy(peer, torch.tensor(wanted))
         loss.backward()
-        assert float(cc.cross_entropy(logits, given)) == pytest.approx(loss.item(), rel=1e-12)
-        assert_allclose(cc.gradient(cc.cross_entropy)(logits, given), peer.grad.numpy(), rtol=1e-10, atol=1e-15)
+        assert float(cc.cross_entropy(logits, wanted)) == pytest.approx(loss.item(), rel=1e-12)
+        assert_allclose(cc.gradient(cc.cross_entropy)(logits, wanted), peer.grad.numpy(), rtol=1e-10, atol=1e-15)
 
 
 L = np.zeros((2, 3))
@@ -152,7 +152,8 @@ CLASSES = "target of shape (2,) must hold class indices (int), got"
         (L.astype(np.float16), [0, 0], TypeError, f"logits {ARRAY} dtype float16"),
         (L[0], [0], ValueError, "logits must have shape (N, K) or (N, K, ...), sizes at least 1, got (3,)"),
         (L[None], [0], ValueError, "target must have shape (1, 3) or (1, 2, 3) (logits (1, 2, 3), target (1,))"),
-        (L[None, :, :0], [[]], ValueError, "logits must have shape (N, K) or (N, K, ...), sizes at least 1, got (1, 2, 0)"),
+        (L[None, :, :0], [[]], ValueError,
+         "logits must have shape (N, K) or (N, K, ...), sizes at least 1, got (1, 2, 0)"),
         (L[:0], [], ValueError, "logits must have shape (N, K) or (N, K, ...), sizes at least 1, got (0, 3)"),
         (L[:, :0], [0, 0], ValueError, "logits must have shape (N, K) or (N, K, ...), sizes at least 1, got (2, 0)"),
         (L, None, TypeError, f"target {ARRAY} NoneType"),
