@@ -35,7 +35,7 @@ class Objective:
     logits : bool
         Whether the loss is computed from the logits.
     num_classes : int or None
-        The size of the output's channels, on which classes lie; None where there are several outputs.
+        The size of the output's channels, on which classes lie; None where it has none, or there are several outputs.
 
     Raises
     ------
@@ -46,7 +46,7 @@ class Objective:
 
     def __init__(self, net, loss, source):
         own = None if net.ends_in_softmax else getattr(net.output_layer, "loss", None)
-        if loss is None and own is not None:
+        if loss is None and callable(own):
             self.name, self._function = type(net.output_layer).__name__, own
         elif callable(loss):
             self.name, self._function = "function", loss
@@ -70,13 +70,16 @@ class Objective:
                 f"this one ends in {type(net.output_layer).__name__} {net.output_layer.name!r}"
             )
         form = net.output_forms()[0]
-        self._class_axis = 1 if form.format is None else form.format.index("C")
-        several = len(net.output_names) > 1 or len(form.shape) < 2
+        letters = form.format or "BC"  # without a format, channels come second
+        self._class_axis = letters.find("C")
         self._num_axes = len(form.shape)
-        self.num_classes = None if several else form.shape[self._class_axis]
+        one = len(net.output_names) == 1 and 0 <= self._class_axis < self._num_axes
+        self.num_classes = form.shape[self._class_axis] if one else None
 
     def pair(self, data, what):
-        """Return (x, y) ready to be cut into batches: checked, labels as int64, the images as they are.
+        """Return (x, y) ready to be cut into batches: checked, labels (N,) as int64, the images as they are.
+
+        Labels of time steps and pixels may be many: they keep their integer dtype, truth values become uint8.
 
         Parameters
         ----------
@@ -119,13 +122,18 @@ class Objective:
 
     def _are_labels(self, y, shape):
         """Whether targets are class indices, for an output of this shape."""
-        return (self.num_classes is not None and not isinstance(y, tuple) and y.dtype.kind in "iub"
-                and y.shape[1:] == self._shape_of_labels(shape))  # fmt: skip
+        if isinstance(y, tuple) or self.num_classes is None or y.dtype.kind not in "iub":
+            return False
+        # To a function of the user's, whole numbers for a single output are numbers.
+        return y.shape[1:] == self._shape_of_labels(shape) and (self.logits or self.num_classes > 1)
 
     def _classes(self, y, shape, what):
-        """Return labels as int64, or probabilities as they are, after comparing them with the network's output."""
+        """Return labels as integers, or probabilities as they are, after comparing them with the network's output."""
         if self._are_labels(y, shape):
-            y = y.astype(np.int64, copy=False)
+            if y.ndim == 1:
+                y = y.astype(np.int64, copy=False)
+            elif y.dtype == bool:
+                y = y.view(np.uint8)
             if not (0 <= y.min() and y.max() < self.num_classes):
                 wrong = int(y.max() if y.max() >= self.num_classes else y.min())
                 count = self.num_classes
@@ -171,11 +179,13 @@ class Objective:
 
     def labels(self, target):
         """Return the class of each of the `rows`, shape (M,), int64, from targets as `pair` returns them."""
-        return (target if target.ndim < self._num_axes else target.argmax(self._class_axis)).reshape(-1)
+        return (
+            (target if target.ndim < self._num_axes else target.argmax(self._class_axis)).reshape(-1).astype(np.int64)
+        )
 
     def accuracy(self, y, target):
         """Return the share of `rows` of a Tensor with the largest value at the target's class; None without classes."""
-        if not self.logits and (isinstance(y, tuple) or not self._are_labels(target, y.shape[1:])):
+        if not self.logits and (self.num_classes is None or not self._are_labels(target, y.shape[1:])):
             return None
         return float(np.mean(y.data.argmax(self._class_axis).reshape(-1) == self.labels(target)))
 

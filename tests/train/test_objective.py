@@ -336,6 +336,36 @@ def test_a_function_of_labels_of_each_step():
     assert evaluate(net, (data[0], numbers), loss=lambda y, t: mse(y, t))["accuracy"] is None
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, bool])
+def test_maps_of_labels_keep_their_dtype(dtype, data):
+    """Sixteen classes: class times classes is more than a byte holds."""
+    x, labels = data[0] / 255.0, (data[0][:, 0] // (128 if dtype is bool else 16)).astype(dtype)
+    net = Network([ImageInput((1, 8, 8), normalization="none"), Conv2D(3, 16, padding=1), Softmax()], dtype="float64")
+    net.initialize()
+    kept = Objective(net, None, "train").pair((x, labels), "data")[1]
+    assert kept.dtype == (np.uint8 if dtype is bool else dtype)
+    assert np.shares_memory(kept, labels)
+    found, expected = (
+        evaluate(net, (x, y), metrics=["top-2", "confusion-matrix"]) for y in (labels, labels.astype(np.int64))
+    )
+    np.testing.assert_array_equal(found.pop("confusion_matrix"), expected.pop("confusion_matrix"))
+    assert found == expected
+    check_classes(net, (x, labels.astype(np.int64)), lambda y: np.moveaxis(y, 1, -1))
+
+
+def test_whole_numbers_for_one_output_are_numbers_to_a_function(data):
+    net = Network([ImageInput((1, 8, 8), normalization="none"), Conv2D(3, 1, padding=1)], dtype="float64")
+    seen = []
+
+    def distance(y, t):
+        seen.append(t)
+        return mse(y[:, 0], t)
+
+    found = evaluate(net, (data[0], data[0][:, 0]), loss=distance)
+    assert found["loss"] == pytest.approx(((net.predict(data[0]) - data[0]) ** 2).mean(), rel=1e-12)
+    assert (found["accuracy"], seen[0].dtype) == (None, np.uint8)
+
+
 LABELS = "train: data: crossentropy needs integer labels of shape (20, 5) or probabilities of shape (20, 4, 5), got"
 
 
