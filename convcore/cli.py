@@ -327,7 +327,12 @@ def _refuse_with_resume(context):
             raise typer.BadParameter(f"{flag} cannot be given with --resume: the run goes on with its own settings")
 
 
-@app.command(epilog=_examples("evaluate runs/lenet5-digits-1/model.safetensors --data digits"))
+@app.command(
+    epilog=_examples(
+        "evaluate runs/lenet5-digits-1/model.safetensors --data digits",
+        "evaluate runs/lenet5-digits-1 --metrics top-2,top-3",
+    )
+)
 def evaluate(
     model: ModelFile,
     data: Data = "digits",

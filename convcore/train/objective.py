@@ -5,6 +5,7 @@ import numpy as np
 from convcore.arrays import FLOATS, as_numbers
 from convcore.autograd import Tensor
 from convcore.data.batches import check_lengths, count_of
+from convcore.layers import ClassificationOutput
 from convcore.ops import softmax, transpose
 from convcore.ops.loss import cross_entropy, half_mse, huber, mae, mse
 
@@ -64,6 +65,8 @@ class Objective:
                 f"{source}: the network has {len(net.output_names)} outputs ({', '.join(net.output_names)}), the loss "
                 "must be a function of them and of the targets"
             )
+        if self.logits and isinstance(net.output_layer, ClassificationOutput) and not net.ends_in_softmax:
+            raise ValueError(f"{source}: crossentropy needs a Softmax in front of {net.output_layer.name!r}")
         if self.logits and not net.ends_in_softmax:
             raise ValueError(
                 f"{source}: crossentropy needs a network that ends in Softmax or ClassificationOutput, "

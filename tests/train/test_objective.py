@@ -11,6 +11,7 @@ from convcore.layers import (
     FullyConnected,
     ImageInput,
     RegressionOutput,
+    ReLU,
     SequenceInput,
     Softmax,
 )
@@ -54,6 +55,17 @@ def test_by_default_the_output_layer_decides(make_net, data, pairs):
     objective = Objective(net, None, "train")
     assert (objective.name, objective.logits) == ("RegressionOutput", False)
     assert evaluate(net, pairs)["loss"] == pytest.approx(half_mse(net.forward(pairs[0]), pairs[1]).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [None, "crossentropy"])
+def test_cross_entropy_needs_probabilities(loss, data, quiet):
+    for last, text in (
+        (ClassificationOutput(name="end"), "a Softmax in front of 'end'"),
+        (ReLU(name="end"), "a network that ends in Softmax or ClassificationOutput, this one ends in ReLU 'end'"),
+    ):
+        with pytest.raises(ValueError) as caught:
+            train(regression(last, outputs=3), data, loss, quiet())
+        assert str(caught.value) == f"train: crossentropy needs {text}"
 
 
 def test_a_regression_end_to_end(pairs, quiet, tmp_path):
