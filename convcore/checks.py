@@ -12,17 +12,30 @@ import numpy as np
 BOOLS = (bool, np.bool_)
 
 
-def number(value, what):
-    """Return `value` as a float.
+def number(value, what, kinds="a number"):
+    """Return `value` as a float; `kinds` is all that the argument may be, where that is more than a number.
 
     Raises
     ------
     TypeError
         No real number; True and False are none either.
+    ValueError
+        An integer that no float can hold.
     """
     if isinstance(value, BOOLS) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{what} must be a number, got {value!r}")
-    return float(value)
+        raise TypeError(f"{what} must be {kinds}, got {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{what} must be {kinds}, got one that no float can hold") from None
+
+
+def finite_number(value, what):
+    """Return `value` as a finite float; TypeError or ValueError otherwise."""
+    result = number(value, what)
+    if not math.isfinite(result):
+        raise ValueError(f"{what} must be finite, got {value}")
+    return result
 
 
 def number_within(value, what, low, high):

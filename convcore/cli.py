@@ -8,6 +8,7 @@ import importlib.metadata
 import io
 import json
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -21,6 +22,7 @@ from convcore import checks, models, run
 from convcore.doctor import report
 from convcore.optim.schedules import SCHEDULES
 from convcore.threads import check as check_threads
+from convcore.train.options import PLOTS
 
 app = typer.Typer(
     add_completion=False,
@@ -126,6 +128,25 @@ def _folder(flag, help):
     return typer.Option(flag, parser=parse, metavar="DIR", help=help)
 
 
+def _one_of(flag, choices, help):
+    """Return the option for one of some names."""
+
+    def parse(text):
+        try:
+            return checks.one_of(text, flag, choices)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return typer.Option(flag, parser=parse, metavar="NAME", help=help)
+
+
+def _metrics(text):
+    names = text.split(",")
+    if len(set(names)) < len(names) or not all(re.fullmatch("top-[1-9][0-9]*", name) for name in names):
+        raise typer.BadParameter(f"--metrics must be names such as top-2,top-5, each once, got {text!r}")
+    return names
+
+
 def _schedule(text):
     first, comma, other = text.partition(",")
     if first not in SCHEDULES or (comma and (first != "warmup" or other not in SCHEDULES or other == "warmup")):
@@ -161,9 +182,14 @@ FirstModel = Annotated[
 ]
 Epochs = Annotated[int | None, _number("--epochs", int, at_least_1, "Default: 30 for digits, else 10.")]
 BatchSize = Annotated[int, _number("--batch-size", int, at_least_1, "Images at a time.")]
-LearnRate = Annotated[float, _number("--learn-rate", float, checks.positive_number, "In the first iteration.")]
-Momentum = Annotated[float, _number("--momentum", float, from_0_to_1, "From 0 to 1.")]
-L2 = Annotated[float, _number("--l2", float, from_0, "L2 regularization of the weights.")]
+Solver = Annotated[str, _one_of("--solver", tuple(run.LEARN_RATES), "sgdm (SGD with momentum), adam or rmsprop.")]
+LearnRate = Annotated[
+    float | None,
+    _number("--learn-rate", float, checks.positive_number, "In the first iteration. Default: "
+            + ", ".join(f"{rate:g} for {solver}" for solver, rate in run.LEARN_RATES.items()) + "."),
+]  # fmt: skip
+Momentum = Annotated[float | None, _number("--momentum", float, from_0_to_1, "Of sgdm, from 0 to 1. Default: 0.9.")]
+L2 = Annotated[float, _number("--l2", float, from_0, "L2 regularization of the weights, with every solver.")]
 Seed = Annotated[int, _number("--seed", int, at_least_0, "For the first weights, and order and changes of the images.")]
 Threads = Annotated[int | None, _number("--threads", int, check_threads, "Default: what the machine allows.")]
 Schedule = Annotated[
@@ -183,6 +209,15 @@ Augmented = Annotated[
         f"{run.AUGMENT.rotation:g} degrees, scale by {100 * run.AUGMENT.scale:g} %, at most.",
     ),
 ]
+Plots = Annotated[
+    str,
+    _one_of("--plots", PLOTS, "training-progress: a page with a picture, kept up to date in the folder of the run."),
+]
+Metrics = Annotated[
+    list | None,
+    typer.Option("--metrics", parser=_metrics, metavar="NAMES", help="Besides the accuracy: top-2, top-3, ...; "
+                 "several with commas between them."),
+]  # fmt: skip
 Out = Annotated[Path | None, _folder("--out", "A new folder. Default: runs/NAME-N.")]
 Resume = Annotated[Path | None, _folder("--resume", "Go on with the run in this folder.")]
 Invert = Annotated[bool, typer.Option("--invert", help="For dark strokes on light paper.")]
@@ -223,6 +258,8 @@ def convcore(version: Version = False, debug: Debug = False):
         "train",
         "train --data mnist --epochs 3 --out runs/first",
         "train --data mnist --epochs 30 --augment --seed 1",
+        "train --solver adam --learn-rate 0.002 --l2 0",
+        "train --data mnist --plots training-progress --metrics top-2,top-3",
         "train --resume runs/first",
         "train --model mynet.py:make --json",
     )
@@ -233,13 +270,16 @@ def train(
     model: FirstModel = "lenet5",
     epochs: Epochs = None,
     batch_size: BatchSize = 64,
-    learn_rate: LearnRate = 0.05,
-    momentum: Momentum = 0.9,
+    solver: Solver = "sgdm",
+    learn_rate: LearnRate = None,
+    momentum: Momentum = None,
     l2: L2 = 5e-4,
     seed: Seed = 0,
     threads: Threads = None,
     schedule: Schedule = "cosine",
     augment: Augmented = False,
+    plots: Plots = "none",
+    metrics: Metrics = None,
     out: Out = None,
     resume: Resume = None,
     as_json: Json = False,
@@ -257,15 +297,26 @@ def train(
         _refuse_with_resume(context)
         result = run.resume(resume, threads)
     else:
-        settings = run.Settings(data, model, epochs, batch_size, learn_rate, momentum, l2, seed, schedule, augment)
+        if momentum is not None and solver != "sgdm":
+            raise typer.BadParameter(f"--momentum belongs to --solver sgdm, the solver is {solver}")
+        settings = run.Settings(
+            data, model, epochs, batch_size, learn_rate, momentum, l2, seed, schedule, augment, solver, plots,
+            tuple(metrics or ()),
+        )  # fmt: skip
         result = run.train(settings, out, threads)
     accuracy = f"{100 * result['test_accuracy']:.2f} % of {result['test_images']:,} images"
     speed = f"{result['seconds_per_epoch']:.2f} s each, {result['images_per_second']:,.0f} images/s"
     epochs, threads = _plural(result["epochs"], "epoch"), _plural(result["n_threads"], "thread")
     words = f"{result['data']}: test accuracy {accuracy} after {epochs} ({speed}, {threads}, {result['isa']})"
-    _print(result, as_json, f"{words}\nmodel: {result['model_path']}")
+    _print(result, as_json, f"{words}\n{_metric_lines(result)}model: {result['model_path']}")
     if result["stopped"] == "interrupted":
         raise run.Interrupted(Path(result["model_path"]).parent)
+
+
+def _metric_lines(result):
+    """Return one line for each metric that was asked for."""
+    found = {name: re.fullmatch("test_top([0-9]+)", name) for name in result}
+    return "".join(f"top-{match[1]}: {100 * result[name]:.2f} %\n" for name, match in found.items() if match)
 
 
 def _refuse_with_resume(context):
@@ -277,16 +328,27 @@ def _refuse_with_resume(context):
             raise typer.BadParameter(f"{flag} cannot be given with --resume: the run goes on with its own settings")
 
 
-@app.command(epilog=_examples("evaluate runs/lenet5-digits-1/model.safetensors --data digits"))
+@app.command(
+    epilog=_examples(
+        "evaluate runs/lenet5-digits-1/model.safetensors --data digits",
+        "evaluate runs/lenet5-digits-1 --metrics top-2,top-3",
+    )
+)
 def evaluate(
-    model: ModelFile, data: Data = "digits", batch_size: BatchSize = 256, threads: Threads = None, as_json: Json = False
+    model: ModelFile,
+    data: Data = "digits",
+    batch_size: BatchSize = 256,
+    metrics: Metrics = None,
+    threads: Threads = None,
+    as_json: Json = False,
 ):
     """Measure a model on the test images of a data set."""
-    result = run.evaluate(model, data, batch_size, threads)
+    result = run.evaluate(model, data, batch_size, threads, tuple(metrics or ()))
     accuracy = f"{100 * result['test_accuracy']:.2f} % of {result['test_images']:,} images"
     words = f"{result['data']}: test accuracy {accuracy}, loss {result['test_loss']:.4f}"
     table = _table(result["confusion_matrix"], result["class_names"])
-    _print(result, as_json, f"{words}\n\nimages of each class (rows), by what they were taken for (columns)\n{table}")
+    words = f"{words}\n{_metric_lines(result)}"
+    _print(result, as_json, f"{words}\nimages of each class (rows), by what they were taken for (columns)\n{table}")
 
 
 def _table(matrix, names):

@@ -27,10 +27,13 @@ from convcore.train import TrainingOptions, load_checkpoint
 from convcore.train import evaluate as measure
 from convcore.train import train as train_network
 from convcore.train.checkpoint import FILE_NAME as CHECKPOINT
+from convcore.train.metrics import accumulators, check_metric
 from convcore.train.objective import Objective
 
 # Mild enough for digits, whose 6 must not become a 9, nor lose its top.
 AUGMENT = data_sets.Augment(shift=2, rotation=10, scale=0.1)
+# Of the recipe, per solver: the steps of the adaptive ones do not shrink with the gradients.
+LEARN_RATES = {"sgdm": 0.05, "adam": 0.001, "rmsprop": 0.001}
 SETTINGS, MODEL, HISTORY, PICTURE = "run.json", "model.safetensors", "history.csv", "training.png"
 
 
@@ -48,37 +51,51 @@ class Settings:
     epochs : int or None
         None: 30 for the digits, else 10.
     batch_size : int, images
-    learn_rate, momentum, l2 : float
+    learn_rate : float or None
+        None: `LEARN_RATES` of the solver.
+    momentum : float or None
+        None: 0.9 for "sgdm"; other solvers have none.
+    l2 : float
     seed : int
         Of the first weights and of the order of the images.
     schedule : str
         A name, or two with a comma between them: "warmup,cosine".
     augment : bool
         Whether the training images are changed at random, as `AUGMENT` says.
+    solver : {"sgdm", "adam", "rmsprop"}
+    plots : {"none", "training-progress"}
+    metrics : sequence of str
+        "top-2", "top-3", ...: measured besides the accuracy.
     """
 
     data: str
     model: str
     epochs: int | None
     batch_size: int
-    learn_rate: float
-    momentum: float
+    learn_rate: float | None
+    momentum: float | None
     l2: float
     seed: int
     schedule: str
     augment: bool = False
+    solver: str = "sgdm"
+    plots: str = "none"
+    metrics: tuple = ()
 
     def __post_init__(self):
         if self.epochs is None:
             object.__setattr__(self, "epochs", 30 if self.data == "digits" else 10)
+        if self.learn_rate is None:  # of an unknown solver the options say so
+            object.__setattr__(self, "learn_rate", LEARN_RATES.get(self.solver))
+        object.__setattr__(self, "metrics", tuple(self.metrics))  # a list in run.json
 
     def options(self, **more):
         """Return the settings as TrainingOptions."""
         return TrainingOptions(
-            "sgdm", initial_learn_rate=self.learn_rate, momentum=self.momentum, l2_regularization=self.l2,
+            self.solver, initial_learn_rate=self.learn_rate, momentum=self.momentum, l2_regularization=self.l2,
             max_epochs=self.epochs, mini_batch_size=self.batch_size, shuffle="every-epoch",
             learn_rate_schedule=schedule(self.schedule), augment=AUGMENT if self.augment else None, seed=self.seed,
-            **more,
+            plots=self.plots, metrics=self.metrics, **more,
         )  # fmt: skip
 
     def save(self, folder):
@@ -152,7 +169,7 @@ def train(settings, out=None, n_threads=None):
                          f"{settings.data} holds {dataset.input_shape}")  # fmt: skip
     network.initialize(dataset.input_shape, settings.seed)
     network.class_names = tuple(dataset.class_names)
-    _rehearse(network, dataset)
+    _rehearse(network, dataset, settings)
     return _run(settings, dataset, network, _new_folder(settings, dataset, out), n_threads)
 
 
@@ -169,11 +186,11 @@ def resume(folder, n_threads=None):
     return _run(settings, data_sets.load(settings.data), network, folder, n_threads, resume=folder)
 
 
-def _rehearse(network, dataset):
+def _rehearse(network, dataset, settings):
     """Raise now what training would raise at its start: nothing has been written yet."""
     objective = Objective(network, "crossentropy", "train")
     objective.pair(dataset.train, "data")
-    objective.pair(dataset.test, "validation_data")
+    accumulators(objective, *objective.pair(dataset.test, "validation_data"), settings.metrics, "train: metrics")
     network.predict(dataset.train.x[:1])
     network.architecture()  # functions that no file can hold
 
@@ -205,7 +222,7 @@ def _run(settings, dataset, network, folder, n_threads, resume=None):
         network.save(folder / MODEL)
         history.to_csv(folder / HISTORY)
         _draw(history, folder / PICTURE)
-        found = _measure(network, dataset, 256, n_threads)
+        found = _measure(network, dataset, 256, n_threads, settings.metrics)
     except BaseException as error:
         if not (folder / CHECKPOINT).exists():  # the folder is of no use to anybody
             (folder / SETTINGS).unlink(missing_ok=True)
@@ -223,6 +240,7 @@ def _run(settings, dataset, network, folder, n_threads, resume=None):
         "n_threads": n_threads or get_num_threads(), "isa": isa.DEFAULT,
         "parameters": sum(p.size for p in network.parameters().values()), "model_path": str(folder / MODEL),
         "data": dataset.name, "test_images": len(dataset.test.x), "stopped": history.stopped,
+        **_metrics(found, settings.metrics),
     }  # fmt: skip
 
 
@@ -247,19 +265,25 @@ def _draw(history, path):
 # ---------------------------------------------------------------- evaluate and predict
 
 
-def evaluate(model, data, batch_size=256, n_threads=None):
+def evaluate(model, data, batch_size=256, n_threads=None, metrics=()):
     """Measure a model file on the test images of a data set; return what is reported, as a JSON-able dict."""
     network, dataset = load_model(model), data_sets.load(data)
-    found = _measure(network, dataset, batch_size, n_threads)
+    found = _measure(network, dataset, batch_size, n_threads, metrics)
     return {"test_accuracy": found["accuracy"], "test_loss": found["loss"], "test_images": found["images"],
             "data": dataset.name, "model_path": str(model),
             "class_names": [class_name(network, index) for index in range(network.output_shape[0])],
-            "confusion_matrix": found["confusion_matrix"].tolist()}  # fmt: skip
+            "confusion_matrix": found["confusion_matrix"].tolist(), **_metrics(found, metrics)}  # fmt: skip
 
 
-def _measure(network, dataset, batch_size, n_threads):
+def _measure(network, dataset, batch_size, n_threads, metrics):
     with num_threads(n_threads or get_num_threads()):
-        return measure(network, dataset.test, batch_size, "crossentropy", ["confusion-matrix"])
+        return measure(network, dataset.test, batch_size, "crossentropy", ["confusion-matrix", *metrics])
+
+
+def _metrics(found, metrics):
+    """Return what was measured besides loss and accuracy, as entries of a report: "test_top3"."""
+    columns = [check_metric(metric, "metrics") for metric in metrics]
+    return {f"test_{column}": found[column] for column in columns}
 
 
 def predict(model, paths, invert=False):

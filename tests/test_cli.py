@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -152,7 +153,7 @@ def test_help_of_a_command_ends_with_examples(command, convcore):
 def test_help_shows_the_recipe(convcore):
     words = " ".join(convcore("train", "--help")[1].split())
     recipe = ("momentum 0.9", "64 images", "learning rate of 0.05 that falls to 0 along a cosine over the epochs",
-              "regularization 0.0005", "30 for digits, else 10", "[default: 0.05]", "[default: cosine]")  # fmt: skip
+              "regularization 0.0005", "30 for digits, else 10", "0.05 for sgdm", "[default: cosine]")  # fmt: skip
     assert [part for part in recipe if part not in words] == []
 
 
@@ -184,6 +185,13 @@ WRONG_VALUES = [
     ("--momentum", "-0.1", "must lie in [0, 1], got -0.1"),
     ("--momentum", "nan", "must lie in [0, 1], got nan"),
     ("--momentum", "x", "must be a number, got 'x'"),
+    ("--solver", "sgd", "must be one of sgdm, adam, rmsprop, got 'sgd'"),
+    ("--solver", "", "must be one of sgdm, adam, rmsprop, got ''"),
+    ("--plots", "yes", "must be one of none, training-progress, got 'yes'"),
+    ("--metrics", "rmse", "must be names such as top-2,top-5, each once, got 'rmse'"),
+    ("--metrics", "top-0", "must be names such as top-2,top-5, each once, got 'top-0'"),
+    ("--metrics", "top-2,top-2", "must be names such as top-2,top-5, each once, got 'top-2,top-2'"),
+    ("--metrics", "", "must be names such as top-2,top-5, each once, got ''"),
     ("--l2", "-1", "must be finite and at least 0, got -1.0"),
     ("--l2", "inf", "must be finite and at least 0, got inf"),
     ("--l2", "nan", "must be finite and at least 0, got nan"),
@@ -249,9 +257,9 @@ def test_wrong_use(arguments, text, convcore):
 
 
 @pytest.mark.parametrize("flag", ["--data", "--model", "--epochs", "--batch-size", "--learn-rate", "--momentum", "--l2",
-                                  "--seed", "--schedule", "--out"])  # fmt: skip
+                                  "--seed", "--schedule", "--out", "--solver", "--plots", "--metrics"])  # fmt: skip
 def test_resume_takes_its_own_settings(flag, convcore):
-    value = "cosine" if flag == "--schedule" else "1"
+    value = {"--schedule": "cosine", "--solver": "adam", "--plots": "none", "--metrics": "top-2"}.get(flag, "1")
     text = f"convcore: {flag} cannot be given with --resume: the run goes on with its own settings\n"
     assert convcore("train", "--resume", "somewhere", flag, value) == (2, "", text)
 
@@ -476,6 +484,43 @@ def test_augmentation_and_a_warmup_reach_their_options_and_are_resumed(convcore,
     assert convcore("train", "--resume", "half", "--threads", "1")[0] == 0
     whole, half = (cc.load(f"{name}/model.safetensors").arrays() for name in ("whole", "half"))
     assert all(np.array_equal(whole[name], half[name]) for name in whole)
+
+
+@pytest.mark.usefixtures("no_picture")
+@pytest.mark.parametrize(("solver", "rate"), [("adam", 0.001), ("rmsprop", 0.001)])
+def test_other_solvers_and_metrics(solver, rate, convcore, interrupted_at):
+    arguments = ["--solver", solver, "--epochs", "2", "--l2", "0", "--metrics", "top-2,top-3", "--threads", "1"]
+    with interrupted_at(30):
+        assert convcore("train", *arguments, "--out", "run")[0] == 1
+    options = cc.load_checkpoint("run").options
+    assert (options.solver, options.initial_learn_rate, options.momentum, options.l2_regularization) == (
+        solver, rate, None, 0)  # fmt: skip
+    status, out, _ = convcore("train", "--resume", "run", "--threads", "1", "--json")
+    result = json.loads(out)
+    network, digits = cc.load("run/model.safetensors"), cc.data.load("digits")
+    found = cc.evaluate(network, digits, metrics=["top-2", "top-3"])
+    assert (status, result["test_top2"], result["test_top3"]) == (0, found["top2"], found["top3"])
+    assert result["test_accuracy"] == found["accuracy"] > 0.8
+    assert "validation_top3" in pathlib.Path("run/history.csv").read_text().splitlines()[0]
+    status, out, _ = convcore("evaluate", "run", "--metrics", "top-2")
+    assert (status, out.splitlines()[1]) == (0, f"top-2: {100 * found['top2']:.2f} %")
+
+
+def test_momentum_belongs_to_one_solver(convcore):
+    text = "convcore: --momentum belongs to --solver sgdm, the solver is adam\n"
+    assert convcore("train", "--solver", "adam", "--momentum", "0.5") == (2, "", text)
+
+
+def test_more_of_the_largest_than_there_are_classes(convcore):
+    text = "convcore: train: metrics: top-99 asks for more than the network's 10 classes\n"
+    assert convcore("train", "--metrics", "top-99") == (1, "", text)
+    assert not pathlib.Path("runs").exists()
+
+
+def test_a_page_of_the_progress(convcore):
+    pytest.importorskip("matplotlib")
+    assert convcore("train", "--epochs", "1", "--plots", "training-progress", "--out", "run")[0] == 0
+    assert pathlib.Path("run/training-progress.html").exists()
 
 
 @pytest.mark.usefixtures("no_picture")

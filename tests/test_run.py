@@ -65,6 +65,15 @@ def test_epochs_by_default(data, epochs):
     assert replace(SETTINGS, data=data, epochs=2).options().max_epochs == 2
 
 
+def test_settings_of_older_runs_had_one_solver(tmp_path):
+    since = ("augment", "solver", "plots", "metrics")
+    stored = {name: value for name, value in vars(SETTINGS).items() if name not in since}
+    (tmp_path / "run.json").write_text(json.dumps(stored))
+    settings = Settings.load(tmp_path)
+    assert settings == SETTINGS
+    assert (settings.options().solver, settings.options().momentum) == ("sgdm", 0.9)
+
+
 def test_settings_are_stored_so_that_they_are_found_from_anywhere(tmp_path):
     settings = replace(SETTINGS, epochs=None)
     settings.save(tmp_path)

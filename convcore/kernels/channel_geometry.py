@@ -47,7 +47,7 @@ class BatchNormGeometry:
     }
     OPTIONAL = ()
     # Of a dtype of their own: in float32 a mean a million times the standard deviation would shift every result.
-    INTEGERS = {"mean": np.float64, "variance": np.float64}
+    DTYPES = {"mean": np.float64, "variance": np.float64}
 
     def operations(self, direction):
         """Return the floating-point operations of a direction: the sums over a channel, then one formula per value."""

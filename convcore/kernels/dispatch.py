@@ -46,9 +46,10 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     op, direction : str
         For example "conv2d" and "backward_weight".
     geometry : ConvGeometry or another geometry
-        The problem; its SIGNATURES name the arrays, its shapes their shapes.
+        The problem; its SIGNATURES name the arrays, its shapes their shapes, its DTYPES the dtypes
+        of those that do not share the others'.
     *inputs : ndarray
-        All of one dtype, float32 or float64; in any memory order.
+        The others share one dtype, float32 or float64; in any memory order.
     variant, level : str, optional
         Otherwise chosen by `selected`.
     n_threads : int, optional
@@ -68,7 +69,7 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
         Arrays that do not fit the geometry; a variant or level that cannot be used. Nothing is written before.
     """
     names, out_names = _signature(op, direction, geometry)
-    shapes, integers = geometry.shapes, getattr(geometry, "INTEGERS", {})
+    shapes, dtypes = geometry.shapes, getattr(geometry, "DTYPES", {})
     in_place = getattr(geometry, "IN_PLACE", ())
     dtype = None
     arrays = []
@@ -82,9 +83,9 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
             raise TypeError(f"{op}: {name} must be a NumPy array, got {type(array).__name__}")
         if array.shape != shapes[name]:
             raise ValueError(f"{op}: {name} must have shape {shapes[name]}, got {array.shape} ({geometry})")
-        if name in integers:
-            if array.dtype != integers[name]:
-                raise TypeError(f"{op}: {name} must be {np.dtype(integers[name])}, got {array.dtype}")
+        if name in dtypes:
+            if array.dtype != dtypes[name]:
+                raise TypeError(f"{op}: {name} must be {np.dtype(dtypes[name])}, got {array.dtype}")
         else:
             if dtype is None:
                 dtype = array.dtype
@@ -140,8 +141,8 @@ def _outputs(op, geometry, names, dtype, out):
         return ()
     single = isinstance(names, str)
     names = (names,) if single else names
-    integers = getattr(geometry, "INTEGERS", {})
-    wanted = [(name, geometry.shapes[name], np.dtype(integers.get(name, dtype))) for name in names]
+    dtypes = getattr(geometry, "DTYPES", {})
+    wanted = [(name, geometry.shapes[name], np.dtype(dtypes.get(name, dtype))) for name in names]
     if out is None:
         return tuple(buffers.empty(shape, kind) for _, shape, kind in wanted)
     given = (out,) if single else out

@@ -78,7 +78,7 @@ class RowsGeometry:
         "backward_input": (("probabilities", "target", "grad_loss"), "grad_logits"),
     }
     OPTIONAL = ()
-    INTEGERS = {"target": np.int64}
+    DTYPES = {"target": np.int64}
 
     def operations(self, direction):
         """Return a rough count of operations: an exponential is worth twenty."""

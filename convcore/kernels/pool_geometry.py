@@ -109,7 +109,7 @@ class PoolGeometry:
         return {"forward": (("x",), "y"), "backward_input": (("grad_y",), "grad_x")}
 
     OPTIONAL = ()
-    INTEGERS = {"index": np.int32}
+    DTYPES = {"index": np.int32}
 
     def operations(self, direction):
         """Return a rough count of operations: four for each cell of a window that is looked at."""
@@ -210,7 +210,7 @@ def _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_va
         if padding_value != "mean":
             raise ValueError(f'{op}: padding_value must be a number or "mean", got {padding_value!r}')
     else:
-        padding_value = number(padding_value, f'{op}: padding_value must be a number or "mean"')
+        padding_value = number(padding_value, f"{op}: padding_value", 'a number or "mean"')
     in_size = tuple(x_shape[2:])
     if math.prod(in_size) >= 2**31:
         raise ValueError(f"{op}: a plane must have fewer than 2**31 cells, x has {math.prod(in_size)} (x {x_shape})")

@@ -9,6 +9,8 @@ import re
 
 import numpy as np
 
+from convcore.checks import number
+
 AXES = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
 # What the cells around an image hold: a number, or a pattern of the image's own cells. With what numpy.pad calls it.
 PADDING_MODES = {
@@ -65,16 +67,6 @@ def is_sequence(value):
 def holds_ints(value):
     """Whether `value` is a tuple, a list or an array of whole numbers; truth values are none."""
     return is_sequence(value) and all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in value)
-
-
-def number(value, demand):
-    """Return `value` as a float; `demand` begins the error about what is no number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{demand}, got {value!r}")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(f"{demand}, got one that no float can hold") from None
 
 
 def check_shape(shape, what):
@@ -149,12 +141,12 @@ def padding_value_of(value, what):
     (1.0, 'replicate')
     """
     words = [mode for mode in PADDING_MODES if mode != "constant"]
-    demand = f"{what} must be a number or one of {', '.join(words)}"
+    kinds = f"a number or one of {', '.join(words)}"
     if isinstance(value, str):
         if value not in words:
-            raise ValueError(f"{demand}, got {value!r}")
+            raise ValueError(f"{what} must be {kinds}, got {value!r}")
         return value
-    return number(value, demand)
+    return number(value, what, kinds)
 
 
 def out_size(in_size, padding, extent, stride, what, ceil_mode=False):

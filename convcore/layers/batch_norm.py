@@ -2,12 +2,13 @@
 
 import math
 
+from convcore.checks import number_within, positive_number
 from convcore.layers import initializers
 from convcore.layers.layer import given_array, positive_int, spec_block
 from convcore.layers.learnable import ParameterLayer
 from convcore.layers.spec_values import spec_channels, spec_number
 from convcore.ops import batch_norm
-from convcore.ops.batch_norm import check_epsilon, check_share, moving, normalize_by_batch
+from convcore.ops.batch_norm import moving, normalize_by_batch
 
 # What draws from numbers of connections makes no sense for one value per channel.
 INITIALIZERS = {name: initializers.NAMED[name] for name in ("narrow-normal", "zeros", "ones")}
@@ -83,9 +84,9 @@ class BatchNorm(ParameterLayer):
                  num_channels="auto", offset_learn_rate_factor=1, scale_learn_rate_factor=1, offset_l2_factor=1,
                  scale_l2_factor=1, name=""):  # fmt: skip
         super().__init__(name)
-        self.epsilon = check_epsilon(epsilon, "BatchNorm")
-        self.mean_decay = check_share(mean_decay, "BatchNorm: mean_decay")
-        self.variance_decay = check_share(variance_decay, "BatchNorm: variance_decay")
+        self.epsilon = positive_number(epsilon, "BatchNorm: epsilon")
+        self.mean_decay = number_within(mean_decay, "BatchNorm: mean_decay", 0, 1)
+        self.variance_decay = number_within(variance_decay, "BatchNorm: variance_decay", 0, 1)
         automatic = isinstance(num_channels, str) and num_channels == "auto"
         self.num_channels = num_channels if automatic else positive_int(num_channels, "BatchNorm: num_channels")
         self.declare("scale", scale, scale_initializer, scale_learn_rate_factor, scale_l2_factor, INITIALIZERS)

@@ -1,8 +1,8 @@
 """The ELU layer."""
 
+from convcore.checks import finite_number
 from convcore.layers.elementwise import ElementwiseLayer
 from convcore.ops import elu
-from convcore.ops.activation import check_number
 
 
 class ELU(ElementwiseLayer):
@@ -36,7 +36,7 @@ class ELU(ElementwiseLayer):
 
     def __init__(self, alpha=1.0, *, name=""):
         super().__init__(name)
-        self.alpha = check_number(alpha, "ELU: alpha")
+        self.alpha = finite_number(alpha, "ELU: alpha")
 
     def forward(self, x, training, rng):
         """Return x where it is positive, alpha · (exp(x) − 1) elsewhere."""

@@ -1,8 +1,8 @@
 """The leaky ReLU layer."""
 
+from convcore.checks import finite_number
 from convcore.layers.elementwise import ElementwiseLayer
 from convcore.ops import leaky_relu
-from convcore.ops.activation import check_number
 
 
 class LeakyReLU(ElementwiseLayer):
@@ -41,7 +41,7 @@ class LeakyReLU(ElementwiseLayer):
 
     def __init__(self, scale=0.01, *, name=""):
         super().__init__(name)
-        self.scale = check_number(scale, "LeakyReLU: scale")
+        self.scale = finite_number(scale, "LeakyReLU: scale")
 
     def forward(self, x, training, rng):
         """Return x where it is at least 0, scale · x elsewhere."""

@@ -1,8 +1,9 @@
 """What the layers that learn share: how their arrays are given, drawn, scaled in training, and read."""
 
+from convcore.checks import number_from
 from convcore.layers import initializers
 from convcore.layers.layer import Layer, given_array
-from convcore.layers.parameter import Parameter, factor
+from convcore.layers.parameter import Parameter
 
 
 class ParameterLayer(Layer):
@@ -30,8 +31,8 @@ class ParameterLayer(Layer):
         """Check and keep what the user said about one array; `names` are the initializers that it may have."""
         op, prefix = type(self).__name__, self.roles[role]
         setattr(self, f"{role}_initializer", initializers.check(initializer, f"{op}: {role}_initializer", names))
-        self._factors[role] = [factor(learn_rate_factor, f"{op}: {prefix}_learn_rate_factor"),
-                               factor(l2_factor, f"{op}: {prefix}_l2_factor")]  # fmt: skip
+        self._factors[role] = [number_from(learn_rate_factor, f"{op}: {prefix}_learn_rate_factor", 0),
+                               number_from(l2_factor, f"{op}: {prefix}_l2_factor", 0)]  # fmt: skip
         self._given[role] = given_array(values, f"{op}: {role}")
 
     def sizes(self, input_shape):
@@ -96,7 +97,7 @@ def _factor_property(role, position, attribute, prefix, what):
         return getattr(self.learnables[role], attribute) if role in self.learnables else self._factors[role][position]
 
     def write(self, value):
-        self._factors[role][position] = factor(value, f"{type(self).__name__}: {prefix}_{attribute}")
+        self._factors[role][position] = number_from(value, f"{type(self).__name__}: {prefix}_{attribute}", 0)
         if role in self.learnables:
             setattr(self.learnables[role], attribute, value)
 

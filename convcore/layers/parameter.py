@@ -1,10 +1,8 @@
 """A tensor that is learned."""
 
-import math
-import numbers
-
 from convcore.arrays import as_float_array
 from convcore.autograd import Tensor
+from convcore.checks import number_from
 
 
 class Parameter(Tensor):
@@ -46,7 +44,7 @@ class Parameter(Tensor):
 
     @learn_rate_factor.setter
     def learn_rate_factor(self, value):
-        self._learn_rate_factor = factor(value, "Parameter: learn_rate_factor")
+        self._learn_rate_factor = number_from(value, "Parameter: learn_rate_factor", 0)
 
     @property
     def l2_factor(self):
@@ -55,13 +53,4 @@ class Parameter(Tensor):
 
     @l2_factor.setter
     def l2_factor(self, value):
-        self._l2_factor = factor(value, "Parameter: l2_factor")
-
-
-def factor(value, what):
-    """Return a learning-rate or L2 factor as a float, checked; `what` names it in the error."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{what} must be a number, got {value!r}")
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{what} must be finite and at least 0, got {value}")
-    return float(value)
+        self._l2_factor = number_from(value, "Parameter: l2_factor", 0)

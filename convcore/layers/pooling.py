@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from convcore.checks import number
 from convcore.kernels import PoolGeometry
-from convcore.kernels.windows import number, per_axis
+from convcore.kernels.windows import per_axis
 from convcore.layers.layer import Layer, spec_block, spec_list
 from convcore.layers.window_padding import INPUTS, window_padding
 
@@ -98,7 +99,7 @@ class AvgPooling(Pooling):
             if padding_value != "mean":
                 raise ValueError(f'{kind}: padding_value must be a number or "mean", got {padding_value!r}')
         else:
-            padding_value = number(padding_value, f'{kind}: padding_value must be a number or "mean"')
+            padding_value = number(padding_value, f"{kind}: padding_value", 'a number or "mean"')
             if not np.isfinite(padding_value):
                 raise ValueError(f"{kind}: padding_value must be finite, got {padding_value}")
         self.padding_value = padding_value

@@ -211,7 +211,7 @@ class Network(Stored):
             The input's shape is not known yet; a layer that cannot take what the one before it gives.
         """
         forms = self._inputs.known() if input_shape is None else self._inputs.given(input_shape, format)
-        outputs = [inferred.output for inferred in self._infer(forms)]
+        outputs = self._outputs_of(forms)
         entering = [tuple(form.observation for form in given) for given in self._graph.inputs(forms, outputs)]
         leaving = tuple(form.observation for form in self._graph.outputs(outputs))
         return [shapes[0] if len(shapes) == 1 else shapes for shapes in [*entering, leaving]]
@@ -220,6 +220,25 @@ class Network(Stored):
     def output_shape(self):
         """The output's shape without the batch axis; a tuple of shapes where there are several outputs."""
         return self.shapes()[-1]
+
+    def output_forms(self, input_shape=None):
+        """Return the `formats.Form` of each output.
+
+        Parameters
+        ----------
+        input_shape : optional
+            Other sizes than the network's own, as for `shapes`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A shape that the network does not take.
+        """
+        if input_shape is None:
+            return self._graph.outputs(self._outputs_of(self._inputs.known()))
+        forms = self._inputs.given(input_shape)
+        self._inputs.compare(forms)
+        return self._graph.outputs(self._outputs_of(forms))
 
     def input_forms(self):
         """Return the `formats.Form` of each input or None; of sequences before any data that of the smallest length."""
@@ -246,9 +265,7 @@ class Network(Stored):
         (True, False)
         """
         try:
-            forms = self._inputs.given(shape)
-            self._inputs.compare(forms)
-            self._infer(forms)
+            self.output_forms(shape)
         except (TypeError, ValueError):
             return False
         return True
@@ -261,6 +278,10 @@ class Network(Stored):
                 raise inferred
             found.append(inferred)
         return found
+
+    def _outputs_of(self, forms):
+        """Return the form of what each layer gives, for inputs of these forms."""
+        return [inferred.output for inferred in self._infer(forms)]
 
     def parameters(self):
         """Return the learnable parameters by name, in the order of the layers, in each weights then bias."""

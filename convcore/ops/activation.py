@@ -1,11 +1,9 @@
 """Activations: functions of one tensor that keep its shape."""
 
-import math
-import numbers
-
 import numpy as np
 
 from convcore.autograd import as_tensor, record
+from convcore.checks import finite_number
 from convcore.kernels import FlatGeometry, run
 
 
@@ -81,7 +79,7 @@ def leaky_relu(x, scale=0.01):
     array([-0.5,  0. ,  2. ])
     """
     x = as_tensor(x, "leaky_relu: x")
-    scale = check_number(scale, "leaky_relu: scale")
+    scale = finite_number(scale, "leaky_relu: scale")
     y = np.where(x.data < 0, np.minimum(x.data, 0) * scale, x.data)
     return record("leaky_relu", y, inputs=(x,), backward=leaky_relu_backward, saved={"x": x.data},
                   attributes={"scale": scale})  # fmt: skip
@@ -171,7 +169,7 @@ def elu(x, alpha=1.0):
     array([-1.,  0.,  2.])
     """
     x = as_tensor(x, "elu: x")
-    alpha = check_number(alpha, "elu: alpha")
+    alpha = finite_number(alpha, "elu: alpha")
     y = np.where(x.data > 0, x.data, np.expm1(np.minimum(x.data, 0)) * alpha)
     return record("elu", y, inputs=(x,), backward=elu_backward, saved={"x": x.data}, attributes={"alpha": alpha})
 
@@ -268,18 +266,9 @@ def _logistic(x):
     return np.where(x < 0, small, large), np.where(x < 0, large, small)
 
 
-def check_number(value, what):
-    """Return `value` as a float if it is a finite number, else raise a TypeError or ValueError that names `what`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{what} must be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{what} must be finite, got {value}")
-    return float(value)
-
-
 def check_ceiling(value, what):
     """Return a ceiling as a float if it is finite and greater than 0, else raise an error that names `what`."""
-    ceiling = check_number(value, f"{what}: ceiling")
+    ceiling = finite_number(value, f"{what}: ceiling")
     if ceiling <= 0:
         raise ValueError(f"{what}: ceiling must be greater than 0, got {value}")
     return ceiling

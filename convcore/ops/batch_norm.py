@@ -1,12 +1,10 @@
 """Batch normalization."""
 
-import math
-import numbers
-
 import numpy as np
 
 from convcore.arrays import as_float_array, same_dtype
 from convcore.autograd import Tensor, as_tensor, record
+from convcore.checks import number_within, positive_number
 from convcore.kernels import BatchNormGeometry, channel_sizes, run
 
 
@@ -66,8 +64,8 @@ def batch_norm(x, scale, offset, running_mean, running_var, *, training, momentu
     (array([0.2]), array([1.]))
     """
     x, scale, offset = _inputs(x, scale, offset)
-    epsilon = check_epsilon(epsilon, "batch_norm")
-    momentum = check_share(momentum, "batch_norm: momentum")
+    epsilon = positive_number(epsilon, "batch_norm: epsilon")
+    momentum = number_within(momentum, "batch_norm: momentum", 0, 1)
     if not isinstance(training, (bool, np.bool_)):
         raise TypeError(f"batch_norm: training must be True or False, got {training!r}")
     running = _running(x, {"running_mean": running_mean, "running_var": running_var}, bool(training))
@@ -139,24 +137,6 @@ def moving(old, new, share):
     array([0.1])
     """
     return (share * new + (1 - share) * old).astype(old.dtype)
-
-
-def check_epsilon(epsilon, what):
-    """Return epsilon as a float if it is finite and greater than 0, else raise an error that names `what`."""
-    if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real):
-        raise TypeError(f"{what}: epsilon must be a number, got {epsilon!r}")
-    if not (math.isfinite(epsilon) and epsilon > 0):
-        raise ValueError(f"{what}: epsilon must be finite and greater than 0, got {epsilon}")
-    return float(epsilon)
-
-
-def check_share(value, what):
-    """Return the share of the batch in the running values as a float in [0, 1], else raise an error that names it."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{what} must be a number, got {value!r}")
-    if not 0 <= value <= 1:
-        raise ValueError(f"{what} must lie in [0, 1], got {value}")
-    return float(value)
 
 
 def _inputs(x, scale, offset):

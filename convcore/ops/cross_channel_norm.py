@@ -1,11 +1,9 @@
 """Cross-channel (local response) normalization."""
 
-import math
-import numbers
-
 import numpy as np
 
 from convcore.autograd import as_tensor, record
+from convcore.checks import number_from, positive_number
 from convcore.kernels import CrossChannelNormGeometry, channel_sizes, run
 
 
@@ -77,10 +75,9 @@ def check_options(what, window_channel_size, alpha, beta, k):
         raise TypeError(f"{what}: window_channel_size must be an int, got {window_channel_size!r}")
     if window_channel_size < 1:
         raise ValueError(f"{what}: window_channel_size must be at least 1, got {window_channel_size}")
-    for name, value in (("alpha", alpha), ("beta", beta), ("k", k)):
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise TypeError(f"{what}: {name} must be a number, got {value!r}")
-        if not math.isfinite(value) or value < 0 or (name == "k" and value == 0):
-            least = "greater than 0" if name == "k" else "at least 0"
-            raise ValueError(f"{what}: {name} must be finite and {least}, got {value}")
-    return {"window_channel_size": int(window_channel_size), "alpha": float(alpha), "beta": float(beta), "k": float(k)}
+    return {
+        "window_channel_size": int(window_channel_size),
+        "alpha": number_from(alpha, f"{what}: alpha", 0),
+        "beta": number_from(beta, f"{what}: beta", 0),
+        "k": positive_number(k, f"{what}: k"),
+    }

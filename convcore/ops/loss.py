@@ -12,12 +12,15 @@ def cross_entropy(logits, target):
 
     loss = −1/N · Σ_n Σ_k target[n, k] · log softmax(logits[n])[k]
 
+    Sequences and images are classified at each time step or pixel; the mean is then over these, too, so that the loss
+    does not grow with their number.
+
     Parameters
     ----------
-    logits : Tensor or array, shape (N, K), float32 or float64
+    logits : Tensor or array, shape (N, K) or (N, K, ...), float32 or float64
         Before the softmax: it is part of this function, which is how neither overflows nor rounds to log 0.
-    target : array of int, shape (N,), classes from 0 to K − 1; or array, shape (N, K), probabilities, dtype of logits
-        It takes no gradient. Integers in a target of probabilities (one-hot rows) become the dtype of logits.
+    target : array of int, shape (N,) or (N, ...), classes from 0 to K − 1; or array, shape of logits, probabilities
+        It takes no gradient. Probabilities have the dtype of logits; integers in their place (one-hot) become so.
 
     Returns
     -------
@@ -29,6 +32,11 @@ def cross_entropy(logits, target):
         Targets that are neither; a class outside 0..K − 1; probabilities that are negative or do not add up to 1, or
         of another dtype than the logits; shapes that do not match; an empty batch; a target that requires a gradient.
 
+    Notes
+    -----
+    This is what PyTorch (``cross_entropy`` with reduction "mean") and ONNX (SoftmaxCrossEntropyLoss) compute, for
+    (N, K, ...) as well. `half_mse` differs from it there: it adds the pixels up.
+
     References
     ----------
     "Layers of a ConvNet", classification layer (specification).
@@ -37,33 +45,34 @@ def cross_entropy(logits, target):
     --------
     >>> cross_entropy([[0.0, 0.0]], [1]).numpy()
     array(0.69314718)
+    >>> cross_entropy([[[0.0, 9.0, 9.0], [0.0, 9.0, 9.0]]], [[1, 0, 1]]).numpy()  # 2 classes, 3 time steps
+    array(0.69314718)
     """
     logits = as_tensor(logits, "cross_entropy: logits")
-    if logits.ndim != 2 or 0 in logits.shape:
-        raise ValueError(f"cross_entropy: logits must have shape (N, K), N and K at least 1, got {logits.shape}")
+    if logits.ndim < 2 or 0 in logits.shape:
+        raise ValueError(f"cross_entropy: logits must have shape (N, K) or (N, K, ...), sizes at least 1, "
+                         f"got {logits.shape}")  # fmt: skip
     if isinstance(target, Tensor) and target.requires_grad:
         raise ValueError("cross_entropy: target requires a gradient, but only that of the logits is computed")
     given = target.data if isinstance(target, Tensor) else target
     target = given if isinstance(given, np.ndarray) and given.dtype.kind in "iu" else _any_target(given)
-    if target.ndim not in (1, 2):
-        raise ValueError(f"cross_entropy: target must have shape (N,) or (N, K) {_shapes(logits, target)}")
-    if target.ndim == 2:
+    if target.ndim == logits.ndim:
         return _soft_cross_entropy(logits, target)
     target = _classes(target, logits)
-    geometry = RowsGeometry(*logits.shape)
-    losses, probabilities = run("cross_entropy", "forward", geometry, logits.data, target)
+    rows = np.moveaxis(logits.data, 1, -1).reshape(-1, logits.shape[1])  # (N, K, ...) -> (N·..., K); (N, K) as it is
+    geometry = RowsGeometry(*rows.shape)
+    losses, probabilities = run("cross_entropy", "forward", geometry, rows, target)
     return record("cross_entropy", losses.mean(dtype=np.float64).astype(logits.dtype), inputs=(logits,),
                   backward=cross_entropy_backward, saved={"probabilities": probabilities, "target": target},
-                  geometry=geometry)  # fmt: skip
+                  geometry=geometry, attributes={"cells": (len(logits), *logits.shape[2:])})  # fmt: skip
 
 
 def cross_entropy_backward(record, grad_y, needs):
-    """grad_logits = (softmax − 1 at the target) / N"""
+    """grad_logits = (softmax − 1 at the target) / N, N counting time steps and pixels"""
     saved = record.saved
     grad_loss = grad_y.reshape(1)
-    return (
-        run("cross_entropy", "backward_input", record.geometry, saved["probabilities"], saved["target"], grad_loss),
-    )
+    grad = run("cross_entropy", "backward_input", record.geometry, saved["probabilities"], saved["target"], grad_loss)
+    return (np.moveaxis(grad.reshape(*record.attributes["cells"], -1), -1, 1),)  # (N·..., K) -> (N, K, ...)
 
 
 def _any_target(target):
@@ -78,19 +87,22 @@ def _shapes(logits, target):
 
 
 def _classes(target, logits):
-    """Return class indices as int64, checked."""
+    """Return class indices as int64, checked, in a row."""
     shapes = _shapes(logits, target)
+    wanted = (len(logits), *logits.shape[2:])
+    if target.ndim != len(wanted):
+        raise ValueError(f"cross_entropy: target must have shape {wanted} or {logits.shape} {shapes}")
     if target.dtype.kind not in "iu":
         raise TypeError(
-            f"cross_entropy: target of shape (N,) must hold class indices (int), got {target.dtype} {shapes}"
+            f"cross_entropy: target of shape {wanted} must hold class indices (int), got {target.dtype} {shapes}"
         )
-    if target.shape != logits.shape[:1]:
-        raise ValueError(f"cross_entropy: {target.size} targets for {len(logits)} observations {shapes}")
+    if target.shape != wanted:
+        raise ValueError(f"cross_entropy: class indices must have shape {wanted} {shapes}")
     low, high, K = int(target.min()), int(target.max()), logits.shape[1]
     if low < 0 or high >= K:
         wrong = low if low < 0 else high
         raise ValueError(f"cross_entropy: target {wrong} is no class, logits has {K} (0 to {K - 1}) {shapes}")
-    return np.ascontiguousarray(target, dtype=np.int64)
+    return np.ascontiguousarray(target, dtype=np.int64).reshape(-1)
 
 
 def _soft_cross_entropy(logits, target):
@@ -100,25 +112,27 @@ def _soft_cross_entropy(logits, target):
     shapes = _shapes(logits, target)
     if target.shape != logits.shape:
         raise ValueError(f"cross_entropy: probabilities must have the shape of logits {shapes}")
-    sums = target.sum(axis=1)
+    sums = target.sum(axis=1, keepdims=True)
     if not (target >= 0).all():
         raise ValueError(f"cross_entropy: target must hold probabilities of at least 0, got {target.min():g} {shapes}")
-    if not (abs(sums - 1) <= 1e-3).all():
-        row = int(np.argmin(abs(sums - 1) <= 1e-3))
-        raise ValueError(f"cross_entropy: row {row} of target must add up to 1, got {sums[row]:g} {shapes}")
+    off = ~(abs(sums - 1) <= 1e-3)  # NaN is off, too
+    if off.any():
+        first = np.unravel_index(off.argmax(), off.shape)
+        where = ", ".join(":" if axis == 1 else str(index) for axis, index in enumerate(first))
+        raise ValueError(f"cross_entropy: target[{where}] must add up to 1, got {sums[first]:g} {shapes}")
     shifted = logits.data - logits.data.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     total = exponentials.sum(axis=1, keepdims=True)
-    loss = -(target * (shifted - np.log(total))).sum(dtype=np.float64) / len(target)
+    loss = -(target * (shifted - np.log(total))).sum(dtype=np.float64) / sums.size
     return record("cross_entropy", np.asarray(loss, logits.dtype), inputs=(logits,),
                   backward=_soft_cross_entropy_backward,
-                  saved={"probabilities": exponentials / total, "target": target, "sums": sums[:, None]})  # fmt: skip
+                  saved={"probabilities": exponentials / total, "target": target, "sums": sums})  # fmt: skip
 
 
 def _soft_cross_entropy_backward(record, grad_y, needs):
     """grad_logits = (softmax · Σ target − target) / N; the sum is 1 up to rounding."""
     saved = record.saved
-    scale = grad_y / grad_y.dtype.type(len(saved["target"]))
+    scale = grad_y / grad_y.dtype.type(saved["sums"].size)
     return (scale * (saved["probabilities"] * saved["sums"] - saved["target"]),)
 
 

@@ -33,8 +33,8 @@ class History:
     network : Network or None
         The trained network.
     confusion_matrix : ndarray or None
-        Of the last validation, shape (K, K): at row i and column j, how many observations of class i were classified
-        as j. None where nothing was validated, or there are no classes.
+        Of the last validation, shape (K, K): at row i and column j, how many observations (or time steps, or pixels)
+        of class i were classified as j. None where nothing was validated, or there are no classes.
 
     Notes
     -----

@@ -9,7 +9,7 @@ from convcore.arrays import as_float_array
 from convcore.checks import integer
 from convcore.data import Dataset
 from convcore.data.batches import count_of, take
-from convcore.train.objective import Objective, observations, shapes_of
+from convcore.train.objective import Objective, initialize, rows_of
 
 CONFUSION = "confusion-matrix"  # the one metric that is no number: `evaluate` gives it when asked
 
@@ -20,13 +20,14 @@ CONFUSION = "confusion-matrix"  # the one metric that is no number: `evaluate` g
 def accuracy(y, labels):
     """Return the share of rows whose largest value stands at the label's place.
 
-    accuracy = 1/N · #{n : argmax_k y[n, k] = labels[n]}; of several largest values, the first counts.
+    accuracy = 1/N · #{n : argmax_k y[n, k] = labels[n]}; of several largest values, the first counts. Where sequences
+    or images are classified at each time step or pixel, each of these is a row.
 
     Parameters
     ----------
-    y : array_like, shape (N, K)
+    y : array_like, shape (N, K) or (N, K, ...)
         Probabilities or logits.
-    labels : array_like, shape (N,), integers from 0; or shape (N, K), probabilities
+    labels : array_like, shape (N,) or (N, ...), integers from 0; or the shape of y, probabilities
 
     Returns
     -------
@@ -51,9 +52,9 @@ def top_k_accuracy(y, labels, k):
 
     Parameters
     ----------
-    y : array_like, shape (N, K)
+    y : array_like, shape (N, K) or (N, K, ...)
         Probabilities or logits. Of equal values, the first counts as the larger.
-    labels : array_like, shape (N,), integers from 0 to K − 1; or shape (N, K), probabilities
+    labels : array_like, shape (N,) or (N, ...), integers from 0 to K − 1; or the shape of y, probabilities
     k : int, 1 to K
 
     Returns
@@ -114,14 +115,14 @@ def confusion_matrix(y, labels):
 
     Parameters
     ----------
-    y : array_like, shape (N, K)
+    y : array_like, shape (N, K) or (N, K, ...)
         Probabilities or logits.
-    labels : array_like, shape (N,), integers from 0 to K − 1; or shape (N, K), probabilities
+    labels : array_like, shape (N,) or (N, ...), integers from 0 to K − 1; or the shape of y, probabilities
 
     Returns
     -------
     ndarray, shape (K, K), int64
-        At row i and column j, the number of observations of class i that were classified as j.
+        At row i and column j, the number of observations (time steps, pixels) of class i that were classified as j.
 
     Raises
     ------
@@ -139,18 +140,19 @@ def confusion_matrix(y, labels):
 
 
 def _classified(y, labels, what):
-    """Return outputs and labels as arrays, the labels as integers, checked."""
+    """Return outputs as rows (M, K) and labels (M,) as integers, checked."""
     y, labels = np.asarray(y), np.asarray(labels)
     shapes = f"(y {y.shape}, labels {labels.shape})"
-    if y.ndim != 2 or labels.shape not in (y.shape, y.shape[:1]):
-        raise ValueError(f"{what}: y must have shape (N, K), labels (N,) or (N, K) {shapes}")
+    if y.ndim < 2 or labels.shape not in (y.shape, (len(y), *y.shape[2:])):
+        wanted = "(N, K), labels (N,) or (N, K)" if y.ndim <= 2 else "(N, K, ...), labels (N, ...) or (N, K, ...)"
+        raise ValueError(f"{what}: y must have shape {wanted} {shapes}")
     if y.size == 0:
         raise ValueError(f"{what}: there are no rows {shapes}")
-    if labels.ndim == 2:
-        return y, labels.argmax(axis=1)
+    if labels.ndim == y.ndim:
+        return rows_of(y), rows_of(labels).argmax(axis=1)
     if labels.dtype.kind not in "biu":
         raise TypeError(f"{what}: labels must be integers, got {labels.dtype}")
-    labels = labels.astype(np.int64)
+    y, labels = rows_of(y), labels.astype(np.int64).reshape(-1)
     if what != "accuracy" and not (0 <= labels.min() and labels.max() < y.shape[1]):
         wrong = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"{what}: label {wrong} is no class, y has {y.shape[1]} (0 to {y.shape[1] - 1}) {shapes}")
@@ -205,22 +207,23 @@ def check_metric(metric, what):
 class _Sums:
     """A named metric over a data set, batch by batch."""
 
-    def __init__(self, metric, objective, y, what):
+    def __init__(self, metric, objective, x, y, what):
         self.column = check_metric(metric, what)
+        self._objective = objective
         self._k = 1 if metric == "accuracy" else int(metric.partition("-")[2] or 0)  # 0: rmse
-        if self._k and not objective.has_classes(y):
+        if self._k and not objective.has_classes(x, y):
             raise ValueError(f"{what}: {metric} needs a network with one output per class, and labels of classes")
-        if self._k and self._k > objective.net.output_shape[0]:
-            classes = objective.net.output_shape[0]
-            raise ValueError(f"{what}: {metric} asks for more than the network's {classes} classes")
-        if not self._k and (isinstance(y, tuple) or y.shape[1:] != objective.net.output_shape):
+        if self._k and self._k > objective.num_classes:
+            raise ValueError(f"{what}: {metric} asks for more than the network's {objective.num_classes} classes")
+        if not self._k and (isinstance(y, tuple) or y.shape[1:] != objective.output_shape(x)):
             raise ValueError(f"{what}: rmse needs targets of the shape of the network's output")
         self._sum = self._count = 0
 
     def add(self, scores, outputs, targets):
         if self._k:
-            self._sum += _num_in_top(scores, _labels(targets), self._k)
-            self._count += len(targets)
+            labels = self._objective.labels(targets)
+            self._sum += _num_in_top(self._objective.rows(scores), labels, self._k)
+            self._count += len(labels)
         else:
             self._sum += _squared_error(outputs, targets)
             self._count += targets.size
@@ -255,10 +258,6 @@ def _joined(parts):
     return np.concatenate(parts)
 
 
-def _labels(targets):
-    return targets if targets.ndim == 1 else targets.argmax(axis=1)
-
-
 # ---------------------------------------------------------------- of a network
 
 
@@ -282,7 +281,8 @@ def evaluate(net, data, batch_size=256, loss=None, metrics=()):
     Returns
     -------
     dict
-        "loss", float, the mean over all observations; "accuracy", float from 0 to 1, None where there are no classes;
+        "loss", float, the mean over all observations; "accuracy", float from 0 to 1, None where there are no classes,
+        per time step or pixel where each of them is classified;
         "images", int; each metric by the name of its column ("top3", "rmse"), and "confusion_matrix", ndarray (K, K).
 
     Raises
@@ -299,7 +299,7 @@ def evaluate(net, data, batch_size=256, loss=None, metrics=()):
     if not isinstance(metrics, (tuple, list)):
         raise TypeError(f"evaluate: metrics must be a sequence of names and functions, got {type(metrics).__name__}")
     data = data.test if isinstance(data, Dataset) else data
-    net.initialize(shapes_of(observations(data, "evaluate: data")[0]))
+    initialize(net, data, "evaluate: data")
     objective = Objective(net, loss, "evaluate")
     x, y = objective.pair(data, "data")
     wanted = [metric for metric in metrics if metric != CONFUSION]
@@ -313,27 +313,27 @@ def evaluate(net, data, batch_size=256, loss=None, metrics=()):
     return found
 
 
-def accumulators(objective, y, metrics, what):
-    """Return for each metric what adds it up, after checking that it fits network and targets."""
-    return [_OfAll(metric, what) if callable(metric) else _Sums(metric, objective, y, what) for metric in metrics]
+def accumulators(objective, x, y, metrics, what):
+    """Return for each metric what adds it up, after checking that it fits network and data."""
+    return [_OfAll(metric, what) if callable(metric) else _Sums(metric, objective, x, y, what) for metric in metrics]
 
 
 def measure(objective, x, y, batch_size=256, metrics=(), what="metrics"):
     """Return what `evaluate` does, always with the confusion matrix (or None), of data that was checked before."""
     total, count = 0.0, count_of(x)
-    confusion = 0 if objective.has_classes(y) else None
-    sums = accumulators(objective, y, metrics, what)
+    confusion = 0 if objective.has_classes(x, y) else None
+    sums = accumulators(objective, x, y, metrics, what)
     for start in range(0, count, batch_size):
         part = slice(start, start + batch_size)  # views: nothing is copied before the network's own conversion
         targets = take(y, part)
         loss, output = objective.forward(take(x, part), targets)
         total += float(loss.data) * count_of(targets)
         if confusion is not None:
-            confusion += _counts(output.data, _labels(targets))
+            confusion += _counts(objective.rows(output.data), objective.labels(targets))
         if sums:
             scores, outputs = objective.scores_and_outputs(output)
             for metric in sums:
                 metric.add(scores, outputs, targets)
-    share = None if confusion is None else int(np.trace(confusion)) / count
+    share = None if confusion is None else int(np.trace(confusion)) / int(confusion.sum())
     found = {"loss": total / count, "accuracy": share, "images": count, "confusion_matrix": confusion}
     return {**found, **{metric.column: metric.value() for metric in sums}}

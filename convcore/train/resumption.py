@@ -67,9 +67,11 @@ def compare(checkpoint, path, *, net, loss, data):
 def _plain(architecture):
     """Return an architecture as JSON gives it back (tuples are lists), without what does not change the numbers.
 
-    The weights come from the checkpoint, so the seed they were drawn from does not matter, nor do names of classes.
+    The weights come from the checkpoint, so the seed they were drawn from does not matter, nor do names of classes;
+    nor the number of the format, where an older one has the defaults of what it did not know.
     """
-    return {**json.loads(json.dumps(architecture)), "seed": None, "class_names": None}
+    since = {"input_format": None, "connections": None}
+    return {**since, **json.loads(json.dumps(architecture)), "format": None, "seed": None, "class_names": None}
 
 
 def _new(value, other):

@@ -22,7 +22,7 @@ from convcore.train import fingerprint, resumption
 from convcore.train.checkpoint import Checkpoint, load_checkpoint, prepare_folder, save_checkpoint
 from convcore.train.history import ROW, History
 from convcore.train.interrupt import Interruption
-from convcore.train.objective import Objective, observations, shapes_of
+from convcore.train.objective import Objective, initialize
 from convcore.train.options import TrainingOptions
 from convcore.train.progress import reporter
 from convcore.train.progress_page import ProgressPage
@@ -108,16 +108,17 @@ def train(net, data, loss=None, options=None, *, resume=None, reset_input_normal
     net : Network
         Or None with `resume`: then the network is built from the checkpoint; ``history.network`` is it.
     data : (x, y), Split or Dataset
-        Observations, shape (N, ...), and targets: for "crossentropy" integer labels (N,) or probabilities (N, K), for
-        the other names of the shape of the network's output. uint8 images stay uint8; only a mini-batch at a time is
+        Observations, shape (N, ...), and targets: for "crossentropy" integer labels (N,) or probabilities (N, K), where
+        the network classifies each time step (N, T) or (N, K, T), each pixel (N, H, W) or (N, K, H, W); for the other
+        names of the shape of the network's output. uint8 images stay uint8; only a mini-batch at a time is
         converted. For a network with several inputs, x is a tuple of arrays; with several outputs, so is y. Of a
         Dataset, the training split.
     loss : {"crossentropy", "mse", "half_mse", "mae", "huber"} or function, optional
         "crossentropy" needs a network that ends in Softmax and is computed from the logits; the other names are those
         of the functions. A function is called as ``loss(y, t)`` with the network's output, a Tensor, and the targets
         of the batch, an array (or with tuples of these); it returns a Tensor with one element. By default, the loss
-        of the network's last layer: "crossentropy" behind Softmax or ClassificationOutput, half the mean squared
-        error behind RegressionOutput.
+        of the network's output layer: "crossentropy" behind Softmax or ClassificationOutput, behind RegressionOutput
+        half the squared error. Several outputs need a function.
     options : TrainingOptions, optional
         The defaults; with `resume`, those of the checkpoint, which is then written to the folder it came from.
     resume : str or path-like, optional
@@ -182,8 +183,7 @@ class _Run:
     """One call of `train`: everything that lives as long as it."""
 
     def __init__(self, net, data, loss, options):
-        x, _ = observations(data, "train: data")
-        net.initialize(shapes_of(x))
+        initialize(net, data, "train: data")
         self.net, self.options = net, options
         self.draws_random_numbers = net.draws_random_numbers
         self.objective = Objective(net, loss, "train")
@@ -305,10 +305,8 @@ class _Run:
         tape.backward(loss)
         self.optimizer.step(rate)
         self.optimizer.zero_grad()
-        correct = self.objective.num_correct(output, y)
-        images = count_of(x)
-        accuracy = None if correct is None else correct / images
-        self.history.append(epoch, iteration, images, time.perf_counter() - self.start, value, accuracy, rate)
+        accuracy = self.objective.accuracy(output, y)
+        self.history.append(epoch, iteration, count_of(x), time.perf_counter() - self.start, value, accuracy, rate)
 
     def _generator(self, *stream):
         """Return a generator that depends on seed and stream alone, so that a checkpoint needs no state of it."""
@@ -370,12 +368,17 @@ class _Run:
         if not layers:
             return
         rng = self._generator(POPULATION_STREAM)
-        for layer in layers:
-            layer.begin_population_statistics()
-        with paused():
-            for start in range(0, count_of(self.x), self.options.mini_batch_size):
-                part = slice(start, start + self.options.mini_batch_size)
-                self.net.forward(take(self.x, part), training=True, rng=rng)
+        try:
+            for layer in layers:
+                layer.begin_population_statistics()
+            with paused():
+                for start in range(0, count_of(self.x), self.options.mini_batch_size):
+                    part = slice(start, start + self.options.mini_batch_size)
+                    self.net.forward(take(self.x, part), training=True, rng=rng)
+        except BaseException:  # a second Ctrl-C, too: the network must not go on gathering
+            for layer in layers:
+                layer.cancel_population_statistics()
+            raise
         for layer in layers:
             layer.end_population_statistics()
         if self.validation is not None and len(self.history):

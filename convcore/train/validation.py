@@ -29,9 +29,7 @@ class Validation:
         self.best_arrays = {}
         self._objective = objective
         self._metrics = options.metrics
-        accumulators(
-            objective, self.y, self._metrics, METRICS
-        )  # raises now what would be raised at the first validation
+        accumulators(objective, self.x, self.y, self._metrics, METRICS)  # raises now what the first validation would
         self._frequency = options.validation_frequency
         self._patience = options.validation_patience
         self._keep_best = options.output_network == "best-validation"

@@ -30,51 +30,6 @@ def moved(x, format, wanted):
     return x.transpose(order)
 
 
-class Windows(cc.Layer):
-    """What a convolution is to a format: windows of 2 cells along `rank` axes, weights that tell these apart."""
-
-    layout = "windows"
-
-    def __init__(self, rank=1, *, name=""):
-        super().__init__(name)
-        self.rank = rank
-
-    def output_shape(self, input_shape):
-        return (input_shape[0], *[n - 1 for n in input_shape[1:]])
-
-    def forward(self, x, training, rng):
-        assert x.ndim == self.rank + 2
-        for axis in range(2, x.ndim):
-            before, after = [slice(None)] * x.ndim, [slice(None)] * x.ndim
-            before[axis], after[axis] = slice(None, -1), slice(1, None)
-            x = cc.add(cc.multiply(x[tuple(before)], axis), x[tuple(after)])
-        return x
-
-
-class Largest(cc.Layer):
-    """What a global pooling is to a format."""
-
-    layout = "global"
-
-    def output_shape(self, input_shape):
-        return (input_shape[0], *[1] * (len(input_shape) - 1))
-
-    def forward(self, x, training, rng):
-        for axis in range(2, x.ndim):
-            x = cc.max(x, axis=axis, keepdims=True)
-        return x
-
-
-class Centred(cc.Layer):
-    """What a batch normalization is to a format: minus the mean of all but the channels."""
-
-    layout = "channels"
-
-    def forward(self, x, training, rng):
-        total = cc.sum(x, axis=(0, *range(2, x.ndim)), keepdims=True)
-        return cc.subtract(x, cc.multiply(total, x.shape[1] / max(x.size, 1)))
-
-
 def conv():
     return cc.Conv2D((2, 3), 2, stride=(1, 2), weights=data("BCSS")[:, :, :2, :3], bias=[1, 2], name="conv")
 
@@ -92,6 +47,42 @@ def plain(layer, x):
 def fully_connected(inputs):
     weights = np.random.default_rng(1).integers(-4, 5, (2, inputs)).astype(float)
     return cc.FullyConnected(2, weights=weights, bias=[1.0, -1], name="fc")
+
+
+def batch_norm():
+    return cc.BatchNorm(scale=[1, 2, -1], offset=[0, 1, 2], trained_mean=[1, 2, 3], trained_variance=[1, 4, 9])
+
+
+def each_cell(normalize):
+    """What a normalization over channels makes of BCSS data, where other axes are as good as S."""
+
+    def by_hand(layer, x):
+        return normalize(layer, x.reshape(*x.shape[:2], -1)).reshape(x.shape)
+
+    return by_hand
+
+
+def by_statistics(layer, x):
+    """With the trained mean and variance of each channel."""
+    mean, variance, scale, offset = (
+        np.reshape(a, (3, 1)) for a in ([1, 2, 3], [1, 4, 9], layer.scale.data, layer.offset.data)
+    )
+    return (x - mean) / np.sqrt(variance + layer.epsilon) * scale + offset
+
+
+def by_neighbours(layer, x):
+    """Windows of 2 channels: its own and the next."""
+    squares = x**2
+    sums = squares + np.concatenate([squares[:, 1:], np.zeros_like(squares[:, :1])], axis=1)
+    return x / (layer.k + layer.alpha * sums / 2) ** layer.beta
+
+
+def largest(*axes, keepdims=True):
+    return lambda layer, x: x.max(axes, keepdims=keepdims)
+
+
+def mean(*axes, keepdims=True):
+    return lambda layer, x: x.mean(axes, keepdims=keepdims)
 
 
 # name -> layer, format of the data, result by hand, its format
@@ -116,18 +107,37 @@ CASES = {
     "softmax": (cc.Softmax, "BC", plain, "BC"),
     "softmax, vectors": (cc.Softmax, "BCT", plain, "BCT"),
     "softmax, images": (cc.Softmax, "BCSST", plain, "BCSST"),
-    "channels": (Centred, "BCSST", plain, "BCSST"),
+    "batch norm": (batch_norm, "BCSS", each_cell(by_statistics), "BCSS"),
+    "batch norm, sequence": (batch_norm, "BCSST", each_cell(by_statistics), "BCSST"),
+    "batch norm, flat": (batch_norm, "BC", each_cell(by_statistics), "BC"),
+    "cross-channel norm": (lambda: cc.CrossChannelNorm(2, alpha=0.5), "BCSS", each_cell(by_neighbours), "BCSS"),
+    "cross-channel norm, sequence": (lambda: cc.CrossChannelNorm(2), "BCSST", each_cell(by_neighbours), "BCSST"),
     "class output": (cc.ClassificationOutput, "BCT", plain, "BCT"),
     "regression output": (cc.RegressionOutput, "BCT", plain, "BCT"),
-    "1-D": (lambda: Windows(1), "BCS", plain, "BCS"),
-    "1-D over time": (lambda: Windows(1), "BCT", plain, "BCT"),
-    "1-D sequence": (lambda: Windows(1), "BTCS", lambda layer, x: each_step(layer, x, 1), "BTCS"),
-    "3-D": (lambda: Windows(3), "BCSSS", plain, "BCSSS"),
-    "3-D over time": (lambda: Windows(3), "BCSST", plain, "BCSST"),
-    "global": (Largest, "BCSS", lambda layer, x: x.max((2, 3), keepdims=True), "BCSS"),
-    "global, sequence": (Largest, "BTCSS", lambda layer, x: x.max((3, 4), keepdims=True), "BTCSS"),
-    "global over time": (Largest, "BCT", lambda layer, x: x.max(2), "BC"),
+    "max pool 1-D": (lambda: cc.MaxPool1D(2, stride=1), "BCS", plain, "BCS"),
+    "max pool 1-D over time": (lambda: cc.MaxPool1D(3), "BCT", plain, "BCT"),
+    "max pool 1-D, sequence": (lambda: cc.MaxPool1D(2), "BTCS", lambda layer, x: each_step(layer, x, 1), "BTCS"),
+    "max pool, sequence": (lambda: cc.MaxPool2D(2), "BTCSS", lambda layer, x: each_step(layer, x, 1), "BTCSS"),
+    "max pool, 1-D sequence": (lambda: cc.MaxPool2D((2, 3)), "BCST", plain, "BCST"),
+    "max pool 3-D": (lambda: cc.MaxPool3D((2, 3, 4), stride=2), "BCSSS", plain, "BCSSS"),
+    "max pool 3-D over time": (lambda: cc.MaxPool3D((2, 3, 2)), "BCSST", plain, "BCSST"),
+    "avg pool 1-D": (lambda: cc.AvgPool1D(2, padding=1), "BCS", plain, "BCS"),
+    "avg pool 1-D over time": (lambda: cc.AvgPool1D(2, stride=1), "BCT", plain, "BCT"),
+    "avg pool 1-D, sequence": (lambda: cc.AvgPool1D(2), "BTCS", lambda layer, x: each_step(layer, x, 1), "BTCS"),
+    "avg pool, images": (lambda: cc.AvgPool2D((2, 4)), "BCSS", plain, "BCSS"),
+    "avg pool, 1-D sequence": (lambda: cc.AvgPool2D((2, 3)), "BCST", plain, "BCST"),
+    "avg pool 3-D": (lambda: cc.AvgPool3D((2, 3, 4)), "BCSSS", plain, "BCSSS"),
+    "avg pool 3-D over time": (lambda: cc.AvgPool3D((2, 3, 2)), "BCSST", plain, "BCSST"),
+    "global max": (cc.GlobalMaxPool, "BCSS", largest(2, 3), "BCSS"),
+    "global max, sequence": (cc.GlobalMaxPool, "BTCSS", largest(3, 4), "BTCSS"),
+    "global max over time": (cc.GlobalMaxPool, "BCT", largest(2, keepdims=False), "BC"),
+    "global max, volumes": (cc.GlobalMaxPool, "BCSSS", largest(2, 3, 4), "BCSSS"),
+    "global mean": (cc.GlobalAvgPool, "BCSS", mean(2, 3), "BCSS"),
+    "global mean, sequence": (cc.GlobalAvgPool, "BTCS", mean(3), "BTCS"),
+    "global mean over time": (cc.GlobalAvgPool, "BCT", mean(2, keepdims=False), "BC"),
 }  # fmt: skip
+# Their own order of summation, or of powers and roots, is not that of the definition.
+ROUNDED = (cc.BatchNorm, cc.CrossChannelNorm, cc.GlobalAvgPool, cc.AvgPool1D, cc.AvgPool2D, cc.AvgPool3D)
 by_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
@@ -149,9 +159,11 @@ def test_every_order_gives_the_same(case):
     for format in orders(base):
         y = layer.apply(cc.Tensor(moved(x, base, format), format=format), False, None)
         assert y.format == formats.in_order_of(base_out, format)
-        # a mean adds up in the order in which the axes come
-        compare = assert_allclose if isinstance(layer, Centred) else assert_array_equal
-        compare(y.data, moved(expected, base_out, y.format))
+        wanted = moved(expected, base_out, y.format)
+        if isinstance(layer, ROUNDED):
+            assert_allclose(y.data, wanted, rtol=1e-12, atol=1e-14)
+        else:
+            assert_array_equal(y.data, wanted)
 
 
 @by_case
@@ -237,7 +249,7 @@ def test_arrays_without_a_format():
     assert y.format == "BTCSS"
     assert_array_equal(y.data, each_step(layer, x, 1))
     assert layer.apply(cc.Tensor(x[0]), False, None).format is None
-    assert Windows(3).apply(cc.Tensor(data("BCSSS")), False, None).format is None  # 5 axes are what it works on
+    assert cc.MaxPool3D(2).apply(cc.Tensor(data("BCSSS")), False, None).format is None  # 5 axes are what it works on
     assert cc.ReLU().apply(cc.Tensor(x), False, None).format is None
     assert layer.infer([Form((1, 4, 3, 5, 6), None)], np.dtype("f8")).output == Form((1, 4, 2, 4, 2), "BTCSS")
 
@@ -255,16 +267,17 @@ TWO = 'Conv2D takes formats with B, C and two S, or one S and T, such as "BCSS" 
         (conv, "BCSSS", f'conv: {TWO}, got "BCSSS"'),
         (conv, "SSB", f'conv: {TWO}, got "SSB"'),
         (conv, "SSC", f'conv: {TWO}, got "SSC"; it has no batch axis B'),
-        (lambda: Windows(1), "BCSS", 'Windows: Windows takes formats with B, C and one S or T, such as "BCS" or "BCT", '
-                                     'got "BCSS"'),
-        (lambda: Windows(3), "BCSS", 'Windows: Windows takes formats with B, C and three S, or two S and T, such as '
-                                     '"BCSSS" or "BCSST", got "BCSS"'),
+        (lambda: cc.MaxPool1D(2), "BCSS", 'MaxPool1D: MaxPool1D takes formats with B, C and one S or T, such as "BCS" '
+                                          'or "BCT", got "BCSS"'),
+        (lambda: cc.AvgPool3D(2), "BCSS", 'AvgPool3D: AvgPool3D takes formats with B, C and three S, or two S and T, '
+                                          'such as "BCSSS" or "BCSST", got "BCSS"'),
         (lambda: fully_connected(3), "BT", 'fc: FullyConnected takes formats with B and C, such as "BCSS" or "BCT", '
                                            'got "BT"'),
         (cc.Flatten, "CS", 'Flatten: Flatten takes formats with B and C, such as "BCSS" or "BCT", got "CS"; '
                            'it has no batch axis B'),
         (cc.Softmax, "BS", f'Softmax: Softmax takes {CHANNELS}, got "BS"'),
-        (Largest, "BC", 'Largest: Largest takes formats with B, C and S or T, such as "BCSS" or "BCT", got "BC"'),
+        (cc.GlobalMaxPool, "BC",
+         'GlobalMaxPool: GlobalMaxPool takes formats with B, C and S or T, such as "BCSS" or "BCT", got "BC"'),
     ],
 )  # fmt: skip
 def test_formats_that_a_layer_cannot_take(make, format, text):

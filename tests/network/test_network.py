@@ -836,3 +836,18 @@ def test_the_package_holds_no_pickle():
     source = pathlib.Path(cc.__file__).parent
     for path in source.rglob("*.py"):
         assert "import pickle" not in path.read_text(encoding="utf-8"), path
+
+
+def test_what_a_network_takes_and_gives():
+    net = cc.Network([cc.Conv2D(3, 2), cc.ReLU()])
+    assert net.takes((1, 9, 9))  # nothing is known yet
+    net.initialize((1, 8, 8))
+    assert net.takes((1, 8, 8))
+    assert [form.observation for form in net.output_forms()] == [(2, 6, 6)]
+    for shape in ((1, 9, 9), (3, 8, 8), (8, 8), (1, 8, 0), "188"):
+        assert not net.takes(shape)
+        with pytest.raises((TypeError, ValueError)):
+            net.output_forms(shape)
+    net = cc.Network([cc.SequenceInput(3), cc.FullyConnected(2)])
+    (form,) = net.output_forms((3, 7))
+    assert (form.shape, form.format) == ((1, 2, 7), "BCT")

@@ -94,9 +94,54 @@ def test_nan_in_the_logits_is_not_hidden():
     assert np.isnan(cc.cross_entropy([[np.nan, 0], [0, 0]], [0, 1]).numpy())
 
 
+def per_cell(logits):
+    """(N, K, ...) as rows of classes, one per time step or pixel."""
+    return np.moveaxis(logits, 1, -1).reshape(-1, logits.shape[1])
+
+
+SHAPES = [(2, 3, 4), (3, 2, 2, 5), (1, 4, 1, 2, 3), (4, 3, 1)]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cross_entropy_of_each_time_step_or_pixel(shape, dtype):
+    """The same as of the cells in a row: the mean over all of them, and their gradients in their places."""
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal(shape).astype(dtype)
+    target = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    probabilities = np.moveaxis(rng.dirichlet(np.ones(shape[1]), target.shape), -1, 1).astype(dtype)
+    for wanted, rows in ((target, target.ravel()), (probabilities, per_cell(probabilities))):
+        found, expected = cc.cross_entropy(logits, wanted), cc.cross_entropy(per_cell(logits), rows)
+        assert (found.shape, found.dtype) == ((), dtype)
+        assert float(found) == pytest.approx(float(expected), rel=1e-6 if dtype == "f4" else 1e-14)
+        grad = cc.gradient(cc.cross_entropy)(logits, wanted)
+        assert (grad.shape, grad.dtype) == (shape, dtype)
+        assert_allclose(per_cell(grad), cc.gradient(cc.cross_entropy)(per_cell(logits), rows),
+                        rtol=1e-6 if dtype == "f4" else 1e-14, atol=1e-7 if dtype == "f4" else 1e-16)  # fmt: skip
+        view = np.asfortranarray(logits)
+        assert_array_equal(cc.gradient(cc.cross_entropy)(view, wanted), grad)
+        if dtype == "f8":
+            assert cc.gradcheck(lambda x, wanted=wanted: cc.cross_entropy(x, wanted), (logits,), directions=2)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), *SHAPES])
+def test_cross_entropy_is_that_of_pytorch(shape):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    logits = 3 * rng.standard_normal(shape)
+    target = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    probabilities = np.ascontiguousarray(np.moveaxis(rng.dirichlet(np.ones(shape[1]), target.shape), -1, 1))
+    for wanted in (target, probabilities):
+        peer = torch.tensor(logits, requires_grad=True)
+        loss = torch.nn.functional.cross_entropy(peer, torch.tensor(wanted))
+        loss.backward()
+        assert float(cc.cross_entropy(logits, wanted)) == pytest.approx(loss.item(), rel=1e-12)
+        assert_allclose(cc.gradient(cc.cross_entropy)(logits, wanted), peer.grad.numpy(), rtol=1e-10, atol=1e-15)
+
+
 L = np.zeros((2, 3))
 ARRAY = "must be float32, float64, integers or booleans, got"
-CLASSES = "target of shape (N,) must hold class indices (int), got"
+CLASSES = "target of shape (2,) must hold class indices (int), got"
 
 
 @pytest.mark.parametrize(
@@ -105,36 +150,47 @@ CLASSES = "target of shape (N,) must hold class indices (int), got"
         ("a", [0], TypeError, f"logits {ARRAY} dtype <U1"),
         (None, [0], TypeError, f"logits {ARRAY} NoneType"),
         (L.astype(np.float16), [0, 0], TypeError, f"logits {ARRAY} dtype float16"),
-        (L[0], [0], ValueError, "logits must have shape (N, K), N and K at least 1, got (3,)"),
-        (L[None], [0], ValueError, "logits must have shape (N, K), N and K at least 1, got (1, 2, 3)"),
-        (L[:0], [], ValueError, "logits must have shape (N, K), N and K at least 1, got (0, 3)"),
-        (L[:, :0], [0, 0], ValueError, "logits must have shape (N, K), N and K at least 1, got (2, 0)"),
+        (L[0], [0], ValueError, "logits must have shape (N, K) or (N, K, ...), sizes at least 1, got (3,)"),
+        (L[None], [0], ValueError, "target must have shape (1, 3) or (1, 2, 3) (logits (1, 2, 3), target (1,))"),
+        (L[None, :, :0], [[]], ValueError,
+         "logits must have shape (N, K) or (N, K, ...), sizes at least 1, got (1, 2, 0)"),
+        (L[:0], [], ValueError, "logits must have shape (N, K) or (N, K, ...), sizes at least 1, got (0, 3)"),
+        (L[:, :0], [0, 0], ValueError, "logits must have shape (N, K) or (N, K, ...), sizes at least 1, got (2, 0)"),
         (L, None, TypeError, f"target {ARRAY} NoneType"),
         (L, ["a", "b"], TypeError, f"target {ARRAY} dtype <U1"),
         (L, [0j, 1], TypeError, f"target {ARRAY} dtype complex128"),
         (L, np.array([0, 1], object), TypeError, f"target {ARRAY} ndarray"),
         (L, [[1], [1, 2]], TypeError, "target must be an array of numbers, got a ragged list"),
         (L, np.zeros((2, 3), np.float16), TypeError, f"target {ARRAY} dtype float16"),
-        (L, 1, ValueError, "target must have shape (N,) or (N, K) (logits (2, 3), target ())"),
-        (L, L[None], ValueError, "target must have shape (N,) or (N, K) (logits (2, 3), target (1, 2, 3))"),
+        (L, 1, ValueError, "target must have shape (2,) or (2, 3) (logits (2, 3), target ())"),
+        (L, L[None], ValueError, "target must have shape (2,) or (2, 3) (logits (2, 3), target (1, 2, 3))"),
         (L, [0.0, 1.0], TypeError, f"{CLASSES} float64 (logits (2, 3), target (2,))"),
         (L, [True, False], TypeError, f"{CLASSES} bool (logits (2, 3), target (2,))"),
         (L, cc.Tensor([0, 1]), TypeError, f"{CLASSES} float64 (logits (2, 3), target (2,))"),
-        (L, [0, 1, 2], ValueError, "3 targets for 2 observations (logits (2, 3), target (3,))"),
+        (L, [0, 1, 2], ValueError, "class indices must have shape (2,) (logits (2, 3), target (3,))"),
         (L, [0, 3], ValueError, "target 3 is no class, logits has 3 (0 to 2) (logits (2, 3), target (2,))"),
         (L, [-1, 0], ValueError, "target -1 is no class, logits has 3 (0 to 2) (logits (2, 3), target (2,))"),
         (L, np.array([2**64 - 1, 0], np.uint64), ValueError,
          "target 18446744073709551615 is no class, logits has 3 (0 to 2) (logits (2, 3), target (2,))"),
         (L, [[0], [1]], ValueError, "probabilities must have the shape of logits (logits (2, 3), target (2, 1))"),
-        (L, np.ones((2, 3)), ValueError, "row 0 of target must add up to 1, got 3 (logits (2, 3), target (2, 3))"),
+        (L, np.ones((2, 3)), ValueError, "target[0, :] must add up to 1, got 3 (logits (2, 3), target (2, 3))"),
         (L, [[1, 0, 0], [0, 0, 0]], ValueError,
-         "row 1 of target must add up to 1, got 0 (logits (2, 3), target (2, 3))"),
+         "target[1, :] must add up to 1, got 0 (logits (2, 3), target (2, 3))"),
         (L, [[2, -1, 0], [1, 0, 0.0]], ValueError,
          "target must hold probabilities of at least 0, got -1 (logits (2, 3), target (2, 3))"),
         (L, [[np.nan, 0, 0], [1, 0, 0]], ValueError,
          "target must hold probabilities of at least 0, got nan (logits (2, 3), target (2, 3))"),
         (L, [[np.inf, 0, 0], [1, 0, 0]], ValueError,
-         "row 0 of target must add up to 1, got inf (logits (2, 3), target (2, 3))"),
+         "target[0, :] must add up to 1, got inf (logits (2, 3), target (2, 3))"),
+        (L[None], [[0, 1]], ValueError, "class indices must have shape (1, 3) (logits (1, 2, 3), target (1, 2))"),
+        (L[None], [[0, 1, 2]], ValueError,
+         "target 2 is no class, logits has 2 (0 to 1) (logits (1, 2, 3), target (1, 3))"),
+        (L[None], [[0.0, 1, 0]], TypeError,
+         "target of shape (1, 3) must hold class indices (int), got float64 (logits (1, 2, 3), target (1, 3))"),
+        (L[None], [[[1, 1, 0], [0, 0, 0]]], ValueError,
+         "target[0, :, 2] must add up to 1, got 0 (logits (1, 2, 3), target (1, 2, 3))"),
+        (L[None], L[None, :1], ValueError,
+         "probabilities must have the shape of logits (logits (1, 2, 3), target (1, 1, 3))"),
         (L.astype("f4"), L + 1 / 3, TypeError, "arrays must share one dtype: logits is float32, target is float64"),
         (L, cc.Tensor(L + 1 / 3, requires_grad=True), ValueError,
          "target requires a gradient, but only that of the logits is computed"),

@@ -616,7 +616,7 @@ X, Y = np.zeros((6, 1, 8, 8), np.uint8), np.arange(6) % 3
          "train: data: crossentropy needs integer labels of shape (6,) or probabilities of shape (6, 3), "
          "got int64 of shape (6, 1)"),
         ({"data": (X[:, :, :7], Y)}, ValueError,
-         "Network: input_shape (1, 7, 8) is not the ImageInput's (1, 8, 8)"),
+         "train: data: x must have shape (N, 1, 8, 8), as the network's input, got (6, 1, 7, 8)"),
         ({"loss": "hinge"}, ValueError,
          "train: loss must be one of crossentropy, mse, half_mse, mae, huber or a function, got 'hinge'"),
         ({"loss": 3}, TypeError, "train: loss must be a str or a function, got 3"),
