@@ -20,6 +20,7 @@ cdef enum:
     FILTERS = 512           # filters that a tile is multiplied with at a time
     PIXELS = 1024           # columns in a tile, at most
     TILE_NUMBERS = 98304    # numbers in a tile and its product: less than half of a 1 MiB cache in float32
+    PATCH_NUMBERS = 262144  # padded cells of a plane that a tile reads, at most, where patterns stand around the image
     TASKS = 16              # blocks to cut a problem into where it is large enough, whatever the number of threads
 
 
@@ -59,6 +60,7 @@ def forward(geometry,
     cdef floating[:, ::1] packed = aligned(1, s.OC * taps, dtype)
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] product = aligned(n_threads * FC, PC, dtype)
+    cdef floating[:, ::1] patches = aligned(n_threads, patch_numbers(&s, PC), dtype)
     cdef const floating* b = &bias[0] if bias is not None else NULL
     cdef Py_ssize_t task, g, f, r, block_f, block_r
     for g in range(s.G):
@@ -71,12 +73,14 @@ def forward(geometry,
     for task in prange(tiles * s.G * filter_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
         forward_tile(&s, &x[0, 0, 0, 0, 0], &packed[0, 0], b, &y[0, 0, 0, 0, 0], task // (s.G * filter_blocks) * PC, PC,
                      (task // filter_blocks) % s.G, (task % filter_blocks) * FC, FC, KC,
-                     &columns[threadid() * KC, 0], &product[threadid() * FC, 0], columns.shape[1])
+                     &columns[threadid() * KC, 0], &product[threadid() * FC, 0], columns.shape[1],
+                     &patches[threadid(), 0])
 
 
 cdef void forward_tile(ConvSizes* s, const floating* x, const floating* packed, const floating* bias, floating* y,
                        Py_ssize_t q0, Py_ssize_t PC, Py_ssize_t g, Py_ssize_t f0, Py_ssize_t FC, Py_ssize_t KC,
-                       floating* columns, floating* product, Py_ssize_t pitch) noexcept nogil:
+                       floating* columns, floating* product, Py_ssize_t pitch,
+                       floating* patch) noexcept nogil:
     cdef Py_ssize_t P = s.OD * s.OH * s.OW, taps = s.CG * s.KD * s.KH * s.KW
     cdef Py_ssize_t count = min(PC, s.N * P - q0), filters = min(FC, s.FG - f0)
     cdef Py_ssize_t r, block_r, q, n, p, run, f, j, k
@@ -85,7 +89,7 @@ cdef void forward_tile(ConvSizes* s, const floating* x, const floating* packed, 
     packed += (g * s.FG + f0) * taps
     for block_r in range(blocks(taps, KC)):
         r = block_r * KC
-        columns_of(s, x, g, r, min(KC, taps - r), q0, count, columns, pitch)
+        columns_of(s, x, g, r, min(KC, taps - r), q0, count, columns, pitch, patch)
         multiply(filters, count, min(KC, taps - r), packed + r * filters, columns, pitch, product, pitch, r > 0)
     q = q0
     while q < q0 + count:                                   # image by image
@@ -124,6 +128,7 @@ def backward_input(geometry,
     cdef floating[:, ::1] packed = aligned(1, s.OC * taps, dtype)
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] gradients = aligned(n_threads * FC, PC, dtype)
+    cdef floating[:, ::1] patches = aligned(n_threads, patch_numbers(&s, PC), dtype)
     cdef Py_ssize_t task, g, c, r, f, end, block_c, block_r, block_f
     for g in range(s.G):
         for block_c in range(blocks(s.CG, CB)):
@@ -139,13 +144,15 @@ def backward_input(geometry,
         backward_input_images(&s, &grad_y[0, 0, 0, 0, 0], &packed[0, 0], &grad_x[0, 0, 0, 0, 0],
                               task // (s.G * channel_blocks) * images, images, (task // channel_blocks) % s.G,
                               (task % channel_blocks) * CB, CB, PC, KC, FC,
-                              &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1])
+                              &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1],
+                              &patches[threadid(), 0])
 
 
 cdef void backward_input_images(ConvSizes* s, const floating* grad_y, const floating* packed, floating* grad_x,
                                 Py_ssize_t n0, Py_ssize_t images, Py_ssize_t g, Py_ssize_t c0, Py_ssize_t CB,
                                 Py_ssize_t PC, Py_ssize_t KC, Py_ssize_t FC,
-                                floating* columns, floating* gradients, Py_ssize_t pitch) noexcept nogil:
+                                floating* columns, floating* gradients, Py_ssize_t pitch,
+                                floating* patch) noexcept nogil:
     cdef Py_ssize_t P = s.OD * s.OH * s.OW, cells = s.KD * s.KH * s.KW, taps = s.CG * cells
     cdef Py_ssize_t q0, q1, count, r, f, rows, filters, n, block_q0, block_r, block_f
     cdef Py_ssize_t channels = min(CB, s.CG - c0), r_end = (c0 + channels) * cells
@@ -166,7 +173,7 @@ cdef void backward_input_images(ConvSizes* s, const floating* grad_y, const floa
                 if r == c0 * cells or s.FG > FC:            # else they still lie there
                     gradients_of(s, grad_y, g * s.FG + f, filters, q0, count, gradients, pitch)
                 multiply(rows, count, filters, packed + r * s.FG + f * rows, gradients, pitch, columns, pitch, f > 0)
-            add_columns(s, columns, pitch, g, r, rows, q0, count, grad_x)
+            add_columns(s, columns, pitch, g, r, rows, q0, count, grad_x, patch)
 
 
 # backward_weight: grad_weight (filters × taps) += grad_y tile (filters × pixels) · columns (taps × pixels)ᵀ
@@ -188,6 +195,7 @@ def backward_weight(geometry,
     dtype = grad_weight.base.dtype
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] gradients = aligned(n_threads * FC, PC, dtype)
+    cdef floating[:, ::1] patches = aligned(n_threads, patch_numbers(&s, PC), dtype)
     cdef floating[:, ::1] partial = aligned(shares, s.OC * taps, dtype)
     cdef floating* total = &grad_weight[0, 0, 0, 0, 0]
     cdef Py_ssize_t task, share, j
@@ -196,7 +204,8 @@ def backward_weight(geometry,
         backward_weight_share(&s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &partial[task // (s.G * tap_blocks), 0],
                               task // (s.G * tap_blocks) * share_pixels, share_pixels, (task // tap_blocks) % s.G,
                               (task % tap_blocks) * KC, PC, KC, FC,
-                              &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1])
+                              &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1],
+                              &patches[threadid(), 0])
     memcpy(total, &partial[0, 0], s.OC * taps * sizeof(floating))
     for share in range(1, shares):
         for j in range(s.OC * taps):
@@ -206,7 +215,8 @@ def backward_weight(geometry,
 cdef void backward_weight_share(ConvSizes* s, const floating* grad_y, const floating* x, floating* partial,
                                 Py_ssize_t q_start, Py_ssize_t share_pixels, Py_ssize_t g, Py_ssize_t r, Py_ssize_t PC,
                                 Py_ssize_t KC, Py_ssize_t FC,
-                                floating* columns, floating* gradients, Py_ssize_t pitch) noexcept nogil:
+                                floating* columns, floating* gradients, Py_ssize_t pitch,
+                                floating* patch) noexcept nogil:
     cdef Py_ssize_t taps = s.CG * s.KD * s.KH * s.KW, W = lanes(columns)
     cdef Py_ssize_t q_end = min(q_start + share_pixels, s.N * s.OD * s.OH * s.OW), q, f, count, filters, block_q, block_f
     cdef Py_ssize_t rows = min(KC, taps - r)
@@ -215,7 +225,7 @@ cdef void backward_weight_share(ConvSizes* s, const floating* grad_y, const floa
     for block_q in range(blocks(q_end - q_start, PC)):
         q = q_start + block_q * PC
         count = min(PC, q_end - q)
-        columns_of(s, x, g, r, rows, q, count, columns, pitch)
+        columns_of(s, x, g, r, rows, q, count, columns, pitch, patch)
         clear_tail(columns, rows, count, round_up(count, W), pitch)
         for block_f in range(blocks(s.FG, FC)):
             f = block_f * FC
@@ -250,12 +260,13 @@ cdef void gradients_of(ConvSizes* s, const floating* grad_y, Py_ssize_t k0, Py_s
 
 
 cdef void columns_of(ConvSizes* s, const floating* x, Py_ssize_t g, Py_ssize_t r0, Py_ssize_t rows, Py_ssize_t q0,
-                     Py_ssize_t count, floating* columns, Py_ssize_t pitch) noexcept nogil:
+                     Py_ssize_t count, floating* columns, Py_ssize_t pitch, floating* patch) noexcept nogil:
     """columns[r, j] = the cell of the padded input that tap r0 + r reads for pixel q0 + j."""
     cdef Tap[TAPS] taps
     cdef Block block
     cdef Window window
-    cdef Py_ssize_t r, i, q = 0, width, depth, row, column
+    cdef Patch around
+    cdef Py_ssize_t r, q = 0, width, depth
     cdef floating padding = <floating> s.padding_value
     cdef const floating* plane
     cdef floating* target
@@ -264,33 +275,35 @@ cdef void columns_of(ConvSizes* s, const floating* x, Py_ssize_t g, Py_ssize_t r
     while q < count:
         block = block_of(s, q0 + q, count - q)
         width = block.width
+        around = patch_of(s, &block)
         for r in range(rows):
             target = columns + r * pitch + q
             depth = source_cell(block.od * s.SD + taps[r].depth, s.ID, s.mode)
             if depth < 0:
                 fill(target, block.height * width, padding)
                 continue
-            window = window_of(&block, &taps[r])
             plane = x + plane_of(s, block.n, g, taps[r].channel, depth)
-            row = block.oh * s.SH + taps[r].row
-            column = block.ow * s.SW + taps[r].column
             if s.mode == CONSTANT:
+                window = window_of(&block, &taps[r])
                 fill(target, window.top * width, padding)
-                copy_inside(s, plane + (row + window.top * s.SH) * s.IW + column, target + window.top * width, width,
-                            &window, padding)
+                copy_rows(plane + around.origin + taps[r].row * s.IW + taps[r].column, s.IW, s, &window,
+                          target, width, padding)
                 fill(target + window.bottom * width, (block.height - window.bottom) * width, padding)
             else:
-                for i in range(block.height):
-                    copy_row(s, plane + source_cell(row + i * s.SH, s.IH, s.mode) * s.IW, column, target + i * width,
-                             &window, width)
+                if r == 0 or another_plane(&taps[r - 1], &taps[r]):
+                    read_patch(s, plane, &around, patch)
+                window = whole(&block)
+                copy_rows(patch + (taps[r].row + s.top) * around.width + taps[r].column + s.left, around.width, s, &window,
+                          target, width, padding)
         q += block.height * width
 
 
-cdef inline void copy_inside(ConvSizes* s, const floating* source, floating* target, Py_ssize_t width, Window* window,
-                             floating padding) noexcept nogil:
-    """Copy the rows of a block that lie inside the image, with a constant around them; column 0 reads the source."""
+cdef inline void copy_rows(const floating* source, Py_ssize_t source_width, ConvSizes* s, Window* window,
+                           floating* target, Py_ssize_t width, floating padding) noexcept nogil:
+    """Copy what a tap reads inside the window, with a constant beside it; the block's first output reads the source."""
     cdef Py_ssize_t i
-    source += window.left * s.SW
+    source += window.top * s.SH * source_width + window.left * s.SW
+    target += window.top * width
     for i in range(window.bottom - window.top):
         fill(target, window.left, padding)
         if s.SW == 1:
@@ -298,63 +311,52 @@ cdef inline void copy_inside(ConvSizes* s, const floating* source, floating* tar
         else:
             gather(source, s.SW, target + window.left, window.right - window.left)
         fill(target + window.right, width - window.right, padding)
-        source += s.SH * s.IW
+        source += s.SH * source_width
         target += width
 
 
-cdef inline void copy_row(ConvSizes* s, const floating* source, Py_ssize_t column, floating* target, Window* window,
-                          Py_ssize_t width) noexcept nogil:
-    """target[j] = the cell of a row that the padded input repeats at column + j·SW."""
-    cdef Py_ssize_t j
-    for j in range(window.left):
-        target[j] = source[source_cell(column + j * s.SW, s.IW, s.mode)]
-    if s.SW == 1:
-        copy(source + column + window.left, target + window.left, window.right - window.left)
-    else:
-        gather(source + column + window.left * s.SW, s.SW, target + window.left, window.right - window.left)
-    for j in range(window.right, width):
-        target[j] = source[source_cell(column + j * s.SW, s.IW, s.mode)]
-
-
 cdef void add_columns(ConvSizes* s, const floating* columns, Py_ssize_t pitch, Py_ssize_t g, Py_ssize_t r0,
-                      Py_ssize_t rows, Py_ssize_t q0, Py_ssize_t count, floating* grad_x) noexcept nogil:
+                      Py_ssize_t rows, Py_ssize_t q0, Py_ssize_t count, floating* grad_x, floating* patch) noexcept nogil:
     """Add columns[r, j] to the input cell that tap r0 + r reads for pixel q0 + j: `columns_of` backward."""
     cdef Tap[TAPS] taps
     cdef Block block
     cdef Window window
-    cdef Py_ssize_t r, i, q = 0, width, depth, row, column
+    cdef Patch around
+    cdef Py_ssize_t r, q = 0, depth
     cdef const floating* source
     cdef floating* plane
     for r in range(rows):
         taps[r] = tap_of(s, r0 + r)
     while q < count:
         block = block_of(s, q0 + q, count - q)
-        width = block.width
+        around = patch_of(s, &block)
         for r in range(rows):
             depth = source_cell(block.od * s.SD + taps[r].depth, s.ID, s.mode)
             if depth < 0:
                 continue
-            window = window_of(&block, &taps[r])
-            plane = grad_x + plane_of(s, block.n, g, taps[r].channel, depth)
-            row = block.oh * s.SH + taps[r].row
-            column = block.ow * s.SW + taps[r].column
             source = columns + r * pitch + q
+            plane = grad_x + plane_of(s, block.n, g, taps[r].channel, depth)
             if s.mode == CONSTANT:
-                add_inside(s, source + window.top * width, width, plane + (row + window.top * s.SH) * s.IW + column,
-                           &window)
+                window = window_of(&block, &taps[r])
+                add_rows(source, block.width, s, &window,
+                         plane + around.origin + taps[r].row * s.IW + taps[r].column, s.IW)
             else:
-                for i in range(block.height):
-                    add_row(s, source + i * width, column, plane + source_cell(row + i * s.SH, s.IH, s.mode) * s.IW,
-                            &window, width)
-        q += block.height * width
+                if r == 0 or another_plane(&taps[r - 1], &taps[r]):
+                    memset(patch, 0, around.height * around.width * sizeof(floating))
+                window = whole(&block)
+                add_rows(source, block.width, s, &window,
+                         patch + (taps[r].row + s.top) * around.width + taps[r].column + s.left, around.width)
+                if r == rows - 1 or another_plane(&taps[r], &taps[r + 1]):
+                    add_patch(s, patch, &around, plane)
+        q += block.height * block.width
 
 
-cdef inline void add_inside(ConvSizes* s, const floating* source, Py_ssize_t width, floating* target,
-                            Window* window) noexcept nogil:
-    """Add the part of a block that was read inside the image, row by row; the target is where its column 0 points."""
+cdef inline void add_rows(const floating* source, Py_ssize_t width, ConvSizes* s, Window* window, floating* target,
+                          Py_ssize_t target_width) noexcept nogil:
+    """Add what was read inside the window to where it was read, which for the block's first output is the target."""
     cdef Py_ssize_t i, j, count = window.right - window.left
-    source += window.left
-    target += window.left * s.SW
+    source += window.top * width + window.left
+    target += window.top * s.SH * target_width + window.left * s.SW
     for i in range(window.bottom - window.top):
         if s.SW == 1:
             for j in range(count):
@@ -363,24 +365,89 @@ cdef inline void add_inside(ConvSizes* s, const floating* source, Py_ssize_t wid
             for j in range(count):
                 target[j * s.SW] += source[j]
         source += width
-        target += s.SH * s.IW
+        target += s.SH * target_width
 
 
-cdef inline void add_row(ConvSizes* s, const floating* source, Py_ssize_t column, floating* target, Window* window,
-                         Py_ssize_t width) noexcept nogil:
-    """Add source[j] to the cell that a row of the padded input repeats at column + j·SW."""
-    cdef Py_ssize_t j
-    for j in range(window.left):
-        target[source_cell(column + j * s.SW, s.IW, s.mode)] += source[j]
-    for j in range(window.right, width):
-        target[source_cell(column + j * s.SW, s.IW, s.mode)] += source[j]
-    target += column
-    if s.SW == 1:
-        for j in range(window.left, window.right):
-            target[j] += source[j]
-    else:
-        for j in range(window.left, window.right):
-            target[j * s.SW] += source[j]
+# Where patterns stand around the image, its cells are read through a patch: the part of one padded plane that a block
+# of outputs reads. It is laid out once for all the taps of a plane, so that their rows have no borders any more.
+
+cdef struct Patch:
+    Py_ssize_t row, column                  # of the image, where the patch begins; may lie outside
+    Py_ssize_t height, width
+    Py_ssize_t origin                       # the place in a plane of what the block reads first, but for the tap
+
+
+cdef inline Patch patch_of(ConvSizes* s, Block* block) noexcept nogil:
+    cdef Patch patch
+    patch.row, patch.column = block.oh * s.SH - s.top, block.ow * s.SW - s.left
+    patch.height = (block.height - 1) * s.SH + (s.KH - 1) * s.DH + 1
+    patch.width = (block.width - 1) * s.SW + (s.KW - 1) * s.DW + 1
+    patch.origin = block.oh * s.SH * s.IW + block.ow * s.SW
+    return patch
+
+
+cdef Py_ssize_t patch_numbers(ConvSizes* s, Py_ssize_t PC) noexcept:
+    """How many numbers the largest patch of a tile of PC pixels holds; 1 where none is needed."""
+    cdef Block block
+    cdef Patch patch
+    if s.mode == CONSTANT:
+        return 1
+    block.oh = block.ow = 0
+    block.height, block.width = max(<Py_ssize_t> 1, min(s.OH, PC // s.OW)), min(s.OW, PC)
+    patch = patch_of(s, &block)
+    return patch.height * patch.width
+
+
+def supports(direction, geometry, dtype, level):
+    """Refuse a patch that would not stay in the cache, because strides or dilations are large."""
+    if geometry.padding_mode == CONSTANT:
+        return None
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef Py_ssize_t numbers = patch_numbers(&s, PIXELS)
+    if numbers <= PATCH_NUMBERS:
+        return None
+    return f"a tile would read {numbers} padded cells of a plane, more than {PATCH_NUMBERS}"
+
+
+cdef inline bint another_plane(Tap* one, Tap* other) noexcept nogil:
+    return one.channel != other.channel or one.depth != other.depth
+
+
+cdef inline Window whole(Block* block) noexcept nogil:
+    """All outputs of a block: a patch has no outside."""
+    cdef Window w
+    w.top, w.bottom, w.left, w.right = 0, block.height, 0, block.width
+    return w
+
+
+cdef inline void read_patch(ConvSizes* s, const floating* plane, Patch* around, floating* patch) noexcept nogil:
+    cdef Py_ssize_t i, j, column = around.column, width = around.width
+    cdef Py_ssize_t left = min(max(-column, 0), width), right = max(left, min(s.IW - column, width))
+    cdef const floating* source
+    for i in range(around.height):
+        source = plane + source_cell(around.row + i, s.IH, s.mode) * s.IW
+        for j in range(left):
+            patch[j] = source[source_cell(column + j, s.IW, s.mode)]
+        copy(source + column + left, patch + left, right - left)
+        for j in range(right, width):
+            patch[j] = source[source_cell(column + j, s.IW, s.mode)]
+        patch += width
+
+
+cdef inline void add_patch(ConvSizes* s, const floating* patch, Patch* around, floating* plane) noexcept nogil:
+    """Add a patch to the cells that it repeats: `read_patch` backward."""
+    cdef Py_ssize_t i, j, column = around.column, width = around.width
+    cdef Py_ssize_t left = min(max(-column, 0), width), right = max(left, min(s.IW - column, width))
+    cdef floating* target
+    for i in range(around.height):
+        target = plane + source_cell(around.row + i, s.IH, s.mode) * s.IW
+        for j in range(left):
+            target[source_cell(column + j, s.IW, s.mode)] += patch[j]
+        for j in range(left, right):
+            target[column + j] += patch[j]
+        for j in range(right, width):
+            target[source_cell(column + j, s.IW, s.mode)] += patch[j]
+        patch += width
 
 
 cdef struct Window:
