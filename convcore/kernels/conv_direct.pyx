@@ -1,7 +1,7 @@
-"""Direct convolution: one plane per task, one row at a time, one filter tap after the other.
+"""Direct convolution: one row at a time, one filter tap after the other.
 
 The inner loops add a scaled row to another row, so the compiler turns them into vector instructions. They hold no
-test: cells outside the image are a few at both ends of a row, and read by index.
+test and no stride: each input row is laid out once with what stands around it, for all its taps and a few filters.
 """
 
 from cython.parallel cimport prange, threadid
@@ -11,8 +11,53 @@ from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside
 
 VOLUMETRIC = True
 
+cdef enum:
+    FILTERS = 4             # that share a row once it is laid out
 
-# forward: for each output plane, for each tap, y row += weight · x row
+
+# A padded row. With a stride, neighbouring outputs read cells that lie apart; those that one tap reads, a phase, are
+# kept side by side: column p of the padded row stands at [p % SW, p // SW].
+
+cdef struct Row:
+    Py_ssize_t phases, length, pitch        # phases that are read, cells in each, distance between two
+
+
+cdef inline Row padded_row(ConvSizes* s) noexcept nogil:
+    cdef Row row
+    row.phases = min(s.SW, (s.KW - 1) * s.DW + 1)
+    row.length = s.OW + (s.KW - 1) * s.DW // s.SW
+    row.pitch = row.length
+    return row
+
+
+cdef const floating* lay_out(ConvSizes* s, Row* shape, const floating* plane, Py_ssize_t id, Py_ssize_t ih,
+                             floating* row) noexcept nogil:
+    """Return row (id, ih) of a channel, padded: `row`, or the channel itself where nothing is to do; NULL: zeros."""
+    cdef Py_ssize_t phase, j, column, first, end, cell
+    cdef floating padding = <floating> s.padding_value
+    cdef const floating* source = plane + (id * s.IH + ih) * s.IW
+    if id < 0 or ih < 0:
+        if padding == 0:
+            return NULL
+        fill(row, shape.phases * shape.pitch, padding)
+        return row
+    if s.SW == 1 and s.left == 0 and shape.length <= s.IW:
+        return source
+    for phase in range(shape.phases):
+        column = phase - s.left                                     # of the input, where the phase begins
+        first = min(first_inside(column, s.SW), shape.length)
+        end = max(first, end_inside(column, s.SW, s.IW, shape.length))
+        for j in range(first):
+            cell = source_cell(column + j * s.SW, s.IW, s.mode)
+            row[phase * shape.pitch + j] = padding if cell < 0 else source[cell]
+        copy_apart(row + phase * shape.pitch + first, source + column + first * s.SW, s.SW, end - first)
+        for j in range(end, shape.length):
+            cell = source_cell(column + j * s.SW, s.IW, s.mode)
+            row[phase * shape.pitch + j] = padding if cell < 0 else source[cell]
+    return row
+
+
+# forward: for each tap, y row += weight · x row
 
 def forward(geometry,
             const floating[:, :, :, :, ::1] x not None,         # IN  (N, IC, ID, IH, IW)
@@ -20,56 +65,56 @@ def forward(geometry,
             const floating[::1] bias,                           # IN  (OC,) or None
             floating[:, :, :, :, ::1] y not None,               # OUT (N, OC, OD, OH, OW)
             int n_threads):
-    """Write y; one task per output plane."""
+    """Write y; one task per image and few filters of a group."""
     cdef ConvSizes s = conv_sizes(geometry)
-    cdef Py_ssize_t task
-    cdef bint has_bias = bias is not None
-    for task in prange(s.N * s.OC, nogil=True, schedule="static", num_threads=n_threads):
-        fill(&y[task // s.OC, task % s.OC, 0, 0, 0], s.OD * s.OH * s.OW, bias[task % s.OC] if has_bias else 0)
-        forward_plane(&s, x, weight, y, task // s.OC, task % s.OC)
+    cdef Row shape = padded_row(&s)
+    cdef Py_ssize_t task, blocks = (s.FG + FILTERS - 1) // FILTERS
+    cdef floating[:, ::1] rows = aligned(n_threads * shape.phases, shape.length, y.base.dtype)
+    cdef const floating* b = &bias[0] if bias is not None else NULL
+    shape.pitch = rows.shape[1]
+    for task in prange(s.N * s.G * blocks, nogil=True, schedule="static", num_threads=n_threads):
+        forward_filters(&s, &shape, x, weight, b, y, &rows[threadid() * shape.phases, 0], task // (s.G * blocks),
+                        task // blocks % s.G, task % blocks * FILTERS)
 
 
-cdef void forward_plane(ConvSizes* s, const floating[:, :, :, :, ::1] x, const floating[:, :, :, :, ::1] weight,
-                        floating[:, :, :, :, ::1] y, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
-    cdef Py_ssize_t c, kd, kh, kw, od, oh, id, ih, column, first, end
-    cdef Py_ssize_t c0 = (k // s.FG) * s.CG
-    cdef floating w, padding = <floating> s.padding_value
-    cdef bint borders = s.mode != CONSTANT or padding != 0      # whether the cells around the image change anything
-    cdef const floating* x_row
-    cdef const floating* channel
-    cdef floating* y_row
+cdef void forward_filters(ConvSizes* s, Row* shape, const floating[:, :, :, :, ::1] x,
+                          const floating[:, :, :, :, ::1] weight, const floating* bias,
+                          floating[:, :, :, :, ::1] y, floating* row, Py_ssize_t n, Py_ssize_t g,
+                          Py_ssize_t f0) noexcept nogil:
+    cdef Py_ssize_t filters = min(<Py_ssize_t> FILTERS, s.FG - f0), k0 = g * s.FG + f0
+    cdef Py_ssize_t pixels = s.OD * s.OH * s.OW, taps = s.CG * s.KD * s.KH * s.KW
+    cdef Py_ssize_t c, f, kd, kh, kw, od, oh, phase, place
+    cdef const floating* w
+    cdef const floating* source
+    cdef floating* target
+    for f in range(filters):
+        fill(&y[n, k0 + f, 0, 0, 0], pixels, bias[k0 + f] if bias != NULL else 0)
     for c in range(s.CG):
-        channel = &x[n, c0 + c, 0, 0, 0]
         for kd in range(s.KD):
             for kh in range(s.KH):
-                for kw in range(s.KW):
-                    w = weight[k, c, kd, kh, kw]
-                    column = kw * s.DW - s.left                 # the input column that output column 0 reads
-                    first = first_inside(column, s.SW)
-                    end = max(first, end_inside(column, s.SW, s.IW, s.OW))
-                    y_row = &y[n, k, 0, 0, 0]
-                    for od in range(s.OD):
-                        id = source_cell(od * s.SD + kd * s.DD - s.front, s.ID, s.mode)
-                        for oh in range(s.OH):
-                            ih = source_cell(oh * s.SH + kh * s.DH - s.top, s.IH, s.mode)
-                            if id >= 0 and ih >= 0:
-                                x_row = channel + (id * s.IH + ih) * s.IW
-                                add_row(y_row + first, x_row + first * s.SW + column, s.SW, w, end - first)
-                                if borders:
-                                    add_border(s, y_row, x_row, column, w, padding, 0, min(first, s.OW))
-                                    add_border(s, y_row, x_row, column, w, padding, end, s.OW)
-                            elif borders:
-                                add_constant(y_row, w * padding, s.OW)
-                            y_row += s.OW
+                w = &weight[k0, c, kd, kh, 0]
+                target = &y[n, k0, 0, 0, 0]
+                for od in range(s.OD):
+                    for oh in range(s.OH):
+                        source = lay_out(s, shape, &x[n, g * s.CG + c, 0, 0, 0],
+                                         source_cell(od * s.SD + kd * s.DD - s.front, s.ID, s.mode),
+                                         source_cell(oh * s.SH + kh * s.DH - s.top, s.IH, s.mode), row)
+                        if source != NULL:
+                            phase = place = 0
+                            for kw in range(s.KW):
+                                for f in range(filters):
+                                    add_row(target + f * pixels, source + phase * shape.pitch + place,
+                                            w[f * taps + kw], s.OW)
+                                next_tap(s, &phase, &place)
+                        target += s.OW
 
 
-cdef inline void add_border(ConvSizes* s, floating* y, const floating* x, Py_ssize_t column, floating scale,
-                            floating padding, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
-    """y[j] += scale · x[the cell that column + j·SW repeats], for outputs j that read outside the image."""
-    cdef Py_ssize_t j, cell
-    for j in range(first, end):
-        cell = source_cell(column + j * s.SW, s.IW, s.mode)
-        y[j] += scale * (padding if cell < 0 else x[cell])
+cdef inline void next_tap(ConvSizes* s, Py_ssize_t* phase, Py_ssize_t* place) noexcept nogil:
+    """Go on by DW columns of a padded row."""
+    phase[0] += s.DW
+    while phase[0] >= s.SW:
+        phase[0] -= s.SW
+        place[0] += 1
 
 
 # backward_input: each row of the padded image gathers what the outputs that read it send back
@@ -128,7 +173,7 @@ cdef bint gather_row(ConvSizes* s, const floating[:, :, :, :, ::1] grad_y, const
             w = &weight[g * s.FG, c - g * s.CG, kd, kh, 0]
             for k in range(s.FG):
                 for kw in range(s.KW):
-                    add_row(sums + kw * pitch, g_row, 1, w[kw], s.OW)
+                    add_row(sums + kw * pitch, g_row, w[kw], s.OW)
                 g_row += s.OD * s.OH * s.OW
                 w += s.CG * s.KD * s.KH * s.KW
     return found
@@ -156,59 +201,49 @@ def backward_weight(geometry,
                     const floating[:, :, :, :, ::1] x not None,             # IN  (N, IC, ID, IH, IW)
                     floating[:, :, :, :, ::1] grad_weight not None,         # OUT (OC, IC/G, KD, KH, KW)
                     int n_threads):
-    """Write grad_weight; one task per filter and channel."""
+    """Write grad_weight; one task per channel and few filters of its group."""
     cdef ConvSizes s = conv_sizes(geometry)
-    cdef Py_ssize_t task
-    cdef floating[:, ::1] sums = aligned(n_threads, s.OW, grad_weight.base.dtype)
-    for task in prange(s.OC * s.CG, nogil=True, schedule="static", num_threads=n_threads):
-        backward_weight_plane(&s, grad_y, x, grad_weight, &sums[threadid(), 0], task // s.CG, task % s.CG)
+    cdef Row shape = padded_row(&s)
+    cdef Py_ssize_t task, blocks = (s.FG + FILTERS - 1) // FILTERS
+    cdef floating[:, ::1] rows = aligned(n_threads * shape.phases, shape.length, grad_weight.base.dtype)
+    cdef floating[:, ::1] sums = aligned(n_threads * FILTERS * s.KW, s.OW, grad_weight.base.dtype)
+    shape.pitch = rows.shape[1]
+    for task in prange(s.IC * blocks, nogil=True, schedule="static", num_threads=n_threads):
+        backward_weight_filters(&s, &shape, grad_y, x, grad_weight, &rows[threadid() * shape.phases, 0],
+                                &sums[threadid() * FILTERS * s.KW, 0], sums.shape[1], task // blocks,
+                                task % blocks * FILTERS)
 
 
-cdef void backward_weight_plane(ConvSizes* s, const floating[:, :, :, :, ::1] grad_y,
-                                const floating[:, :, :, :, ::1] x, floating[:, :, :, :, ::1] grad_weight,
-                                floating* sums, Py_ssize_t k, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t n, kd, kh, kw, od, oh, id, ih, column, first, end
-    cdef Py_ssize_t c0 = (k // s.FG) * s.CG
-    cdef floating padding = <floating> s.padding_value
-    cdef bint borders = s.mode != CONSTANT or padding != 0
-    cdef const floating* x_row
-    cdef const floating* g_row
-    cdef const floating* channel
+cdef void backward_weight_filters(ConvSizes* s, Row* shape, const floating[:, :, :, :, ::1] grad_y,
+                                  const floating[:, :, :, :, ::1] x, floating[:, :, :, :, ::1] grad_weight,
+                                  floating* row, floating* sums, Py_ssize_t sums_pitch, Py_ssize_t channel,
+                                  Py_ssize_t f0) noexcept nogil:
+    cdef Py_ssize_t filters = min(<Py_ssize_t> FILTERS, s.FG - f0), k0 = channel // s.CG * s.FG + f0
+    cdef Py_ssize_t pixels = s.OD * s.OH * s.OW
+    cdef Py_ssize_t n, f, kd, kh, kw, od, oh, phase, place
+    cdef const floating* gradients
+    cdef const floating* source
     for kd in range(s.KD):
         for kh in range(s.KH):
-            for kw in range(s.KW):
-                column = kw * s.DW - s.left
-                first = first_inside(column, s.SW)
-                end = max(first, end_inside(column, s.SW, s.IW, s.OW))
-                fill(sums, s.OW, <floating> 0)
-                for n in range(s.N):
-                    g_row = &grad_y[n, k, 0, 0, 0]
-                    channel = &x[n, c0 + c, 0, 0, 0]
-                    for od in range(s.OD):
-                        id = source_cell(od * s.SD + kd * s.DD - s.front, s.ID, s.mode)
-                        for oh in range(s.OH):
-                            ih = source_cell(oh * s.SH + kh * s.DH - s.top, s.IH, s.mode)
-                            if id >= 0 and ih >= 0:
-                                x_row = channel + (id * s.IH + ih) * s.IW
-                                add_products(sums + first, g_row + first, x_row + first * s.SW + column, s.SW,
-                                             end - first)
-                                if borders:
-                                    add_border_products(s, sums, g_row, x_row, column, padding, 0, min(first, s.OW))
-                                    add_border_products(s, sums, g_row, x_row, column, padding, end, s.OW)
-                            elif borders:
-                                add_row(sums, g_row, 1, padding, s.OW)
-                            g_row += s.OW
-                grad_weight[k, c, kd, kh, kw] = total(sums, s.OW)
-
-
-cdef inline void add_border_products(ConvSizes* s, floating* sums, const floating* grad_y, const floating* x,
-                                     Py_ssize_t column, floating padding, Py_ssize_t first,
-                                     Py_ssize_t end) noexcept nogil:
-    """sums[j] += grad_y[j] · x[the cell that column + j·SW repeats], for outputs j that read outside the image."""
-    cdef Py_ssize_t j, cell
-    for j in range(first, end):
-        cell = source_cell(column + j * s.SW, s.IW, s.mode)
-        sums[j] += grad_y[j] * (padding if cell < 0 else x[cell])
+            fill(sums, FILTERS * s.KW * sums_pitch, <floating> 0)
+            for n in range(s.N):
+                gradients = &grad_y[n, k0, 0, 0, 0]
+                for od in range(s.OD):
+                    for oh in range(s.OH):
+                        source = lay_out(s, shape, &x[n, channel, 0, 0, 0],
+                                         source_cell(od * s.SD + kd * s.DD - s.front, s.ID, s.mode),
+                                         source_cell(oh * s.SH + kh * s.DH - s.top, s.IH, s.mode), row)
+                        if source != NULL:
+                            phase = place = 0
+                            for kw in range(s.KW):
+                                for f in range(filters):
+                                    add_products(sums + (f * s.KW + kw) * sums_pitch, gradients + f * pixels,
+                                                 source + phase * shape.pitch + place, s.OW)
+                                next_tap(s, &phase, &place)
+                        gradients += s.OW
+            for f in range(filters):
+                for kw in range(s.KW):
+                    grad_weight[k0 + f, channel % s.CG, kd, kh, kw] = total(sums + (f * s.KW + kw) * sums_pitch, s.OW)
 
 
 # backward_bias: a filter's bias reaches every pixel of its planes
@@ -256,21 +291,29 @@ cdef floating total(const floating* x, Py_ssize_t count) noexcept nogil:
     return result
 
 
-cdef void add_constant(floating* y, floating value, Py_ssize_t count) noexcept nogil:
+cdef void add_row(floating* y, const floating* x, floating scale, Py_ssize_t count) noexcept nogil:
+    """y[j] += scale · x[j]"""
     cdef Py_ssize_t j
     for j in range(count):
-        y[j] += value
+        y[j] += scale * x[j]
 
 
-cdef void add_row(floating* y, const floating* x, Py_ssize_t x_step, floating scale, Py_ssize_t count) noexcept nogil:
-    """y[j] += scale · x[j·x_step]; the case without stride is written out so that it becomes vector code."""
+cdef void add_products(floating* sums, const floating* a, const floating* b, Py_ssize_t count) noexcept nogil:
+    """sums[j] += a[j] · b[j]"""
+    cdef Py_ssize_t j
+    for j in range(count):
+        sums[j] += a[j] * b[j]
+
+
+cdef void copy_apart(floating* y, const floating* x, Py_ssize_t x_step, Py_ssize_t count) noexcept nogil:
+    """y[j] = x[j·x_step]; the case without a step is written out so that it becomes vector code."""
     cdef Py_ssize_t j
     if x_step == 1:
         for j in range(count):
-            y[j] += scale * x[j]
+            y[j] = x[j]
     else:
         for j in range(count):
-            y[j] += scale * x[j * x_step]
+            y[j] = x[j * x_step]
 
 
 cdef void add_apart(floating* y, Py_ssize_t y_step, const floating* x, Py_ssize_t count) noexcept nogil:
@@ -282,15 +325,3 @@ cdef void add_apart(floating* y, Py_ssize_t y_step, const floating* x, Py_ssize_
     else:
         for j in range(count):
             y[j * y_step] += x[j]
-
-
-cdef void add_products(floating* sums, const floating* a, const floating* b, Py_ssize_t b_step,
-                       Py_ssize_t count) noexcept nogil:
-    """sums[j] += a[j] · b[j·b_step]"""
-    cdef Py_ssize_t j
-    if b_step == 1:
-        for j in range(count):
-            sums[j] += a[j] * b[j]
-    else:
-        for j in range(count):
-            sums[j] += a[j] * b[j * b_step]

@@ -21,6 +21,7 @@ cdef enum:
     PIXELS = 1024           # columns in a tile, at most
     TILE_NUMBERS = 98304    # numbers in a tile and its product: less than half of a 1 MiB cache in float32
     PATCH_NUMBERS = 262144  # padded cells of a plane that a tile reads, at most, where patterns stand around the image
+    PARTIAL_NUMBERS = 524288    # numbers in the weight gradients of all shares of the pixels, at most
     TASKS = 16              # blocks to cut a problem into where it is large enough, whatever the number of threads
 
 
@@ -190,24 +191,24 @@ def backward_weight(geometry,
     cdef Py_ssize_t tap_blocks = blocks(taps, KC)
     cdef Py_ssize_t PC = tile_pixels(&s, KC + FC, s.G * tap_blocks)
     cdef Py_ssize_t tiles = blocks(pixels, PC)
-    cdef Py_ssize_t shares = min(tiles, max(<Py_ssize_t> 1, TASKS // (s.G * tap_blocks)))
-    cdef Py_ssize_t share_pixels = blocks(tiles, shares) * PC
+    cdef Py_ssize_t shares = min(tiles, TASKS // (s.G * tap_blocks), PARTIAL_NUMBERS // (s.OC * taps))
+    cdef Py_ssize_t share_pixels = blocks(tiles, max(<Py_ssize_t> 1, shares)) * PC
+    shares = blocks(pixels, share_pixels)
     dtype = grad_weight.base.dtype
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] gradients = aligned(n_threads * FC, PC, dtype)
     cdef floating[:, ::1] patches = aligned(n_threads, patch_numbers(&s, PC), dtype)
-    cdef floating[:, ::1] partial = aligned(shares, s.OC * taps, dtype)
+    cdef floating[:, ::1] partial = aligned(shares - 1, s.OC * taps, dtype)        # the first share needs none
     cdef floating* total = &grad_weight[0, 0, 0, 0, 0]
     cdef Py_ssize_t task, share, j
-    shares = blocks(pixels, share_pixels)
     for task in prange(shares * s.G * tap_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        backward_weight_share(&s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &partial[task // (s.G * tap_blocks), 0],
-                              task // (s.G * tap_blocks) * share_pixels, share_pixels, (task // tap_blocks) % s.G,
+        share = task // (s.G * tap_blocks)
+        backward_weight_share(&s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
+                              total if share == 0 else &partial[share - 1, 0], share * share_pixels, share_pixels, (task // tap_blocks) % s.G,
                               (task % tap_blocks) * KC, PC, KC, FC,
                               &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1],
                               &patches[threadid(), 0])
-    memcpy(total, &partial[0, 0], s.OC * taps * sizeof(floating))
-    for share in range(1, shares):
+    for share in range(shares - 1):
         for j in range(s.OC * taps):
             total[j] += partial[share, j]
 
