@@ -34,6 +34,12 @@ class ParameterLayer(Layer):
                                factor(l2_factor, f"{op}: {prefix}_l2_factor")]  # fmt: skip
         self._given[role] = given_array(values, f"{op}: {role}")
 
+    def check_given(self, role, shape):
+        """Raise a ValueError unless an array, if it was given, has this shape."""
+        values = self._given[role]
+        if values is not None and values.shape != shape:
+            raise ValueError(f"{type(self).__name__}: {role} must have shape {shape}, got {values.shape}")
+
     def sizes(self, input_shape):
         """Return (size, num_in, num_out) of each array, in the order of `roles`, for an input of this shape."""
         raise TypeError(f"{type(self).__name__} does not define sizes")
@@ -51,6 +57,7 @@ class ParameterLayer(Layer):
         ValueError
             Given arrays whose shape does not fit the input; numbers too large for the dtype.
         """
+        arrays = {}  # kept only if all can be made: a layer is never half initialized
         for role, (size, num_in, num_out) in zip(self.roles, self.sizes(input_shape), strict=True):
             values, what = self._given[role], f"{self.name or type(self).__name__}: {role}"
             if values is None:
@@ -58,7 +65,9 @@ class ParameterLayer(Layer):
                 values = initializers.draw(initializer, size, num_in, num_out, rng, dtype, what)
             elif values.shape != size:
                 raise ValueError(f"{what} must have shape {size} for inputs {input_shape}, got {values.shape}")
-            self._learn(role, initializers.cast(values, dtype, what))
+            arrays[role] = initializers.cast(values, dtype, what)
+        for role, values in arrays.items():
+            self._learn(role, values)
 
     def _learn(self, role, values):
         rate, l2 = self._factors[role]
@@ -127,6 +136,5 @@ class LearnableLayer(ParameterLayer):
         """
         self.declare("weights", weights, weights_initializer, weight_learn_rate_factor, weight_l2_factor)
         self.declare("bias", bias, bias_initializer, bias_learn_rate_factor, bias_l2_factor, initializers.OF_BIASES)
-        if bias is not None and outputs is not None and self._given["bias"].shape != (outputs,):
-            shape = self._given["bias"].shape
-            raise ValueError(f"{type(self).__name__}: bias must have shape ({outputs},), got {shape}")
+        if outputs is not None:
+            self.check_given("bias", (outputs,))
