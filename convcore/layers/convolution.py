@@ -115,6 +115,8 @@ class FilterLayer(ParameterLayer):
         what = self.name or type(self).__name__
         if len(input_shape) != self.rank + 1:
             raise ValueError(f"{what}: expects {INPUTS[self.rank]}, got {input_shape}")
+        if input_shape[0] == 0:
+            raise ValueError(f"{what}: expects at least 1 channel, got 0 (inputs {input_shape})")
         if self.num_channels not in (AUTO, input_shape[0]):
             raise ValueError(
                 f"{what}: expects {self.num_channels} channels, got {input_shape[0]} (inputs {input_shape})"

@@ -132,10 +132,8 @@ bias_l2_factor, name
 
     def _check_input(self, input_shape):
         super()._check_input(input_shape)
-        what = self.name or "GroupedConv2D"
-        if input_shape[0] == 0:
-            raise ValueError(f"{what}: expects at least 1 channel, got 0 (inputs {input_shape})")
         if input_shape[0] % self._groups(input_shape[0]):
+            what = self.name or "GroupedConv2D"
             raise ValueError(f"{what}: {input_shape[0]} channels cannot be split into {self.num_groups} groups "
                              f"(inputs {input_shape})")  # fmt: skip
 

@@ -18,9 +18,12 @@ class ParameterLayer(Layer):
         super().__init_subclass__(**keywords)
         cls.learned = tuple(cls.roles)
         for role, prefix in cls.__dict__.get("roles", {}).items():
-            setattr(cls, role, _array_property(role))
+            made = {role: _array_property(role)}
             for position, (attribute, what) in enumerate(FACTORS.items()):
-                setattr(cls, f"{prefix}_{attribute}", _factor_property(role, position, attribute, prefix, what))
+                made[f"{prefix}_{attribute}"] = _factor_property(role, position, attribute, prefix, what)
+            for name, attribute in made.items():
+                setattr(cls, name, attribute)
+                attribute.__set_name__(cls, name)  # for Python's error about what cannot be assigned to
 
     def __init__(self, name=""):
         super().__init__(name)

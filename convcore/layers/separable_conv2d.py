@@ -125,12 +125,6 @@ depthwise_weight_l2_factor, pointwise_weight_l2_factor, bias_l2_factor, name
                                  f"{self.num_channels}")  # fmt: skip
             self._take_channels(channels)
 
-    def _check_input(self, input_shape):
-        super()._check_input(input_shape)
-        if input_shape[0] == 0:
-            raise ValueError(f"{self.name or 'SeparableConv2D'}: expects at least 1 channel, got 0 "
-                             f"(inputs {input_shape})")  # fmt: skip
-
     def _pointwise(self, input_shape):
         """The problem of the pointwise convolution for one image."""
         depthwise = self._geometry(input_shape)

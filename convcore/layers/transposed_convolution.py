@@ -32,6 +32,8 @@ class TransposedConvolution(FilterLayer, LearnableLayer):
         self.learnable(self.num_filters, weights_initializer, bias_initializer, weights, bias,
                        weight_learn_rate_factor, bias_learn_rate_factor, weight_l2_factor, bias_l2_factor)  # fmt: skip
         self._check_given()
+        if self.num_channels != AUTO and self.num_channels % self.num_groups:
+            raise ValueError(f"{kind}: {self.num_channels} channels cannot be split into {num_groups} groups")
 
     @property
     def num_groups(self):
