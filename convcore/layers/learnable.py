@@ -21,9 +21,9 @@ class ParameterLayer(Layer):
             made = {role: _array_property(role)}
             for position, (attribute, what) in enumerate(FACTORS.items()):
                 made[f"{prefix}_{attribute}"] = _factor_property(role, position, attribute, prefix, what)
-            for name, attribute in made.items():
-                setattr(cls, name, attribute)
-                attribute.__set_name__(cls, name)  # for Python's error about what cannot be assigned to
+            for name, accessor in made.items():
+                setattr(cls, name, accessor)
+                accessor.__set_name__(cls, name)  # for Python's error about what cannot be assigned to
 
     def __init__(self, name=""):
         super().__init__(name)
