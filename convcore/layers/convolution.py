@@ -312,10 +312,10 @@ def array_with_axes(values, count, what, axes):
     return array
 
 
-def flat_bias(bias, shape, what, order=None):
+def flat_bias(bias, shape, what):
     """Return a bias in the specification's order as one number per filter; None stays None.
 
-    `order` are the axes of the specification's order as ours, where they differ.
+    The specification's arrays vary fastest along their first axis: of groups of filters, the first group comes first.
     """
     if bias is None:
         return None
@@ -323,4 +323,4 @@ def flat_bias(bias, shape, what, order=None):
     flat = (math.prod(shape),)
     if array.shape not in (shape, flat):
         raise ValueError(f"{what} must have shape {shape} or {flat}, got {array.shape}")
-    return array.reshape(flat) if array.shape == flat else array.transpose(order).reshape(flat)
+    return array.reshape(flat, order="F")

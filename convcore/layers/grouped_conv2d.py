@@ -159,8 +159,7 @@ bias_l2_factor, name
         axes = "(height, width, channels of a group, filters of a group, groups)"
         weights = array_with_axes(weights, 5, f"{what}: weights", axes)
         height, width, channels, filters, groups = weights.shape
-        shape = (1, 1, filters, groups)
-        bias = flat_bias(bias, shape, f"{what}: bias", order=(0, 1, 3, 2))
+        bias = flat_bias(bias, (1, 1, filters, groups), f"{what}: bias")
         weights = weights.transpose(4, 3, 2, 0, 1)  # (groups, filters, channels, height, width)
         weights = weights.reshape(groups * filters, channels, height, width)
         return cls((height, width), filters, groups, weights=weights, bias=bias, **properties)
