@@ -151,15 +151,15 @@ class FilterLayer(ParameterLayer):
 
     def spec_rows(self):
         """Return the name, the hyperparameters, and the arrays with their sizes in the specification's order."""
-        arrays = [(role.title().replace("_", ""), getattr(self, role)) for role in self.roles]
+        arrays = {role: getattr(self, role) for role in self.roles}
         return [
             *super().spec_rows(),
             "Hyperparameters",
             *self._spec_filters(),
             *self._spec_window(),
             "Learnable Parameters",
-            *[(name, spec_array(values, values is not None and self._spec_sizes(values.shape)))
-              for name, values in arrays],
+            *[(role.title().replace("_", ""), spec_array(a, None if a is None else self._spec_sizes(a.shape)))
+              for role, a in arrays.items()],
         ]  # fmt: skip
 
     def _spec_filters(self):
