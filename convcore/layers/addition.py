@@ -3,6 +3,7 @@
 import functools
 
 from convcore.layers.layer import Layer, count_of_inputs
+from convcore.layers.spec_values import spec_inputs
 from convcore.ops import add
 
 
@@ -32,6 +33,7 @@ class Addition(Layer):
     properties = {"num_inputs": 2}
     short = "addition"
     kind = "Addition"
+    spec_title = "AdditionLayer"
 
     def __init__(self, num_inputs=2, *, name=""):
         super().__init__(name)
@@ -48,6 +50,10 @@ class Addition(Layer):
         """Return the sum of a tuple of Tensors, in the shape that all of them have."""
         self.output_shape(tuple(tensor.shape for tensor in x))
         return functools.reduce(add, x)
+
+    def spec_rows(self):
+        """Return the name and the inputs."""
+        return [*super().spec_rows(), *spec_inputs(self)]
 
     def description(self):
         """Return the specification's words: "Element-wise addition of 2 inputs"."""

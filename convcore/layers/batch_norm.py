@@ -4,9 +4,9 @@ import math
 
 from convcore.checks import number_within, positive_number
 from convcore.layers import initializers
-from convcore.layers.layer import given_array, positive_int, spec_block
+from convcore.layers.layer import given_array, positive_int
 from convcore.layers.learnable import ParameterLayer
-from convcore.layers.spec_values import spec_channels, spec_number
+from convcore.layers.spec_values import spec_channels, spec_number, spec_value
 from convcore.ops import batch_norm
 from convcore.ops.batch_norm import moving, normalize_by_batch
 
@@ -77,6 +77,7 @@ class BatchNorm(ParameterLayer):
     layout = "channels"
     short = "batchnorm"
     kind = "Batch Normalization"
+    spec_title = "BatchNormalizationLayer"
     STATISTICS = {"trained_mean": "zeros", "trained_variance": "ones"}  # what they are before any training
 
     def __init__(self, *, epsilon=1e-5, mean_decay=0.1, variance_decay=0.1, offset_initializer="zeros",
@@ -217,17 +218,17 @@ class BatchNorm(ParameterLayer):
         """Return the multiply-adds of one observation: one per value."""
         return math.prod(input_shape)
 
-    def spec_text(self):
-        """Return the properties as the specification prints them.
+    def spec_rows(self):
+        """Return name, number of channels, hyperparameters, parameters and statistics.
 
         Examples
         --------
         >>> print(BatchNorm().spec_text().splitlines()[6].strip())
         MeanDecay: 0.1000
         """
-        rows = [
-            ("Name", f"'{self.name}'"),
-            ("NumChannels", "'auto'" if self.num_channels == "auto" else self.num_channels),
+        return [
+            *super().spec_rows(),
+            ("NumChannels", spec_value(self.num_channels)),
             "Hyperparameters",
             ("MeanDecay", spec_number(self.mean_decay)),
             ("VarianceDecay", spec_number(self.variance_decay)),
@@ -239,7 +240,6 @@ class BatchNorm(ParameterLayer):
             ("TrainedMean", spec_channels(self.trained_mean)),
             ("TrainedVariance", spec_channels(self.trained_variance)),
         ]
-        return spec_block("BatchNormalizationLayer", rows)
 
     def description(self):
         """Return the specification's words: "Batch normalization with 16 channels"."""

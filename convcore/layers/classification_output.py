@@ -1,6 +1,7 @@
 """The layer that says that a network classifies."""
 
 from convcore.layers.layer import Layer
+from convcore.layers.spec_values import spec_value
 
 
 class ClassificationOutput(Layer):
@@ -32,6 +33,7 @@ class ClassificationOutput(Layer):
     properties = {"classes": None}
     short = "classoutput"
     kind = "Classification Output"
+    spec_title = "ClassificationOutputLayer"
     layout = "channels"
     is_output = True
 
@@ -53,6 +55,14 @@ class ClassificationOutput(Layer):
     def forward(self, x, training, rng):
         """Return x."""
         return x
+
+    def spec_rows(self):
+        """Return the name, the classes and their number, and the loss."""
+        names, size = (spec_value("auto"),) * 2
+        if self.classes is not None:
+            names, size = f"[{'    '.join(self.classes)}]", len(self.classes)
+        loss = ("LossFunction", spec_value(self.description()))
+        return [*super().spec_rows(), ("Classes", names), ("OutputSize", size), "Hyperparameters", loss]
 
     def description(self):
         """Return the specification's words: "crossentropyex"."""

@@ -1,6 +1,7 @@
 """The layer that joins its inputs."""
 
 from convcore.layers.layer import Layer, count_of_inputs, positive_int
+from convcore.layers.spec_values import spec_inputs
 from convcore.ops import concatenate
 
 
@@ -54,6 +55,16 @@ class Concatenation(Layer):
     def forward(self, x, training, rng):
         """Return a tuple of Tensors (N, channels, ...) as one."""
         return concatenate(x, self.axis)
+
+    @property
+    def spec_title(self):
+        """How the specification calls the class, which has one of its own for joining channels."""
+        return "DepthConcatenationLayer" if self.axis == 1 else "ConcatenationLayer"
+
+    def spec_rows(self):
+        """Return the name, the axis in the specification's order, where the spatial ones come first, and the inputs."""
+        dim = [] if self.axis == 1 else [("Dim", self.axis - 1)]
+        return [*super().spec_rows(), *dim, *spec_inputs(self)]
 
     def description(self):
         """Return the words of the specification's kind: "Concatenation of 2 inputs along axis 1"."""

@@ -1,6 +1,6 @@
 """The 1-D convolutional layer."""
 
-from convcore.layers.convolution import DenseConvolution, array_with_axes, flat_bias
+from convcore.layers.convolution import DenseConvolution, array_with_axes, dense_properties, flat_bias
 from convcore.ops import conv1d
 
 
@@ -57,7 +57,8 @@ class Conv1D(DenseConvolution):
     """
 
     rank, op = 1, staticmethod(conv1d)
-    words = ("same", "causal")
+    properties = dense_properties(1)
+    padding_words = ("same", "causal")
     kind = "Convolution"
 
     @classmethod

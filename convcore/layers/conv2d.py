@@ -1,6 +1,6 @@
 """The 2-D convolutional layer."""
 
-from convcore.layers.convolution import DenseConvolution, array_with_axes, flat_bias
+from convcore.layers.convolution import DenseConvolution, array_with_axes, dense_properties, flat_bias
 from convcore.ops import conv2d
 
 
@@ -53,6 +53,7 @@ class Conv2D(DenseConvolution):
     """
 
     rank, op = 2, staticmethod(conv2d)
+    properties = dense_properties(2)
     kind = "2D Convolution"
 
     @classmethod

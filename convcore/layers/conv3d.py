@@ -1,6 +1,6 @@
 """The 3-D convolutional layer."""
 
-from convcore.layers.convolution import DenseConvolution
+from convcore.layers.convolution import DenseConvolution, dense_properties
 from convcore.ops import conv3d
 
 
@@ -53,4 +53,5 @@ class Conv3D(DenseConvolution):
     """
 
     rank, op = 3, staticmethod(conv3d)
+    properties = dense_properties(3)
     kind = "3D Convolution"

@@ -2,32 +2,34 @@
 
 import math
 
-import numpy as np
-
 from convcore.arrays import as_float_array
 from convcore.kernels import ConvGeometry
 from convcore.kernels.windows import padding_value_of, per_axis
-from convcore.layers.layer import positive_int, spec_block, spec_list
+from convcore.layers.layer import positive_int
 from convcore.layers.learnable import LearnableLayer, ParameterLayer
+from convcore.layers.spec_values import spec_array, spec_list, spec_value
 from convcore.layers.window_padding import INPUTS, window_padding
 
 AUTO = "auto"
 
 
 class FilterLayer(ParameterLayer):
-    """A layer whose weights are filters.
+    """A layer whose weights are filters, which move over its input, or its output, in steps.
 
-    A subclass has a `rank`, keeps `num_channels` ("auto" until the first input tells), and defines `weights_size` and
-    `_geometry`; its number of filters and of groups may depend on the channels. The first of its arrays tells them.
+    A subclass has a `rank`, and defines `weights_size` and `_geometry`; its number of filters and of groups may depend
+    on the channels. The first of its arrays tells them.
     """
 
     layout = "windows"
     spec_class = ""
+    words = ""  # of the specification's layer lists: "convolutions"
 
-    def filters(self, filter_size, num_filters):
+    def filters(self, filter_size, num_filters, num_channels):
         """Check and keep what the user said about the filters."""
         self._filter_size = self.size(filter_size, "filter_size")
         self._num_filters = positive_int(num_filters, f"{type(self).__name__}: num_filters")
+        automatic = isinstance(num_channels, str) and num_channels == AUTO
+        self._num_channels = AUTO if automatic else positive_int(num_channels, f"{type(self).__name__}: num_channels")
 
     @property
     def filter_size(self):
@@ -38,6 +40,29 @@ class FilterLayer(ParameterLayer):
     def num_filters(self):
         """The number of filters; it cannot be changed."""
         return self._num_filters
+
+    @property
+    def num_channels(self):
+        """The channels of the input, "auto" until the weights or the first input tell; it cannot be changed."""
+        return self._num_channels
+
+    @property
+    def stride(self):
+        """The step, pixels: an int in one dimension, else a tuple."""
+        return self._stride
+
+    @stride.setter
+    def stride(self, value):
+        self._stride = self.size(value, "stride")
+
+    @property
+    def dilation_factor(self):
+        """The distance of neighbouring weights, pixels: an int in one dimension, else a tuple."""
+        return self._dilation_factor
+
+    @dilation_factor.setter
+    def dilation_factor(self, value):
+        self._dilation_factor = self.size(value, "dilation_factor")
 
     def size(self, value, name, minimum=1):
         """Return an argument with one number per dimension, checked: a plain int in one dimension."""
@@ -67,8 +92,8 @@ class FilterLayer(ParameterLayer):
         if values is None:
             return
         shape = values.shape
-        channels = self._channels_of(shape) if len(shape) == self.rank + 2 and min(shape) > 0 else None
-        if channels is None or shape != self.weights_size(channels):
+        channels = self._channels_of(shape) if len(shape) == self.rank + 2 else 0
+        if channels == 0 or shape != self.weights_size(channels):
             wanted = ", ".join(str(n) for n in self._wanted_weights())
             raise ValueError(f"{kind}: weights must have shape ({wanted}), got {shape}")
         if self.num_channels not in (AUTO, channels):
@@ -84,12 +109,14 @@ class FilterLayer(ParameterLayer):
         return (self.num_filters, "channels", *self._filter)
 
     def _take_channels(self, channels):
-        self.num_channels = channels
+        self._num_channels = channels
 
     def _check_input(self, input_shape):
         what = self.name or type(self).__name__
         if len(input_shape) != self.rank + 1:
             raise ValueError(f"{what}: expects {INPUTS[self.rank]}, got {input_shape}")
+        if input_shape[0] == 0:
+            raise ValueError(f"{what}: expects at least 1 channel, got 0 (inputs {input_shape})")
         if self.num_channels not in (AUTO, input_shape[0]):
             raise ValueError(
                 f"{what}: expects {self.num_channels} channels, got {input_shape[0]} (inputs {input_shape})"
@@ -117,48 +144,83 @@ class FilterLayer(ParameterLayer):
         """Return the multiply-adds of one observation."""
         return self._geometry(input_shape).operations("forward") // 2
 
-    def spec_text(self):
-        """Return the properties as the specification prints them."""
-        rows = [("Name", f"'{self.name}'"), "Hyperparameters", *self._spec_rows(), "Learnable Parameters"]
-        rows += [(role.title().replace("_", ""), self._spec_array(role)) for role in self.roles]
-        return spec_block(f"{self.spec_class}{self.rank}DLayer", rows)
+    @property
+    def spec_title(self):
+        """How the specification calls the class: "Convolution2DLayer"."""
+        return f"{self.spec_class}{self.rank}DLayer"
 
-    def _spec_array(self, role):
-        """An array's size in the specification's order, and its type."""
-        values = getattr(self, role)
-        if values is None:
-            return "[]"
-        sizes = self._spec_bias(values.shape[0]) if role == "bias" else self._spec_weights(values.shape)
-        return f"[{'x'.join(str(n) for n in sizes)} {'single' if values.dtype == np.float32 else 'double'}]"
+    def spec_rows(self):
+        """Return the name, the hyperparameters, and the arrays with their sizes in the specification's order."""
+        arrays = {role: getattr(self, role) for role in self.roles}
+        return [
+            *super().spec_rows(),
+            "Hyperparameters",
+            *self._spec_filters(),
+            *self._spec_window(),
+            "Learnable Parameters",
+            *[(role.title().replace("_", ""), spec_array(a, None if a is None else self._spec_sizes(a.shape)))
+              for role, a in arrays.items()],
+        ]  # fmt: skip
 
-    def _spec_weights(self, shape):
-        """Filter sizes × channels × filters."""
-        return (*shape[2:], shape[1], shape[0])
+    def _spec_filters(self):
+        """The specification's rows about the filters."""
+        return [
+            ("FilterSize", spec_value(self.filter_size)),
+            ("NumChannels", spec_value(self.num_channels)),
+            ("NumFilters", self.num_filters),
+        ]
 
-    def _spec_bias(self, filters):
-        return (*(1,) * self.rank, filters)
+    def _spec_window(self):
+        """The specification's rows about the filters' way."""
+        return []
 
-    def _spec_sizes(self, values):
-        return values if self.rank == 1 else spec_list(values)
+    def _spec_sizes(self, shape):
+        """The size of weights, or of a bias, in the specification's order: filter sizes × channels × filters."""
+        return (*(1,) * self.rank, *shape) if len(shape) == 1 else (*shape[2:], shape[1], shape[0])
+
+    def description(self):
+        """Return the specification's words: "20 5x5 convolutions with stride [1 1] and padding [0 0 0 0]"."""
+        size = "x".join(str(n) for n in (*self._filter, *self._known_channels()))
+        return f"{self._counted()} {size} {self.words} with stride {spec_value(self.stride)} and {self._edges()}"
+
+    def _known_channels(self):
+        """The channels that a filter sees, where they are known."""
+        return () if self.num_channels == AUTO else (self.num_channels,)
+
+    def _counted(self):
+        """How many filters there are, in words."""
+        return f"{self.num_filters}"
+
+    def _edges(self):
+        """What happens at the edges, in words."""
+        return ""
 
 
 class Convolution(FilterLayer):
-    """The convolutions: a step, a dilation, a padding and what stands in it. A subclass names its op."""
+    """The convolutions: filters that move over the padded input. A subclass names its op."""
 
     op = None
-    words = ("same",)  # of the padding
+    padding_words = ("same",)
     spec_class = "Convolution"
+    words = "convolutions"
     short = "conv"
 
     def window(self, stride, dilation_factor, padding, padding_value):
         """Check and keep what the user said about the filters' way over the input."""
-        kind = type(self).__name__
-        self.stride = self.size(stride, "stride")
-        self.dilation_factor = self.size(dilation_factor, "dilation_factor")
-        self.padding = window_padding(padding, self.rank, f"{kind}: padding", self.words)
-        self.padding_value = padding_value_of(padding_value, f"{kind}: padding_value")
+        self.stride, self.dilation_factor, self.padding = stride, dilation_factor, padding
+        what = f"{type(self).__name__}: padding_value"
+        self._padding_value = padding_value_of(padding_value, what)
         if not isinstance(self.padding_value, str) and not math.isfinite(self.padding_value):
-            raise ValueError(f"{kind}: padding_value must be finite, got {self.padding_value}")
+            raise ValueError(f"{what} must be finite, got {self.padding_value}")
+
+    @property
+    def padding(self):
+        """A word, or (before, after) of each dimension in a row, pixels."""
+        return self._padding
+
+    @padding.setter
+    def padding(self, value):
+        self._padding = window_padding(value, self.rank, f"{type(self).__name__}: padding", self.padding_words)
 
     @property
     def padding_mode(self):
@@ -167,8 +229,15 @@ class Convolution(FilterLayer):
 
     @property
     def padding_size(self):
-        """(before, after) of each dimension in a row, pixels; zeros while a word waits for an input."""
-        return (0, 0) * self.rank if isinstance(self.padding, str) else self.padding
+        """(before, after) of each dimension in a row, pixels; zeros for "same", which depends on the input."""
+        if self.padding == "causal":
+            return ((self.filter_size - 1) * self.dilation_factor, 0)
+        return (0, 0) * self.rank if self.padding == "same" else self.padding
+
+    @property
+    def padding_value(self):
+        """A number, or how the padding repeats cells of the input; it cannot be changed."""
+        return self._padding_value
 
     def weights_size(self, channels):
         """Return (filters, channels of a group, ...), the last the filter's size."""
@@ -187,34 +256,24 @@ class Convolution(FilterLayer):
 
     def forward(self, x, training, rng):
         """Return the feature maps (N, filters, ...) of inputs (N, channels, ...)."""
-        return self.op(x, self.weights, self.bias, stride=self.stride, padding=self.padding,
-                       padding_value=self.padding_value, dilation=self.dilation_factor,
-                       groups=self._groups(x.shape[1]))  # fmt: skip
+        return self.convolve(x, self.weights, self.bias)
+
+    def convolve(self, x, weights, bias=None):
+        """Return the convolution with these weights, by all that the layer's properties say."""
+        return self.op(x, weights, bias, stride=self.stride, padding=self.padding, padding_value=self.padding_value,
+                       dilation=self.dilation_factor, groups=self._groups(x.shape[1]))  # fmt: skip
 
     def _spec_window(self):
-        """The specification's rows about the filter's way."""
-        value = self.padding_value
-        shown = f"'{value}'" if isinstance(value, str) else int(value) if value == int(value) else value
         return [
-            ("Stride", self._spec_sizes(self.stride)),
-            ("DilationFactor", self._spec_sizes(self.dilation_factor)),
-            ("PaddingMode", f"'{self.padding_mode}'"),
+            ("Stride", spec_value(self.stride)),
+            ("DilationFactor", spec_value(self.dilation_factor)),
+            ("PaddingMode", spec_value(self.padding_mode)),
             ("PaddingSize", spec_list(self.padding_size)),
-            ("PaddingValue", shown),
+            ("PaddingValue", spec_value(self.padding_value)),
         ]
 
-    def description(self):
-        """Return the specification's words: "20 5x5 convolutions with stride [1 1] and padding [0 0 0 0]"."""
-        size = "x".join(str(n) for n in self._filter) + self._channels_text()
-        padding = f"'{self.padding}'" if isinstance(self.padding, str) else spec_list(self.padding)
-        return (f"{self._filters_text()} {size} convolutions with stride {self._spec_sizes(self.stride)} and padding "
-                f"{padding}")  # fmt: skip
-
-    def _channels_text(self):
-        return "" if self.num_channels == AUTO else f"x{self.num_channels}"
-
-    def _filters_text(self):
-        return f"{self.num_filters}"
+    def _edges(self):
+        return f"padding {spec_value(self.padding)}"
 
 
 class DenseConvolution(Convolution, LearnableLayer):
@@ -222,29 +281,16 @@ class DenseConvolution(Convolution, LearnableLayer):
 
     required = ("filter_size", "num_filters")
 
-    def __init_subclass__(cls, **keywords):
-        super().__init_subclass__(**keywords)
-        cls.properties = {**window_properties(cls.rank), "num_channels": AUTO, **LearnableLayer.learnable_properties}
-
     def __init__(self, filter_size, num_filters, *, stride=1, dilation_factor=1, padding=0, padding_value=0,
                  num_channels="auto", weights_initializer="glorot", bias_initializer="zeros", weights=None, bias=None,
                  weight_learn_rate_factor=1, bias_learn_rate_factor=1, weight_l2_factor=1, bias_l2_factor=0,
                  name=""):  # fmt: skip
         super().__init__(name)
-        self.filters(filter_size, num_filters)
+        self.filters(filter_size, num_filters, num_channels)
         self.window(stride, dilation_factor, padding, padding_value)
-        self.num_channels = channels_given(num_channels, f"{type(self).__name__}: num_channels")
         self.learnable(self.num_filters, weights_initializer, bias_initializer, weights, bias,
                        weight_learn_rate_factor, bias_learn_rate_factor, weight_l2_factor, bias_l2_factor)  # fmt: skip
         self._check_given()
-
-    def _spec_rows(self):
-        return [
-            ("FilterSize", self._spec_sizes(self.filter_size)),
-            ("NumChannels", "'auto'" if self.num_channels == AUTO else self.num_channels),
-            ("NumFilters", self.num_filters),
-            *self._spec_window(),
-        ]
 
 
 def window_properties(rank):
@@ -253,10 +299,9 @@ def window_properties(rank):
     return {"stride": one, "dilation_factor": one, "padding": (0, 0) * rank, "padding_value": 0.0}
 
 
-def channels_given(num_channels, what):
-    """Return the number of channels, "auto" or an int, checked."""
-    automatic = isinstance(num_channels, str) and num_channels == AUTO
-    return num_channels if automatic else positive_int(num_channels, what)
+def dense_properties(rank):
+    """Return the defaults of all properties of a convolution whose filters see all channels."""
+    return {**window_properties(rank), "num_channels": AUTO, **LearnableLayer.learnable_properties}
 
 
 def array_with_axes(values, count, what, axes):
@@ -267,10 +312,10 @@ def array_with_axes(values, count, what, axes):
     return array
 
 
-def flat_bias(bias, shape, what, order=None):
+def flat_bias(bias, shape, what):
     """Return a bias in the specification's order as one number per filter; None stays None.
 
-    `order` are the axes of the specification's order as ours, where they differ.
+    The specification's arrays vary fastest along their first axis: of groups of filters, the first group comes first.
     """
     if bias is None:
         return None
@@ -278,4 +323,4 @@ def flat_bias(bias, shape, what, order=None):
     flat = (math.prod(shape),)
     if array.shape not in (shape, flat):
         raise ValueError(f"{what} must have shape {shape} or {flat}, got {array.shape}")
-    return array.reshape(flat) if array.shape == flat else array.transpose(order).reshape(flat)
+    return array.reshape(flat, order="F")

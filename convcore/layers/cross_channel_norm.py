@@ -2,7 +2,7 @@
 
 import math
 
-from convcore.layers.layer import Layer, spec_block
+from convcore.layers.layer import Layer
 from convcore.layers.spec_values import spec_number
 from convcore.ops import cross_channel_norm
 from convcore.ops.cross_channel_norm import check_options
@@ -40,6 +40,7 @@ class CrossChannelNorm(Layer):
     layout = "channels"
     short = "crossnorm"
     kind = "Cross Channel Normalization"
+    spec_title = "CrossChannelNormalizationLayer"
 
     def __init__(self, window_channel_size, *, alpha=1e-4, beta=0.75, k=2, name=""):
         super().__init__(name)
@@ -61,8 +62,8 @@ class CrossChannelNorm(Layer):
         """Return the multiply-adds of one observation: the squares in each window."""
         return math.prod(input_shape) * min(self.window_channel_size, input_shape[0])
 
-    def spec_text(self):
-        """Return the properties as the specification prints them.
+    def spec_rows(self):
+        """Return the name and the four hyperparameters.
 
         Examples
         --------
@@ -77,15 +78,14 @@ class CrossChannelNorm(Layer):
                          Beta: 0.7500
                             K: 2
         """
-        rows = [
-            ("Name", f"'{self.name}'"),
+        return [
+            *super().spec_rows(),
             "Hyperparameters",
             ("WindowChannelSize", self.window_channel_size),
             ("Alpha", spec_number(self.alpha)),
             ("Beta", spec_number(self.beta)),
             ("K", spec_number(self.k)),
         ]
-        return spec_block("CrossChannelNormalizationLayer", rows)
 
     def description(self):
         """Return the specification's words: "cross channel normalization with 5 channels per element"."""

@@ -1,6 +1,7 @@
 """The dropout layer."""
 
 from convcore.layers.layer import Layer
+from convcore.layers.spec_values import spec_value
 from convcore.ops import dropout
 from convcore.ops.dropout import check_probability
 
@@ -32,6 +33,7 @@ class Dropout(Layer):
     properties = {"probability": 0.5}
     short = "dropout"
     kind = "Dropout"
+    spec_title = "DropoutLayer"
     draws_random_numbers = True
 
     def __init__(self, probability=0.5, *, name=""):
@@ -41,6 +43,10 @@ class Dropout(Layer):
     def forward(self, x, training, rng):
         """Return x with a part of it dropped, or x itself in prediction."""
         return dropout(x, self.probability, training=training, rng=rng)
+
+    def spec_rows(self):
+        """Return the name and the probability."""
+        return [*super().spec_rows(), "Hyperparameters", ("Probability", spec_value(self.probability))]
 
     def description(self):
         """Return the specification's words: "50% dropout"."""

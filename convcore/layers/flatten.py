@@ -19,6 +19,7 @@ class Flatten(Layer):
 
     short = "flatten"
     kind = "Flatten"
+    spec_title = "FlattenLayer"
     layout = "flatten"
 
     def __init__(self, *, name=""):

@@ -4,6 +4,7 @@ import math
 
 from convcore.layers.layer import positive_int
 from convcore.layers.learnable import LearnableLayer
+from convcore.layers.spec_values import spec_array
 from convcore.ops import fully_connected
 
 
@@ -40,6 +41,7 @@ bias_l2_factor, name
     required = ("output_size",)
     short = "fc"
     kind = "Fully Connected"
+    spec_title = "FullyConnectedLayer"
     layout = "features"
 
     def __init__(self, output_size, *, weights_initializer="glorot", bias_initializer="zeros", weights=None, bias=None,
@@ -74,6 +76,18 @@ bias_l2_factor, name
     def multiply_adds(self, input_shape):
         """Return the multiply-adds of one observation."""
         return math.prod(input_shape) * self.output_size
+
+    def spec_rows(self):
+        """Return the name, the sizes, weights and bias."""
+        return [
+            *super().spec_rows(),
+            "Hyperparameters",
+            ("InputSize", "'auto'" if self.weights is None else self.weights.shape[1]),
+            ("OutputSize", self.output_size),
+            "Learnable Parameters",
+            ("Weights", spec_array(self.weights)),
+            ("Bias", spec_array(self.bias, (self.output_size, 1))),
+        ]
 
     def description(self):
         """Return the specification's words: "10 fully connected layer"."""

@@ -5,6 +5,7 @@ import numpy as np
 from convcore.autograd import Tensor, paused
 from convcore.layers import formats
 from convcore.layers.layer import Layer, count_of_inputs
+from convcore.layers.spec_values import spec_function, spec_value
 
 
 class Function(Layer):
@@ -43,6 +44,7 @@ class Function(Layer):
     required = ("f",)
     short = "function"
     kind = "Function"
+    spec_title = "FunctionLayer"
 
     def __init__(self, f, *, num_inputs=1, formattable=False, description="", name=""):
         super().__init__(name)
@@ -103,6 +105,11 @@ class Function(Layer):
         if not isinstance(y, Tensor):
             raise TypeError(f"{self.name or 'Function'}: f must return a Tensor, got {type(y).__name__}")
         return y
+
+    def spec_rows(self):
+        """Return the name, the function's name, and whether it takes care of formats."""
+        formattable = ("Formattable", spec_value(self.formattable))
+        return [*super().spec_rows(), ("PredictFcn", spec_function(self.f)), formattable]
 
     def description(self):
         """Return the description that was given, or the function's name."""

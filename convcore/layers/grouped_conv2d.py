@@ -3,6 +3,7 @@
 from convcore.layers.convolution import AUTO, Convolution, array_with_axes, flat_bias, window_properties
 from convcore.layers.layer import positive_int
 from convcore.layers.learnable import LearnableLayer
+from convcore.layers.spec_values import spec_value
 from convcore.ops import conv2d
 
 CHANNELWISE = "channelwise"
@@ -73,15 +74,14 @@ bias_l2_factor, name
                 raise ValueError(f'{what} must be an int or "channelwise", got {num_groups!r}')
         else:
             num_groups = positive_int(num_groups, what)
-        self._num_groups = num_groups
+        self._num_groups, self._num_channels = num_groups, AUTO
         self._filter_size = self.size(filter_size, "filter_size")
         self._num_filters_per_group = positive_int(num_filters_per_group, "GroupedConv2D: num_filters_per_group")
         self.window(stride, dilation_factor, padding, padding_value)
-        self.num_channels = AUTO
-        outputs = None if num_groups == CHANNELWISE else num_groups * self.num_filters_per_group
-        self.learnable(outputs, weights_initializer, bias_initializer, weights, bias,
+        self.learnable(None, weights_initializer, bias_initializer, weights, bias,
                        weight_learn_rate_factor, bias_learn_rate_factor, weight_l2_factor, bias_l2_factor)  # fmt: skip
         self._check_given()
+        self._check_bias()
 
     @property
     def num_groups(self):
@@ -109,6 +109,15 @@ bias_l2_factor, name
     def _outputs(self, channels):
         return self._groups(channels) * self.num_filters_per_group
 
+    def _check_bias(self):
+        """A given bias must fit the filters, as far as their number is known."""
+        bias = self._given["bias"]
+        if self.num_groups != CHANNELWISE:
+            self.check_given("bias", (self.num_filters,))
+        elif bias is not None and (bias.ndim != 1 or bias.size == 0 or bias.size % self.num_filters_per_group):
+            wanted = f"({self.num_filters_per_group} per channel,)"
+            raise ValueError(f"GroupedConv2D: bias must have shape {wanted}, got {bias.shape}")
+
     def _channels_of(self, weights_shape):
         groups = weights_shape[0] // self.num_filters_per_group if self.num_groups == CHANNELWISE else self.num_groups
         return groups * weights_shape[1]
@@ -119,7 +128,7 @@ bias_l2_factor, name
         return (self.num_filters, "channels of a group", *self._filter)
 
     def _take_channels(self, channels):
-        self.num_channels, self._num_groups = channels, self._groups(channels)
+        self._num_channels, self._num_groups = channels, self._groups(channels)
 
     def _check_input(self, input_shape):
         super()._check_input(input_shape)
@@ -150,31 +159,26 @@ bias_l2_factor, name
         axes = "(height, width, channels of a group, filters of a group, groups)"
         weights = array_with_axes(weights, 5, f"{what}: weights", axes)
         height, width, channels, filters, groups = weights.shape
-        shape = (1, 1, filters, groups)
-        bias = flat_bias(bias, shape, f"{what}: bias", order=(0, 1, 3, 2))
+        bias = flat_bias(bias, (1, 1, filters, groups), f"{what}: bias")
         weights = weights.transpose(4, 3, 2, 0, 1)  # (groups, filters, channels, height, width)
         weights = weights.reshape(groups * filters, channels, height, width)
         return cls((height, width), filters, groups, weights=weights, bias=bias, **properties)
 
-    def _spec_rows(self):
-        groups, channels = self.num_groups, self.num_channels_per_group
+    def _spec_filters(self):
         return [
-            ("FilterSize", self._spec_sizes(self.filter_size)),
-            ("NumGroups", "'channelwise'" if groups == CHANNELWISE else groups),
-            ("NumChannelsPerGroup", "'auto'" if channels == AUTO else channels),
+            ("FilterSize", spec_value(self.filter_size)),
+            ("NumGroups", spec_value(self.num_groups)),
+            ("NumChannelsPerGroup", spec_value(self.num_channels_per_group)),
             ("NumFiltersPerGroup", self.num_filters_per_group),
-            *self._spec_window(),
         ]
 
-    def _spec_weights(self, shape):
-        return (*shape[2:], shape[1], self.num_filters_per_group, self.num_groups)
+    def _spec_sizes(self, shape):
+        """Filter sizes × channels of a group × filters of a group × groups."""
+        groups = shape[0] // self.num_filters_per_group
+        return (*super()._spec_sizes(shape)[:-1], self.num_filters_per_group, groups)
 
-    def _spec_bias(self, filters):
-        return (1, 1, self.num_filters_per_group, self.num_groups)
+    def _known_channels(self):
+        return () if self.num_channels == AUTO else (self.num_channels_per_group,)
 
-    def _channels_text(self):
-        return "" if self.num_channels == AUTO else f"x{self.num_channels_per_group}"
-
-    def _filters_text(self):
-        groups = "channelwise" if self.num_groups == CHANNELWISE else self.num_groups
-        return f"{groups} groups of {self.num_filters_per_group}"
+    def _counted(self):
+        return f"{self.num_groups} groups of {self.num_filters_per_group}"

@@ -5,6 +5,7 @@ import numpy as np
 from convcore.arrays import as_numbers
 from convcore.autograd import Tensor
 from convcore.layers.layer import Layer, positive_int
+from convcore.layers.spec_values import spec_channels, spec_function, spec_list, spec_value
 from convcore.ops import add, multiply
 
 NORMALIZATIONS = ("zerocenter", "zscore", "rescale-zero-one", "rescale-symmetric", "none")
@@ -48,6 +49,7 @@ class ImageInput(Layer):
     required = ("input_size",)
     short = "imageinput"
     kind = "Image Input"
+    spec_title = "ImageInputLayer"
     layout, rank = "windows", 2
     is_input = True
     STATISTICS = {
@@ -157,6 +159,19 @@ class ImageInput(Layer):
             scale = width / np.where(known["max"] > known["min"], known["max"] - known["min"], width)
             shift = low - known["min"] * scale
         return scale.astype(dtype), shift.astype(dtype)
+
+    def spec_rows(self):
+        """Return the name, the size, the normalization and its statistics, "[]" before any training."""
+        channels, *size = self.input_size
+        named = isinstance(self.normalization, str)
+        statistics = {"mean": "Mean", "std": "StandardDeviation", "min": "Min", "max": "Max"}
+        return [
+            *super().spec_rows(),
+            ("InputSize", spec_list((*size, channels))),
+            "Hyperparameters",
+            ("Normalization", (spec_value if named else spec_function)(self.normalization)),
+            *[(statistics[key], spec_channels(self.remembered.get(key))) for key in self.wanted_statistics],
+        ]
 
     def description(self):
         """Return the specification's words: "28x28x1 images with 'zerocenter' normalization"."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from convcore.arrays import as_float_array
 from convcore.layers import formats
+from convcore.layers.spec_values import spec_block, spec_value
 
 
 class Layer:
@@ -55,6 +56,7 @@ class Layer:
     required = ()
     short = ""  # what a network calls layers without a name: "conv", "conv_1", ...
     kind = ""  # how the specification's layer lists call it: "2D Convolution"
+    spec_title = ""  # how the specification calls the class: "ReLULayer"; "" where it has no name for it
     layout = "elementwise"
     rank = None  # of "windows": the number of axes that these slide over
     learned = ()  # which of `array_shapes` are parameters; the others are states
@@ -147,6 +149,26 @@ class Layer:
         named = [f"name={self.name!r}"] if self.name else []
         return f"{type(self).__name__}({', '.join(required + given + named)})"
 
+    def spec_text(self):
+        """Return the properties as the specification prints them.
+
+        Examples
+        --------
+        >>> from convcore.layers import Dropout
+        >>> print(Dropout(0.25, name="drop").spec_text())
+        DropoutLayer with properties:
+        <BLANKLINE>
+                   Name: 'drop'
+        <BLANKLINE>
+           Hyperparameters
+            Probability: 0.2500
+        """
+        return spec_block(self.spec_title or type(self).__name__, self.spec_rows())
+
+    def spec_rows(self):
+        """Return what `spec_text` prints: headings, and pairs of a property's name and its value as text."""
+        return [("Name", spec_value(self.name))]
+
     def description(self):
         """Return the words of the specification's layer lists: "ReLU", "20 5x5 convolutions with stride ..."."""
         return self.kind
@@ -166,29 +188,6 @@ def _named(function, name):
 
 def _same(a, b):
     return type(a) is type(b) and not isinstance(a, np.ndarray) and a == b
-
-
-def spec_list(values):
-    """Print numbers as the specification does: ``[5 5]``.
-
-    Examples
-    --------
-    >>> spec_list((1, 1, 0, 0))
-    '[1 1 0 0]'
-    """
-    return "[" + " ".join(str(v) for v in values) + "]"
-
-
-def spec_block(title, rows):
-    """Return rows of (property, value) and headings, laid out as the specification prints a layer."""
-    width = max(len(row[0]) for row in rows if isinstance(row, tuple))
-    lines = [f"{title} with properties:", ""]
-    for row in rows:
-        if isinstance(row, str):
-            lines += ["", f"   {row}"]
-        else:
-            lines.append(f"    {row[0]:>{width}}: {row[1]}")
-    return "\n".join(lines)
 
 
 def given_array(value, what):

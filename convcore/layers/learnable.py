@@ -19,9 +19,12 @@ class ParameterLayer(Layer):
         super().__init_subclass__(**keywords)
         cls.learned = tuple(cls.roles)
         for role, prefix in cls.__dict__.get("roles", {}).items():
-            setattr(cls, role, _array_property(role))
+            made = {role: _array_property(role)}
             for position, (attribute, what) in enumerate(FACTORS.items()):
-                setattr(cls, f"{prefix}_{attribute}", _factor_property(role, position, attribute, prefix, what))
+                made[f"{prefix}_{attribute}"] = _factor_property(role, position, attribute, prefix, what)
+            for name, accessor in made.items():
+                setattr(cls, name, accessor)
+                accessor.__set_name__(cls, name)  # for Python's error about what cannot be assigned to
 
     def __init__(self, name=""):
         super().__init__(name)
@@ -34,6 +37,12 @@ class ParameterLayer(Layer):
         self._factors[role] = [number_from(learn_rate_factor, f"{op}: {prefix}_learn_rate_factor", 0),
                                number_from(l2_factor, f"{op}: {prefix}_l2_factor", 0)]  # fmt: skip
         self._given[role] = given_array(values, f"{op}: {role}")
+
+    def check_given(self, role, shape):
+        """Raise a ValueError unless an array, if it was given, has this shape."""
+        values = self._given[role]
+        if values is not None and values.shape != shape:
+            raise ValueError(f"{type(self).__name__}: {role} must have shape {shape}, got {values.shape}")
 
     def sizes(self, input_shape):
         """Return (size, num_in, num_out) of each array, in the order of `roles`, for an input of this shape."""
@@ -52,6 +61,7 @@ class ParameterLayer(Layer):
         ValueError
             Given arrays whose shape does not fit the input; numbers too large for the dtype.
         """
+        arrays = {}  # kept only if all can be made: a layer is never half initialized
         for role, (size, num_in, num_out) in zip(self.roles, self.sizes(input_shape), strict=True):
             values, what = self._given[role], f"{self.name or type(self).__name__}: {role}"
             if values is None:
@@ -59,7 +69,9 @@ class ParameterLayer(Layer):
                 values = initializers.draw(initializer, size, num_in, num_out, rng, dtype, what)
             elif values.shape != size:
                 raise ValueError(f"{what} must have shape {size} for inputs {input_shape}, got {values.shape}")
-            self._learn(role, initializers.cast(values, dtype, what))
+            arrays[role] = initializers.cast(values, dtype, what)
+        for role, values in arrays.items():
+            self._learn(role, values)
 
     def _learn(self, role, values):
         rate, l2 = self._factors[role]
@@ -128,6 +140,5 @@ class LearnableLayer(ParameterLayer):
         """
         self.declare("weights", weights, weights_initializer, weight_learn_rate_factor, weight_l2_factor)
         self.declare("bias", bias, bias_initializer, bias_learn_rate_factor, bias_l2_factor, initializers.OF_BIASES)
-        if bias is not None and outputs is not None and self._given["bias"].shape != (outputs,):
-            shape = self._given["bias"].shape
-            raise ValueError(f"{type(self).__name__}: bias must have shape ({outputs},), got {shape}")
+        if outputs is not None:
+            self.check_given("bias", (outputs,))

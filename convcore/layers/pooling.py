@@ -5,7 +5,8 @@ import numpy as np
 from convcore.checks import number
 from convcore.kernels import PoolGeometry
 from convcore.kernels.windows import per_axis
-from convcore.layers.layer import Layer, spec_block, spec_list
+from convcore.layers.layer import Layer
+from convcore.layers.spec_values import spec_list, spec_value
 from convcore.layers.window_padding import INPUTS, window_padding
 
 
@@ -52,22 +53,21 @@ class Pooling(Layer):
         """Return (channels, ...), one size per spatial dimension."""
         return (input_shape[0], *self._geometry(input_shape).out_size)
 
-    def spec_text(self):
-        """Return the properties as the specification prints them."""
-        rows = [
-            ("Name", f"'{self.name}'"),
+    @property
+    def spec_title(self):
+        """How the specification calls the class: "MaxPooling2DLayer"."""
+        return f"{self.spec_class}{self.rank}DLayer"
+
+    def spec_rows(self):
+        """Return the name and the hyperparameters."""
+        return [
+            *super().spec_rows(),
             "Hyperparameters",
             ("PoolSize", _spec_sizes(self.pool_size)),
             ("Stride", _spec_sizes(self.stride)),
-            ("PaddingMode", f"'{self.padding_mode}'"),
+            ("PaddingMode", spec_value(self.padding_mode)),
             ("PaddingSize", spec_list(self.padding_size)),
-            *self.spec_rows(),
         ]
-        return spec_block(f"{self.spec_class}{self.rank}DLayer", rows)
-
-    def spec_rows(self):
-        """Return the rows that only this kind of pooling has."""
-        return []
 
     def description(self):
         """Return the specification's words: "2x2 max pooling with stride [2 2] and padding [0 0 0 0]"."""
@@ -105,9 +105,8 @@ class AvgPooling(Pooling):
         self.padding_value = padding_value
 
     def spec_rows(self):
-        """Return the padding value, which max-pooling does not have."""
-        value = self.padding_value
-        return [("PaddingValue", "'mean'" if value == "mean" else int(value) if value == int(value) else value)]
+        """Return the rows of all pooling, and the padding value, which max-pooling does not have."""
+        return [*super().spec_rows(), ("PaddingValue", spec_value(self.padding_value))]
 
 
 class GlobalPooling(Layer):
@@ -137,10 +136,11 @@ class GlobalPooling(Layer):
             raise ValueError(f"{what}: expects channels and a spatial dimension (channels, ...), got {input_shape}")
         return (input_shape[0], *(1,) * (len(input_shape) - 1))
 
-    def spec_text(self):
-        """Return the properties as the specification prints them: the name is all that there is."""
+    @property
+    def spec_title(self):
+        """How the specification calls the class: "GlobalMaxPooling1DLayer", once the input is known."""
         rank = f"{self.dimensions}D" if self.dimensions else ""
-        return spec_block(f"Global{self.spec_class}{rank}Layer", [("Name", f"'{self.name}'")])
+        return f"Global{self.spec_class}{rank}Layer"
 
     def description(self):
         """Return the specification's words: "1D global max pooling", once the input is known."""

@@ -4,6 +4,7 @@ from convcore.arrays import as_numbers
 from convcore.autograd import Tensor, as_tensor
 from convcore.layers import formats
 from convcore.layers.layer import Layer
+from convcore.layers.spec_values import spec_value
 from convcore.ops import half_mse, multiply, transpose
 
 
@@ -26,6 +27,7 @@ class RegressionOutput(Layer):
 
     short = "regressionoutput"
     kind = "Regression Output"
+    spec_title = "RegressionOutputLayer"
     is_output = True
 
     def __init__(self, *, name=""):
@@ -67,6 +69,10 @@ class RegressionOutput(Layer):
             y, t = transpose(y, order), transpose(t, order) if isinstance(t, Tensor) else t.transpose(order)
         loss = half_mse(y, t)
         return loss if steps == 1 else multiply(loss, 1 / steps)
+
+    def spec_rows(self):
+        """Return the name and the loss."""
+        return [*super().spec_rows(), "Hyperparameters", ("LossFunction", spec_value(self.description()))]
 
     def description(self):
         """Return the specification's words: "mean-squared-error"."""

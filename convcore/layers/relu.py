@@ -19,6 +19,7 @@ class ReLU(Layer):
 
     short = "relu"
     kind = "ReLU"
+    spec_title = "ReLULayer"
 
     def __init__(self, *, name=""):
         super().__init__(name)

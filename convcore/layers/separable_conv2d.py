@@ -2,7 +2,7 @@
 
 from convcore.kernels import ConvGeometry
 from convcore.layers import initializers
-from convcore.layers.convolution import AUTO, Convolution, channels_given, window_properties
+from convcore.layers.convolution import AUTO, Convolution, window_properties
 from convcore.layers.layer import positive_int
 from convcore.ops import conv2d
 
@@ -76,41 +76,70 @@ depthwise_weight_l2_factor, pointwise_weight_l2_factor, bias_l2_factor, name
                  pointwise_weight_learn_rate_factor=1, bias_learn_rate_factor=1, depthwise_weight_l2_factor=1,
                  pointwise_weight_l2_factor=1, bias_l2_factor=0, name=""):  # fmt: skip
         super().__init__(name)
-        self.filters(filter_size, num_filters)
+        self.filters(filter_size, num_filters, num_channels)
         self.window(stride, dilation_factor, padding, padding_value)
-        self.depth_multiplier = positive_int(depth_multiplier, "SeparableConv2D: depth_multiplier")
-        self.num_channels = channels_given(num_channels, "SeparableConv2D: num_channels")
+        self._depth_multiplier = positive_int(depth_multiplier, "SeparableConv2D: depth_multiplier")
         self.declare("depthwise_weights", depthwise_weights, depthwise_weights_initializer,
                      depthwise_weight_learn_rate_factor, depthwise_weight_l2_factor)  # fmt: skip
         self.declare("pointwise_weights", pointwise_weights, pointwise_weights_initializer,
                      pointwise_weight_learn_rate_factor, pointwise_weight_l2_factor)  # fmt: skip
         self.declare("bias", bias, bias_initializer, bias_learn_rate_factor, bias_l2_factor, initializers.OF_BIASES)
+        self._check_given()
 
-    def _depthwise(self, input_shape):
-        """The problem of the depthwise convolution for one image."""
-        self._check_input(input_shape)
-        channels = input_shape[0]
-        return ConvGeometry.of((1, *input_shape), (channels * self.depth_multiplier, 1, *self._filter), self.stride,
-                               self.padding, self.padding_value, self.dilation_factor, channels)  # fmt: skip
+    @property
+    def depth_multiplier(self):
+        """The number of depthwise filters per channel; it cannot be changed."""
+        return self._depth_multiplier
+
+    # The base class's convolution is the depthwise one: a group of each channel.
+
+    def _groups(self, channels):
+        return channels
+
+    def _outputs(self, channels):
+        return channels * self.depth_multiplier
+
+    def _channels_of(self, weights_shape):
+        """The channels of the input that depthwise weights of this shape are for."""
+        return weights_shape[0] // self.depth_multiplier
+
+    def _check_given(self):
+        """Given arrays must fit the filters and one another; the weights tell the number of channels."""
+        self.check_given("bias", (self.num_filters,))
+        between = f"channels · {self.depth_multiplier}"  # channels from the one convolution to the other
+        wanted = {
+            "depthwise_weights": (between, 1, *self._filter),
+            "pointwise_weights": (self.num_filters, between, 1, 1),
+        }
+        for role, shape in wanted.items():
+            values = self._given[role]
+            if values is None:
+                continue
+            count = values.shape[shape.index(between)] if values.ndim == 4 else 0
+            channels, rest = divmod(count, self.depth_multiplier)
+            if channels == 0 or rest or values.shape != tuple(count if n == between else n for n in shape):
+                text = ", ".join(str(n) for n in shape)
+                raise ValueError(f"SeparableConv2D: {role} must have shape ({text}), got {values.shape}")
+            if self.num_channels not in (AUTO, channels):
+                raise ValueError(f"SeparableConv2D: {role} are for {channels} channels, others are for "
+                                 f"{self.num_channels}")  # fmt: skip
+            self._take_channels(channels)
 
     def _pointwise(self, input_shape):
         """The problem of the pointwise convolution for one image."""
-        depthwise = self._depthwise(input_shape)
+        depthwise = self._geometry(input_shape)
         return ConvGeometry.of(depthwise.shapes["y"], (self.num_filters, depthwise.out_channels, 1, 1))
 
     def sizes(self, input_shape):
         """Return the size, num_in and num_out of both weights, of one group for the depthwise ones, and of the bias."""
-        depthwise, pointwise = self._depthwise(input_shape), self._pointwise(input_shape)
+        pointwise = self._pointwise(input_shape)
         height, width = self._filter
         fans = pointwise.in_channels, self.num_filters
         return (
-            (depthwise.shapes["weight"], height * width, height * width * self.depth_multiplier),
+            (self.weights_size(input_shape[0]), height * width, height * width * self.depth_multiplier),
             (pointwise.shapes["weight"], *fans),
             ((self.num_filters,), *fans),
         )
-
-    def _channels_of(self, weights_shape):
-        return weights_shape[0] // self.depth_multiplier
 
     def output_shape(self, input_shape):
         """Return (num_filters, height, width)."""
@@ -118,23 +147,16 @@ depthwise_weight_l2_factor, pointwise_weight_l2_factor, bias_l2_factor, name
 
     def forward(self, x, training, rng):
         """Return the feature maps (N, num_filters, height, width) of images (N, channels, height, width)."""
-        y = conv2d(x, self.depthwise_weights, stride=self.stride, padding=self.padding, groups=x.shape[1],
-                   padding_value=self.padding_value, dilation=self.dilation_factor)  # fmt: skip
+        y = self.convolve(x, self.depthwise_weights)
         return conv2d(y, self.pointwise_weights, self.bias)
 
     def multiply_adds(self, input_shape):
         """Return the multiply-adds of one image."""
-        problems = self._depthwise(input_shape), self._pointwise(input_shape)
+        problems = self._geometry(input_shape), self._pointwise(input_shape)
         return sum(problem.operations("forward") for problem in problems) // 2
 
-    def _spec_rows(self):
-        return [
-            ("FilterSize", self._spec_sizes(self.filter_size)),
-            ("NumChannels", "'auto'" if self.num_channels == AUTO else self.num_channels),
-            ("NumFilters", self.num_filters),
-            ("DepthMultiplier", self.depth_multiplier),
-            *self._spec_window(),
-        ]
+    def _spec_filters(self):
+        return [*super()._spec_filters(), ("DepthMultiplier", self.depth_multiplier)]
 
-    def _filters_text(self):
+    def _counted(self):
         return f"{self.num_filters} separable"

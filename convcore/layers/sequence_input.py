@@ -2,6 +2,7 @@
 
 from convcore.layers import formats
 from convcore.layers.layer import Layer, positive_int
+from convcore.layers.spec_values import spec_value
 
 FORMATS = {1: "BCT", 2: "BTCS", 3: "BTCSS"}  # by the number of sizes of one time step
 
@@ -45,6 +46,7 @@ class SequenceInput(Layer):
     required = ("input_size",)
     short = "sequenceinput"
     kind = "Sequence Input"
+    spec_title = "SequenceInputLayer"
     is_input = variable_length = True
 
     def __init__(self, input_size, *, min_length=1, name=""):
@@ -107,6 +109,12 @@ class SequenceInput(Layer):
     def forward(self, x, training, rng):
         """Return the sequences (N, C, T), (N, T, C, W) or (N, T, C, H, W) with their format."""
         return self.apply(x, training, rng)
+
+    def spec_rows(self):
+        """Return the name, the size of a time step, channels last, and the least length."""
+        size = (*self._sizes[1:], self._sizes[0])
+        shown = spec_value(size if len(size) > 1 else size[0])
+        return [*super().spec_rows(), ("InputSize", shown), ("MinLength", self.min_length)]
 
     def description(self):
         """Return the specification's words: "Sequence input with 12 dimensions"."""

@@ -22,6 +22,7 @@ class Softmax(Layer):
 
     short = "softmax"
     kind = "Softmax"
+    spec_title = "SoftmaxLayer"
     layout = "channels"
 
     def __init__(self, *, name=""):

@@ -1,6 +1,6 @@
 """The 1-D transposed convolutional layer."""
 
-from convcore.layers.transposed_convolution import TransposedConvolution
+from convcore.layers.transposed_convolution import TransposedConvolution, transposed_properties
 from convcore.ops import conv_transpose1d
 
 
@@ -47,4 +47,5 @@ bias_l2_factor, name
     """
 
     rank, op = 1, staticmethod(conv_transpose1d)
+    properties = transposed_properties(1)
     kind = "1D Transposed Convolution"

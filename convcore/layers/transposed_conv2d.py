@@ -1,6 +1,6 @@
 """The 2-D transposed convolutional layer."""
 
-from convcore.layers.transposed_convolution import TransposedConvolution
+from convcore.layers.transposed_convolution import TransposedConvolution, transposed_properties
 from convcore.ops import conv_transpose2d
 
 
@@ -47,4 +47,5 @@ bias_l2_factor, name
     """
 
     rank, op = 2, staticmethod(conv_transpose2d)
+    properties = transposed_properties(2)
     kind = "2D Transposed Convolution"

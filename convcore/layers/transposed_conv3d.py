@@ -1,6 +1,6 @@
 """The 3-D transposed convolutional layer."""
 
-from convcore.layers.transposed_convolution import TransposedConvolution
+from convcore.layers.transposed_convolution import TransposedConvolution, transposed_properties
 from convcore.ops import conv_transpose3d
 
 
@@ -47,4 +47,5 @@ bias_l2_factor, name
     """
 
     rank, op = 3, staticmethod(conv_transpose3d)
+    properties = transposed_properties(3)
     kind = "3D Transposed Convolution"

@@ -1,25 +1,21 @@
 """What the transposed convolutional layers share, in one to three dimensions."""
 
 from convcore.kernels import ConvGeometry
-from convcore.layers.convolution import AUTO, FilterLayer, channels_given
-from convcore.layers.layer import positive_int, spec_list
+from convcore.layers.convolution import AUTO, FilterLayer
+from convcore.layers.layer import positive_int
 from convcore.layers.learnable import LearnableLayer
+from convcore.layers.spec_values import spec_list, spec_value
 from convcore.layers.window_padding import window_padding
 
 
 class TransposedConvolution(FilterLayer, LearnableLayer):
-    """A layer that spreads each cell of its input over a window of its output. A subclass names its op."""
+    """Filters that move over the output: each spreads the input's cells there. A subclass names its op."""
 
     required = ("filter_size", "num_filters")
     short = "transposedconv"
     spec_class = "TransposedConvolution"
+    words = "transposed convolutions"
     op = None
-
-    def __init_subclass__(cls, **keywords):
-        super().__init_subclass__(**keywords)
-        one, zero = (1, 0) if cls.rank == 1 else ((1,) * cls.rank, (0,) * cls.rank)
-        cls.properties = {"stride": one, "cropping": (0, 0) * cls.rank, "output_padding": zero, "dilation_factor": one,
-                          "num_groups": 1, "num_channels": AUTO, **LearnableLayer.learnable_properties}  # fmt: skip
 
     def __init__(self, filter_size, num_filters, *, stride=1, cropping=0, output_padding=0, dilation_factor=1,
                  num_groups=1, num_channels="auto", weights_initializer="glorot", bias_initializer="zeros",
@@ -27,18 +23,40 @@ class TransposedConvolution(FilterLayer, LearnableLayer):
                  bias_l2_factor=0, name=""):  # fmt: skip
         super().__init__(name)
         kind = type(self).__name__
-        self.filters(filter_size, num_filters)
-        self.stride = self.size(stride, "stride")
-        self.dilation_factor = self.size(dilation_factor, "dilation_factor")
-        self.cropping = window_padding(cropping, self.rank, f"{kind}: cropping")
-        self.output_padding = self.size(output_padding, "output_padding", minimum=0)
-        self.num_groups = positive_int(num_groups, f"{kind}: num_groups")
+        self.filters(filter_size, num_filters, num_channels)
+        self.stride, self.dilation_factor, self.cropping = stride, dilation_factor, cropping
+        self.output_padding = output_padding
+        self._num_groups = positive_int(num_groups, f"{kind}: num_groups")
         if self.num_filters % self.num_groups:
             raise ValueError(f"{kind}: {num_filters} filters cannot be split into {num_groups} groups")
-        self.num_channels = channels_given(num_channels, f"{kind}: num_channels")
         self.learnable(self.num_filters, weights_initializer, bias_initializer, weights, bias,
                        weight_learn_rate_factor, bias_learn_rate_factor, weight_l2_factor, bias_l2_factor)  # fmt: skip
         self._check_given()
+        if self.num_channels != AUTO and self.num_channels % self.num_groups:
+            raise ValueError(f"{kind}: {self.num_channels} channels cannot be split into {num_groups} groups")
+
+    @property
+    def num_groups(self):
+        """The number of groups; it cannot be changed."""
+        return self._num_groups
+
+    @property
+    def output_padding(self):
+        """What is added to the end of each dimension of the output, pixels: an int in one dimension, else a tuple."""
+        return self._output_padding
+
+    @output_padding.setter
+    def output_padding(self, value):
+        self._output_padding = self.size(value, "output_padding", minimum=0)
+
+    @property
+    def cropping(self):
+        """ "same", or (before, after) of each dimension in a row, pixels."""
+        return self._cropping
+
+    @cropping.setter
+    def cropping(self, value):
+        self._cropping = window_padding(value, self.rank, f"{type(self).__name__}: cropping")
 
     @property
     def cropping_mode(self):
@@ -47,7 +65,7 @@ class TransposedConvolution(FilterLayer, LearnableLayer):
 
     @property
     def cropping_size(self):
-        """(before, after) of each dimension in a row, pixels; zeros while "same" waits for an input."""
+        """(before, after) of each dimension in a row, pixels; zeros for "same", which depends on the input."""
         return (0, 0) * self.rank if self.cropping == "same" else self.cropping
 
     def _groups(self, channels):
@@ -80,20 +98,19 @@ class TransposedConvolution(FilterLayer, LearnableLayer):
                        output_padding=self.output_padding, dilation=self.dilation_factor,
                        groups=self.num_groups)  # fmt: skip
 
-    def _spec_rows(self):
+    def _spec_window(self):
         return [
-            ("FilterSize", self._spec_sizes(self.filter_size)),
-            ("NumChannels", "'auto'" if self.num_channels == AUTO else self.num_channels),
-            ("NumFilters", self.num_filters),
-            ("Stride", self._spec_sizes(self.stride)),
-            ("CroppingMode", f"'{self.cropping_mode}'"),
+            ("Stride", spec_value(self.stride)),
+            ("CroppingMode", spec_value(self.cropping_mode)),
             ("CroppingSize", spec_list(self.cropping_size)),
         ]
 
-    def description(self):
-        """Return words as the specification's: "8 4x4 transposed convolutions with stride [2 2] and cropping ..."."""
-        size = "x".join(str(n) for n in self._filter)
-        channels = "" if self.num_channels == AUTO else f"x{self.num_channels}"
-        cropping = "'same'" if self.cropping == "same" else spec_list(self.cropping)
-        return (f"{self.num_filters} {size}{channels} transposed convolutions with stride "
-                f"{self._spec_sizes(self.stride)} and cropping {cropping}")  # fmt: skip
+    def _edges(self):
+        return f"cropping {spec_value(self.cropping)}"
+
+
+def transposed_properties(rank):
+    """Return the defaults of all properties of a transposed convolution."""
+    one, zero = (1, 0) if rank == 1 else ((1,) * rank, (0,) * rank)
+    return {"stride": one, "cropping": (0, 0) * rank, "output_padding": zero, "dilation_factor": one, "num_groups": 1,
+            "num_channels": AUTO, **LearnableLayer.learnable_properties}  # fmt: skip

@@ -291,6 +291,70 @@ def test_repr_is_python(layer, text):
     assert eval(text, vars(cc)).config() == layer.config()
 
 
+# ------------------------------------------------------------------------------- weights in the specification's order
+
+
+def test_from_hwio():
+    weights = np.random.default_rng(0).integers(-4, 5, (5, 4, 3, 2)).astype("f4")
+    bias = np.array([[[7, 8]]])
+    layer = cc.Conv2D.from_hwio(weights, bias, stride=2, padding="same", name="c")
+    assert repr(layer) == "Conv2D((5, 4), 2, stride=(2, 2), padding='same', num_channels=3, name='c')"
+    for k in range(2):
+        for c in range(3):
+            assert_array_equal(layer.weights[k, c], weights[:, :, c, k], strict=True)
+    assert_array_equal(layer.bias, [7, 8])
+    assert_array_equal(cc.Conv2D.from_hwio(weights, [7, 8]).bias, [7, 8])
+    assert cc.Conv2D.from_hwio(weights).bias is None
+    assert "Weights: [5x4x3x2 single]" in layer.spec_text()
+    weights[:] = 9
+    assert layer.weights.max() < 9  # a copy
+    made(layer)
+    assert layer.weights.data.flags.c_contiguous
+    x = np.random.default_rng(1).integers(-4, 5, (2, 3, 9, 9)).astype("f4")
+    same = made(cc.Conv2D((5, 4), 2, weights=layer.weights.data, bias=[7, 8], stride=2, padding="same"))
+    assert_array_equal(layer.forward(cc.Tensor(x), False, None).data, same.forward(cc.Tensor(x), False, None).data)
+
+
+def test_from_hwio_makes_the_class_that_it_is_called_on():
+    class Mine(cc.Conv2D):
+        pass
+
+    assert type(Mine.from_hwio(np.ones((1, 1, 1, 1)))) is Mine
+    with pytest.raises(ValueError) as caught:
+        Mine.from_hwio(1.0)
+    assert str(caught.value).startswith("Mine.from_hwio: weights must have 4 axes")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "text"),
+    [
+        ((np.ones((5, 4, 3)),), {}, ValueError,
+         "Conv2D.from_hwio: weights must have 4 axes (height, width, channels, filters), got 3 (weights (5, 4, 3))"),
+        ((None,), {}, TypeError,
+         "Conv2D.from_hwio: weights must be float32, float64, integers or booleans, got NoneType"),
+        ((np.ones((5, 4, 3, 2)), np.ones(3)), {}, ValueError,
+         "Conv2D.from_hwio: bias must have shape (1, 1, 2) or (2,), got (3,)"),
+        ((np.ones((5, 4, 3, 2)), np.ones((1, 2))), {}, ValueError,
+         "Conv2D.from_hwio: bias must have shape (1, 1, 2) or (2,), got (1, 2)"),
+        ((np.ones((5, 4, 3, 2)), "a"), {}, TypeError,
+         "Conv2D.from_hwio: bias must be float32, float64, integers or booleans, got dtype <U1"),
+        ((np.full((5, 4, 3, 2), np.nan),), {}, ValueError, "Conv2D: weights must be finite, got nan"),
+        ((np.ones((0, 4, 3, 2)),), {}, ValueError, "Conv2D: filter_size must be at least 1, got (0, 4)"),
+        ((np.ones((5, 4, 0, 2)),), {}, ValueError,
+         "Conv2D: weights must have shape (2, channels, 5, 4), got (2, 0, 5, 4)"),
+        ((np.ones((5, 4, 3, 0)),), {}, ValueError, "Conv2D: num_filters must be at least 1, got 0"),
+        ((np.ones((5, 4, 3, 2)),), {"num_channels": 1}, ValueError,
+         "Conv2D: weights are for 3 channels, num_channels is 1"),
+        ((np.ones((5, 4, 3, 2)),), {"num_filters": 2}, TypeError,
+         "Conv2D.__init__() got multiple values for argument 'num_filters'"),
+    ],
+)  # fmt: skip
+def test_from_hwio_bad_input(arguments, options, error, text):
+    with pytest.raises(error) as caught:
+        cc.Conv2D.from_hwio(*arguments, **options)
+    assert str(caught.value) == text
+
+
 # -------------------------------------------------------------------------------------------------------- wrong values
 
 SIZE = "must be an int or 2 ints, got"

@@ -91,7 +91,7 @@ def test_padding_value(Pool):
     assert "padding_value" not in repr(Pool(3))
     assert repr(Pool(3, padding_value="mean")).endswith("padding_value='mean')")
     assert Pool(2, padding_value="mean").spec_text().splitlines()[-1].strip() == "PaddingValue: 'mean'"
-    assert Pool(2, padding_value=0.5).spec_text().splitlines()[-1].strip() == "PaddingValue: 0.5"
+    assert Pool(2, padding_value=0.5).spec_text().splitlines()[-1].strip() == "PaddingValue: 0.5000"
 
 
 # Printed, saved, loaded
