@@ -513,6 +513,7 @@ def test_a_separable_block_replaces_a_convolution():
         net.initialize((32, 57, 57))
     standard, separable = nets
     assert standard.output_shape == separable.output_shape == (16, 29, 29)
+    assert separable.summary().rows[0]["activations"] == (32, 29, 29)  # channel-wise: as many as there were
     costs = [(sum(p.size for p in net.parameters().values()), sum(row["multiply_adds"] for row in net.summary().rows))
              for net in nets]  # fmt: skip
     assert costs[1][0] < costs[0][0] / 4
@@ -697,7 +698,7 @@ def test_pooling_takes_regions_of_height_2_and_width_3(Pool, of_region):
     y = applied(Pool((2, 3), stride=(2, 3)), x)
     assert_array_equal(y[0, 0], [[of_region(x[0, 0, i : i + 2, j : j + 3]) for j in (0, 3)] for i in (0, 2, 4)])
     assert Pool(3, stride=3).output_shape((1, 12, 12)) == (1, 12 // 3, 12 // 3)
-    assert Pool(3, stride=2, padding=1).output_shape((1, 11, 11)) == (1, (11 - 3 + 2 * 1) // 2 + 1, 6)
+    assert Pool(3, stride=2, padding=1).output_shape((1, 11, 12)) == (1, 6, 6)  # (12 − 3 + 2·1)/2 + 1 = 6.5
 
 
 def test_softmax_of_two_is_the_logistic_function():
