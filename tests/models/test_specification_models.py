@@ -28,8 +28,10 @@ def test_sizes(name):
 
 
 def test_layers_are_the_specifications():
-    kinds = [type(layer).__name__ for layer in cc.models.shallow().layers]
+    shallow = cc.models.shallow().layers
+    kinds = [type(layer).__name__ for layer in shallow]
     assert kinds == ["ImageInput", "Conv2D", "ReLU", "MaxPool2D", "FullyConnected", "Softmax", "ClassificationOutput"]
+    assert (shallow[1].filter_size, shallow[1].num_filters, shallow[3].pool_size) == ((5, 5), 20, (2, 2))
     net = cc.models.batchnorm()
     assert [type(layer).__name__ for layer in net.layers] == [
         "ImageInput", "Conv2D", "BatchNorm", "ReLU", "MaxPool2D", "Conv2D", "BatchNorm", "ReLU", "FullyConnected",
