@@ -61,7 +61,8 @@ def forward(geometry,
     cdef floating[:, ::1] packed = aligned(1, s.OC * taps, dtype)
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] product = aligned(n_threads * FC, PC, dtype)
-    cdef floating[:, ::1] patches = aligned(n_threads, patch_numbers(&s, PC), dtype)
+    cdef floating[:, ::1] patches = aligned(n_threads, wanted_patch(&s, PC), dtype)
+    cdef bint patched = patches.shape[1] > 0
     cdef const floating* b = &bias[0] if bias is not None else NULL
     cdef Py_ssize_t task, g, f, r, block_f, block_r
     for g in range(s.G):
@@ -75,7 +76,7 @@ def forward(geometry,
         forward_tile(&s, &x[0, 0, 0, 0, 0], &packed[0, 0], b, &y[0, 0, 0, 0, 0], task // (s.G * filter_blocks) * PC, PC,
                      (task // filter_blocks) % s.G, (task % filter_blocks) * FC, FC, KC,
                      &columns[threadid() * KC, 0], &product[threadid() * FC, 0], columns.shape[1],
-                     &patches[threadid(), 0])
+                     &patches[threadid(), 0] if patched else NULL)
 
 
 cdef void forward_tile(ConvSizes* s, const floating* x, const floating* packed, const floating* bias, floating* y,
@@ -129,7 +130,8 @@ def backward_input(geometry,
     cdef floating[:, ::1] packed = aligned(1, s.OC * taps, dtype)
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] gradients = aligned(n_threads * FC, PC, dtype)
-    cdef floating[:, ::1] patches = aligned(n_threads, patch_numbers(&s, PC), dtype)
+    cdef floating[:, ::1] patches = aligned(n_threads, wanted_patch(&s, PC), dtype)
+    cdef bint patched = patches.shape[1] > 0
     cdef Py_ssize_t task, g, c, r, f, end, block_c, block_r, block_f
     for g in range(s.G):
         for block_c in range(blocks(s.CG, CB)):
@@ -146,7 +148,7 @@ def backward_input(geometry,
                               task // (s.G * channel_blocks) * images, images, (task // channel_blocks) % s.G,
                               (task % channel_blocks) * CB, CB, PC, KC, FC,
                               &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1],
-                              &patches[threadid(), 0])
+                              &patches[threadid(), 0] if patched else NULL)
 
 
 cdef void backward_input_images(ConvSizes* s, const floating* grad_y, const floating* packed, floating* grad_x,
@@ -197,7 +199,8 @@ def backward_weight(geometry,
     dtype = grad_weight.base.dtype
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] gradients = aligned(n_threads * FC, PC, dtype)
-    cdef floating[:, ::1] patches = aligned(n_threads, patch_numbers(&s, PC), dtype)
+    cdef floating[:, ::1] patches = aligned(n_threads, wanted_patch(&s, PC), dtype)
+    cdef bint patched = patches.shape[1] > 0
     cdef floating[:, ::1] partial = aligned(shares - 1, s.OC * taps, dtype)        # the first share needs none
     cdef floating* total = &grad_weight[0, 0, 0, 0, 0]
     cdef Py_ssize_t task, share, j
@@ -207,7 +210,7 @@ def backward_weight(geometry,
                               total if share == 0 else &partial[share - 1, 0], share * share_pixels, share_pixels, (task // tap_blocks) % s.G,
                               (task % tap_blocks) * KC, PC, KC, FC,
                               &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1],
-                              &patches[threadid(), 0])
+                              &patches[threadid(), 0] if patched else NULL)
     for share in range(shares - 1):
         for j in range(s.OC * taps):
             total[j] += partial[share, j]
@@ -284,35 +287,34 @@ cdef void columns_of(ConvSizes* s, const floating* x, Py_ssize_t g, Py_ssize_t r
                 fill(target, block.height * width, padding)
                 continue
             plane = x + plane_of(s, block.n, g, taps[r].channel, depth)
-            if s.mode == CONSTANT:
+            if patch == NULL:
                 window = window_of(&block, &taps[r])
                 fill(target, window.top * width, padding)
-                copy_rows(plane + around.origin + taps[r].row * s.IW + taps[r].column, s.IW, s, &window,
-                          target, width, padding)
+                copy_rows(plane + origin_of(s, &block, &taps[r]), s.SH * s.IW, s.SW, &window, target, width, padding)
                 fill(target + window.bottom * width, (block.height - window.bottom) * width, padding)
             else:
                 if r == 0 or another_plane(&taps[r - 1], &taps[r]):
                     read_patch(s, plane, &around, patch)
                 window = whole(&block)
-                copy_rows(patch + (taps[r].row + s.top) * around.width + taps[r].column + s.left, around.width, s, &window,
-                          target, width, padding)
+                copy_rows(patch + place_of(s, &around, &taps[r]), s.SH * around.pitch, 1, &window, target, width,
+                          padding)
         q += block.height * width
 
 
-cdef inline void copy_rows(const floating* source, Py_ssize_t source_width, ConvSizes* s, Window* window,
+cdef inline void copy_rows(const floating* source, Py_ssize_t row_step, Py_ssize_t step, Window* window,
                            floating* target, Py_ssize_t width, floating padding) noexcept nogil:
     """Copy what a tap reads inside the window, with a constant beside it; the block's first output reads the source."""
     cdef Py_ssize_t i
-    source += window.top * s.SH * source_width + window.left * s.SW
+    source += window.top * row_step + window.left * step
     target += window.top * width
     for i in range(window.bottom - window.top):
         fill(target, window.left, padding)
-        if s.SW == 1:
+        if step == 1:
             copy(source, target + window.left, window.right - window.left)
         else:
-            gather(source, s.SW, target + window.left, window.right - window.left)
+            gather(source, step, target + window.left, window.right - window.left)
         fill(target + window.right, width - window.right, padding)
-        source += s.SH * source_width
+        source += row_step
         target += width
 
 
@@ -337,66 +339,85 @@ cdef void add_columns(ConvSizes* s, const floating* columns, Py_ssize_t pitch, P
                 continue
             source = columns + r * pitch + q
             plane = grad_x + plane_of(s, block.n, g, taps[r].channel, depth)
-            if s.mode == CONSTANT:
+            if patch == NULL:
                 window = window_of(&block, &taps[r])
-                add_rows(source, block.width, s, &window,
-                         plane + around.origin + taps[r].row * s.IW + taps[r].column, s.IW)
+                add_rows(source, block.width, &window, plane + origin_of(s, &block, &taps[r]), s.SH * s.IW, s.SW)
             else:
                 if r == 0 or another_plane(&taps[r - 1], &taps[r]):
-                    memset(patch, 0, around.height * around.width * sizeof(floating))
+                    memset(patch, 0, around.height * around.pitch * sizeof(floating))
                 window = whole(&block)
-                add_rows(source, block.width, s, &window,
-                         patch + (taps[r].row + s.top) * around.width + taps[r].column + s.left, around.width)
+                add_rows(source, block.width, &window, patch + place_of(s, &around, &taps[r]), s.SH * around.pitch, 1)
                 if r == rows - 1 or another_plane(&taps[r], &taps[r + 1]):
                     add_patch(s, patch, &around, plane)
         q += block.height * block.width
 
 
-cdef inline void add_rows(const floating* source, Py_ssize_t width, ConvSizes* s, Window* window, floating* target,
-                          Py_ssize_t target_width) noexcept nogil:
+cdef inline void add_rows(const floating* source, Py_ssize_t width, Window* window, floating* target,
+                          Py_ssize_t row_step, Py_ssize_t step) noexcept nogil:
     """Add what was read inside the window to where it was read, which for the block's first output is the target."""
     cdef Py_ssize_t i, j, count = window.right - window.left
     source += window.top * width + window.left
-    target += window.top * s.SH * target_width + window.left * s.SW
+    target += window.top * row_step + window.left * step
     for i in range(window.bottom - window.top):
-        if s.SW == 1:
+        if step == 1:
             for j in range(count):
                 target[j] += source[j]
         else:
             for j in range(count):
-                target[j * s.SW] += source[j]
+                target[j * step] += source[j]
         source += width
-        target += s.SH * target_width
+        target += row_step
 
 
-# Where patterns stand around the image, its cells are read through a patch: the part of one padded plane that a block
-# of outputs reads. It is laid out once for all the taps of a plane, so that their rows have no borders any more.
+cdef inline Py_ssize_t origin_of(ConvSizes* s, Block* block, Tap* tap) noexcept nogil:
+    """The place in a plane of what a tap reads for the first output of a block; may lie outside."""
+    return (block.oh * s.SH + tap.row) * s.IW + block.ow * s.SW + tap.column
+
+
+# Where patterns stand around the image, or the stride is above 1, cells are read through a patch: the part of one
+# padded plane that a block of outputs reads. It is laid out once for all the taps of a plane, so that their rows have
+# no borders any more, and no gaps: the cells that one tap reads in a row, SW apart, stand side by side. Column p of a
+# row is found at [p % SW, p // SW].
 
 cdef struct Patch:
     Py_ssize_t row, column                  # of the image, where the patch begins; may lie outside
-    Py_ssize_t height, width
-    Py_ssize_t origin                       # the place in a plane of what the block reads first, but for the tap
+    Py_ssize_t height, phases, length       # rows; in each, how many p % SW and p // SW there are
+    Py_ssize_t pitch                        # numbers in a row
 
 
 cdef inline Patch patch_of(ConvSizes* s, Block* block) noexcept nogil:
     cdef Patch patch
+    cdef Py_ssize_t width = (block.width - 1) * s.SW + (s.KW - 1) * s.DW + 1
     patch.row, patch.column = block.oh * s.SH - s.top, block.ow * s.SW - s.left
     patch.height = (block.height - 1) * s.SH + (s.KH - 1) * s.DH + 1
-    patch.width = (block.width - 1) * s.SW + (s.KW - 1) * s.DW + 1
-    patch.origin = block.oh * s.SH * s.IW + block.ow * s.SW
+    patch.phases = min(s.SW, width)
+    patch.length = (width + s.SW - 1) // s.SW
+    patch.pitch = patch.phases * patch.length
     return patch
 
 
+cdef inline Py_ssize_t place_of(ConvSizes* s, Patch* patch, Tap* tap) noexcept nogil:
+    """The place in a patch of what a tap reads for the first output of the block."""
+    cdef Py_ssize_t column = tap.column + s.left
+    return (tap.row + s.top) * patch.pitch + column % s.SW * patch.length + column // s.SW
+
+
 cdef Py_ssize_t patch_numbers(ConvSizes* s, Py_ssize_t PC) noexcept:
-    """How many numbers the largest patch of a tile of PC pixels holds; 1 where none is needed."""
+    """How many numbers the largest patch of a tile of PC pixels holds."""
     cdef Block block
     cdef Patch patch
-    if s.mode == CONSTANT:
-        return 1
     block.oh = block.ow = 0
     block.height, block.width = max(<Py_ssize_t> 1, min(s.OH, PC // s.OW)), min(s.OW, PC)
     patch = patch_of(s, &block)
-    return patch.height * patch.width
+    return patch.height * patch.pitch
+
+
+cdef Py_ssize_t wanted_patch(ConvSizes* s, Py_ssize_t PC) noexcept:
+    """How many numbers a patch needs, 0 where a plane is better read as it is."""
+    cdef Py_ssize_t numbers = patch_numbers(s, PC)
+    if s.mode == CONSTANT and (s.SW == 1 or s.KH * s.KW == 1 or numbers > PATCH_NUMBERS):
+        return 0
+    return numbers
 
 
 def supports(direction, geometry, dtype, level):
@@ -421,34 +442,62 @@ cdef inline Window whole(Block* block) noexcept nogil:
     return w
 
 
-cdef inline void read_patch(ConvSizes* s, const floating* plane, Patch* around, floating* patch) noexcept nogil:
-    cdef Py_ssize_t i, j, column = around.column, width = around.width
-    cdef Py_ssize_t left = min(max(-column, 0), width), right = max(left, min(s.IW - column, width))
+cdef void read_patch(ConvSizes* s, const floating* plane, Patch* around, floating* patch) noexcept nogil:
+    cdef Py_ssize_t i, j, row, phase, column, left, right
+    cdef floating padding = <floating> s.padding_value
     cdef const floating* source
     for i in range(around.height):
-        source = plane + source_cell(around.row + i, s.IH, s.mode) * s.IW
-        for j in range(left):
-            patch[j] = source[source_cell(column + j, s.IW, s.mode)]
-        copy(source + column + left, patch + left, right - left)
-        for j in range(right, width):
-            patch[j] = source[source_cell(column + j, s.IW, s.mode)]
-        patch += width
+        row = source_cell(around.row + i, s.IH, s.mode)
+        if row < 0:
+            fill(patch, around.pitch, padding)
+            patch += around.pitch
+            continue
+        source = plane + row * s.IW
+        for phase in range(around.phases):
+            column = around.column + phase
+            left = min(first_inside(column, s.SW), around.length)
+            right = max(left, end_inside(column, s.SW, s.IW, around.length))
+            if s.mode == CONSTANT:
+                fill(patch, left, padding)
+                fill(patch + right, around.length - right, padding)
+            else:
+                for j in range(left):
+                    patch[j] = source[source_cell(column + j * s.SW, s.IW, s.mode)]
+                for j in range(right, around.length):
+                    patch[j] = source[source_cell(column + j * s.SW, s.IW, s.mode)]
+            if s.SW == 1:
+                copy(source + column + left, patch + left, right - left)
+            else:
+                gather(source + column + left * s.SW, s.SW, patch + left, right - left)
+            patch += around.length
 
 
-cdef inline void add_patch(ConvSizes* s, const floating* patch, Patch* around, floating* plane) noexcept nogil:
+cdef void add_patch(ConvSizes* s, const floating* patch, Patch* around, floating* plane) noexcept nogil:
     """Add a patch to the cells that it repeats: `read_patch` backward."""
-    cdef Py_ssize_t i, j, column = around.column, width = around.width
-    cdef Py_ssize_t left = min(max(-column, 0), width), right = max(left, min(s.IW - column, width))
+    cdef Py_ssize_t i, j, row, phase, column, left, right
     cdef floating* target
     for i in range(around.height):
-        target = plane + source_cell(around.row + i, s.IH, s.mode) * s.IW
-        for j in range(left):
-            target[source_cell(column + j, s.IW, s.mode)] += patch[j]
-        for j in range(left, right):
-            target[column + j] += patch[j]
-        for j in range(right, width):
-            target[source_cell(column + j, s.IW, s.mode)] += patch[j]
-        patch += width
+        row = source_cell(around.row + i, s.IH, s.mode)
+        if row < 0:
+            patch += around.pitch
+            continue
+        target = plane + row * s.IW
+        for phase in range(around.phases):
+            column = around.column + phase
+            left = min(first_inside(column, s.SW), around.length)
+            right = max(left, end_inside(column, s.SW, s.IW, around.length))
+            if s.SW == 1:
+                for j in range(left, right):
+                    target[column + j] += patch[j]
+            else:
+                for j in range(left, right):
+                    target[column + j * s.SW] += patch[j]
+            if s.mode != CONSTANT:
+                for j in range(left):
+                    target[source_cell(column + j * s.SW, s.IW, s.mode)] += patch[j]
+                for j in range(right, around.length):
+                    target[source_cell(column + j * s.SW, s.IW, s.mode)] += patch[j]
+            patch += around.length
 
 
 cdef struct Window:
