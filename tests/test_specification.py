@@ -718,6 +718,25 @@ def test_the_loss_of_a_classifier_is_the_cross_entropy_of_its_probabilities():
     assert cc.evaluate(net, (x, labels))["loss"] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("layers", "input_shape", "steps"),
+    [
+        ([cc.FullyConnected(4)], (2, 3), 1),
+        ([cc.Conv2D(1, 3)], (2, 4, 5), 1),  # image to image: over height, width and channels
+        ([cc.SequenceInput(2), cc.Conv1D(3, 4, padding="same")], (2, 7), 7),  # sequence to sequence: the mean over time
+    ],
+    ids=["responses", "images", "sequences"],
+)
+def test_the_loss_of_a_regression_is_half_the_squared_error(layers, input_shape, steps):
+    """½Σ(t − y)², not divided by the number of responses; the mean over the observations, and over time steps."""
+    net = cc.Network([*layers, cc.RegressionOutput()], dtype="float64")
+    x = integers((3, *input_shape))
+    y = net.predict(x)
+    t = integers(y.shape, 1)
+    expected = ((t - y) ** 2).sum() / (2 * 3 * steps)
+    assert cc.evaluate(net, (x, t))["loss"] == pytest.approx(expected, rel=1e-12)
+
+
 def test_fully_connected_sees_all_and_weighs_them():
     """W·x + b of all features; as many outputs as classes, or responses."""
     layer, x = made(cc.FullyConnected(10, bias_initializer="ones"), (3, 4, 5)), integers((2, 3, 4, 5))
