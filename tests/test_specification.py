@@ -578,7 +578,7 @@ def test_what_conv1d_convolves_over(format, over):
 @pytest.mark.parametrize(
     ("padding", "mode", "size", "output"),
     [(0, "manual", (0, 0), 6), (1, "manual", (1, 1), 8), ((2, 1), "manual", (2, 1), 9), ("same", "same", (0, 0), 10),
-     ("causal", "causal", (0, 0), 10)],
+     ("causal", "causal", (4, 0), 10)],
 )  # fmt: skip
 def test_padding_of_conv1d(padding, mode, size, output):
     layer = cc.Conv1D(3, 5, dilation_factor=2, padding=padding)
