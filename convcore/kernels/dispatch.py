@@ -12,7 +12,7 @@ from convcore.kernels.pool_geometry import POOLS, PoolGeometry
 
 
 def selected(op, direction, geometry, dtype, variant=None, level=None):
-    """Return (variant, level) for a problem: the one asked for, or the first that supports it.
+    """Return (variant, level) for a problem: the one asked for, or the first that supports and suits it.
 
     The choice looks at the problem, the dtype and the level alone, never at the number of threads, so that results do
     not depend on it.
@@ -33,7 +33,7 @@ def selected(op, direction, geometry, dtype, variant=None, level=None):
             raise ValueError(f"{op}: variant {variant} cannot do {direction} of {geometry}: {reason}")
         return variant, level
     for name in registry.variants(op):
-        if registry.refusal(op, name, direction, geometry, dtype, level) is None:
+        if registry.passed_over(op, name, direction, geometry, dtype, level) is None:
             return name, level
     raise ValueError(f"{op}: no variant does {direction}")
 
@@ -190,7 +190,7 @@ def explain(op, geometry, direction="forward", dtype=np.float32, level=None):
     width = max(len(name) for name in registry.variants(op))
     passed = False
     for name in registry.variants(op):
-        reason = registry.refusal(op, name, direction, geometry, dtype, level)
+        reason = registry.passed_over(op, name, direction, geometry, dtype, level)
         if name == chosen:
             n = threads.for_work(geometry.operations(direction))
             rows.append(f"  {name:{width}}   yes: {level}, {n} thread{'s' if n > 1 else ''}")

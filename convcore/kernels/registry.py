@@ -3,8 +3,9 @@
 A variant is a module `<op>_<variant>`, or `<family>_<variant>` where one module serves an op in every number of
 dimensions (`conv_direct` is the variant "direct" of conv1d, conv2d and conv3d), with any of the op's directions as
 functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's SIGNATURES list
-them, and optionally ``supports(direction, geometry, dtype, level)``, which returns None or the reason why not. A module
-that says ``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match.
+them, and optionally two functions ``(direction, geometry, dtype, level)`` that return None or the reason why not:
+``supports``, whether it can compute a problem at all, and ``suits``, whether it is the one to choose where the choice is
+free (the rules were found with the bench; they look at the problem, never at the number of threads). A module that says ``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match.
 """
 
 import contextlib
@@ -100,7 +101,8 @@ def register(op, module, name):
         An op that has kernels, for example "conv2d".
     module : module or object
         Has any of the op's directions as callables ``direction(geometry, *inputs, *outputs, n_threads)``, which write
-        the outputs, C-contiguous arrays; optionally ``supports(direction, geometry, dtype, level)``.
+        the outputs, C-contiguous arrays; optionally ``supports`` and ``suits(direction, geometry, dtype, level)``, which
+        return None or the reason why the variant cannot compute a problem, or why another is to be preferred.
     name : str
         A name that the op does not have yet, or that was registered before: then the new one replaces it.
 
@@ -164,6 +166,14 @@ def refusal(op, variant, direction, geometry, dtype, level=None):
         return f"has no {direction}"
     supports = getattr(module, "supports", None)
     return supports(direction, geometry, dtype, level) if supports else None
+
+
+def passed_over(op, variant, direction, geometry, dtype, level=None):
+    """Return None if a free choice takes the variant where it comes first, else the reason why not."""
+    level = level or isa.DEFAULT
+    reason = refusal(op, variant, direction, geometry, dtype, level)
+    suits = getattr(load(op, variant, level), "suits", None)
+    return reason if reason or not suits else suits(direction, geometry, dtype, level)
 
 
 def levels_of(op, variant):

@@ -61,6 +61,15 @@ def test_a_variant_of_ones_own_wins(ours):
     assert ours.calls == 1
 
 
+def test_it_is_passed_over_where_another_is_faster(ours, monkeypatch):
+    monkeypatch.setattr(Ours, "suits", lambda *_: "slow on Saturdays", raising=False)
+    kernels.conv2d_forward(X, WEIGHT)
+    assert ours.calls == 0
+    assert "  ours        no: slow on Saturdays" in kernels.explain("conv2d", PROBLEM).splitlines()
+    kernels.conv2d_forward(X, WEIGHT, variant="ours")
+    assert ours.calls == 1
+
+
 def test_it_is_passed_over_where_it_refuses(ours):
     large = np.ones((1, 1, 9, 9))
     assert_array_equal(kernels.conv2d_forward(large, WEIGHT), np.full((1, 2, 7, 7), 9))
