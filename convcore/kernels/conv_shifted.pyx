@@ -22,10 +22,10 @@ VOLUMETRIC = True
 DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
 
 cdef enum:
-    TAPS = 512                  # taps summed between two visits of an output, about
+    TAPS = 512                  # taps in a patch, about
+    PASS = 128                  # taps summed between two visits of an output: their pixels fit the nearest cache
     PATCH_NUMBERS = 65536       # numbers in a patch, about: a quarter of a 1 MiB cache
     LARGEST_PATCH = 524288      # numbers in the smallest possible patch, at most
-    WEIGHT_NUMBERS = 65536      # weights that a block of pixels is multiplied with at a time, about
     RESULT_NUMBERS = 262144     # numbers of an output that is computed apart from where it belongs, about
     LARGEST_RESULT = 1048576    # and at most
     TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
@@ -35,7 +35,7 @@ cdef enum:
     CHUNK = 128                 # pixels whose gradients are transposed at a time
     MANY_WEIGHTS = 32768        # weights that are laid out by several threads
 
-NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
+NUMBER, INDEX, MASK = np.dtype(DTYPE), np.dtype(np.intp), np.dtype(np.intc)
 
 
 cdef struct Plan:               # a convolution laid out: what a patch holds, and how the work is cut
@@ -50,7 +50,8 @@ cdef struct Plan:               # a convolution laid out: what a patch holds, an
     Py_ssize_t images, image_blocks     # images in a patch
     Py_ssize_t pitch            # rows laid out in a patch
     Py_ssize_t channel_pitch    # numbers of a channel in a patch
-    Py_ssize_t panels           # panels of filters
+    Py_ssize_t panels           # panels of filters: some of panel_filters + 1, then those of panel_filters
+    Py_ssize_t panel_filters, larger_panels
     Py_ssize_t vectors          # vectors of pixels in a block
     int mode
     float value
@@ -85,22 +86,28 @@ cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t result_numbers, bint whole_imag
     f.pitch = f.images * (f.rows + f.span)
     f.channel_pitch = (round_up(f.pitch * row, vf_LANES) // vf_LANES | 1) * vf_LANES    # odd: channels in all cache sets
     f.panels = blocks(f.FG, TILE_FILTERS)
+    f.panel_filters, f.larger_panels = f.FG // f.panels, f.FG % f.panels
     f.vectors = tile_vectors_of[blocks(f.FG, f.panels)]
 
 
+cdef Py_ssize_t mask_numbers(Plan* f) noexcept nogil:
+    """How long the masks of `fill_masks` are, 0 where none are needed."""
+    return f.C.copies * (f.C.size + vf_LANES) if same_lines(&f.A, &f.B, &f.C, f.mode, f.value) else 0
+
+
 cdef Py_ssize_t patch_numbers(Plan* f) noexcept nogil:
-    return f.CB * f.channel_pitch + LARGEST_TILE
+    return f.CB * f.channel_pitch + LARGEST_TILE            # what micro-kernels read and rows write past the end
 
 
 cdef void lay_patch(Plan* f, const float* source, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, Py_ssize_t c0,
                     Py_ssize_t channels, float* patch) noexcept nogil:
     """Lay out a band of the images from n on, `channels` of group g from c0 on."""
     cdef Py_ssize_t cells = f.A.size * f.B.size * f.C.size, images = min(f.images, f.N - n), i, c
-    cdef Py_ssize_t row = band * f.rows, rows = min(f.rows, f.A.count - row) + f.span
-    source += ((n * f.G + g) * f.CG + c0) * cells
+    cdef Py_ssize_t row = band * f.rows, rows = min(f.rows, f.A.count - row) + f.span, first
     for c in range(channels):
         for i in range(images):
-            lay_out(source + (i * f.G * f.CG + c) * cells, &f.A, &f.B, &f.C, row, rows, f.pitch, f.mode, f.value,
+            first = (((n + i) * f.G + g) * f.CG + c0 + c) * cells
+            lay_out(source + first, first, f.N * f.G * f.CG * cells - first, &f.A, &f.B, &f.C, row, rows, f.pitch, f.mode, f.value,
                     patch + c * f.channel_pitch + i * (f.rows + f.span) * f.inner)
 
 
@@ -113,56 +120,91 @@ cdef void fill_offsets(Plan* f, Py_ssize_t taps, const Py_ssize_t* within, Py_ss
 
 
 cdef inline Py_ssize_t part(Py_ssize_t count, Py_ssize_t parts, Py_ssize_t index) noexcept nogil:
-    """Where part `index` begins when `count` is cut into parts as equal as can be."""
-    return count * index // parts
+    """Where part `index` begins when `count` is cut into parts as equal as can be, the larger ones first."""
+    return count // parts * index + min(index, count % parts)
+
+
+cdef inline Py_ssize_t share_of(Py_ssize_t count, Py_ssize_t parts, Py_ssize_t index) noexcept nogil:
+    """How much of `count` is in part `index`."""
+    return count // parts + (index < count % parts)
 
 
 # the product of a patch and the weights
 
+cdef void pack(Plan* f, const float* weight, Py_ssize_t filter_step, Py_ssize_t taps, const Py_ssize_t* where,
+               Py_ssize_t panel, float* packed) noexcept nogil:
+    """Weights of a panel of filters for `taps` taps in the order in which `correlate` reads them: [pass][panel][tap].
+
+    The weight of filter k and tap q is weight[k · filter_step + where[q]].
+    """
+    cdef Py_ssize_t k0 = part(f.FG, f.panels, panel), filters = part(f.FG, f.panels, panel + 1) - k0
+    cdef Py_ssize_t passes = blocks(taps, PASS), i, q0, count, q, k
+    cdef const float* source
+    cdef float* to
+    weight += k0 * filter_step
+    for i in range(passes):
+        q0 = part(taps, passes, i)
+        count = part(taps, passes, i + 1) - q0
+        to = packed + q0 * f.FG + k0 * count
+        for q in range(count):
+            source = weight + where[q0 + q]
+            for k in range(filters):
+                to[q * filters + k] = source[k * filter_step]
+
+
 cdef void correlate(Plan* f, Py_ssize_t taps, const Py_ssize_t* offsets, const float* patch, const float* packed,
                     const float* bias, bint accumulate, Py_ssize_t pixels, Py_ssize_t image_pixels,
                     Py_ssize_t image_step, float* y, Py_ssize_t y_step) noexcept nogil:
-    """y[filter, pixel] (+)= sum over taps; pixels of several images stand `image_step` apart in y.
+    """y[filter, pixel] = y or bias + sum over taps; pixels of several images stand `image_step` apart in y.
 
-    packed: [panel][tap][filter]. Blocks of pixels outside, panels inside: the patch's part stays in the nearest cache.
+    A block of pixels, and of those a pass of the taps, stays in the nearest cache while the panels of filters go by.
     """
     cdef float[EDGE] edge
     cdef Py_ssize_t vectors = blocks(pixels, vf_LANES), parts = blocks(vectors, f.vectors)
-    cdef Py_ssize_t together = 1 + WEIGHT_NUMBERS // (TILE_FILTERS * (taps + 1)), group, panel, block, p, v, k, m
-    for group in range(blocks(f.panels, together)):
-        for block in range(parts):
-            p = part(vectors, parts, block) * vf_LANES
-            v = part(vectors, parts, block + 1) - part(vectors, parts, block)
-            for panel in range(group * together, min((group + 1) * together, f.panels)):
-                k = part(f.FG, f.panels, panel)
-                m = part(f.FG, f.panels, panel + 1) - k
+    cdef Py_ssize_t passes = max(<Py_ssize_t> 1, blocks(taps, PASS)), p = 0, q, k, v, count, m, block, i, panel
+    for block in range(parts):
+        v = share_of(vectors, parts, block)
+        q = 0
+        for i in range(passes):
+            count = share_of(taps, passes, i)
+            k = 0
+            for panel in range(f.panels):
+                m = f.panel_filters + (panel < f.larger_panels)
                 if p + v * vf_LANES <= image_pixels:
-                    tiles[m][v](taps, offsets, patch + p, packed + k * taps, bias + k if bias != NULL else NULL,
-                                y + k * y_step + p, y_step, accumulate)
+                    tiles[m][v](count, offsets + q, patch + p, packed + q * f.FG + k * count, bias + k,
+                                y + k * y_step + p, y_step, accumulate or i > 0)
                 else:
-                    tiles[m][v](taps, offsets, patch + p, packed + k * taps, bias + k if bias != NULL else NULL,
-                                edge, v * vf_LANES, False)
-                    put(edge, m, v * vf_LANES, p, min(p + v * vf_LANES, pixels), image_pixels, image_step, accumulate,
-                        y + k * y_step, y_step)
+                    if accumulate or i > 0:
+                        take(edge, m, v * vf_LANES, p, pixels, image_pixels, image_step, y + k * y_step, y_step)
+                    tiles[m][v](count, offsets + q, patch + p, packed + q * f.FG + k * count, bias + k,
+                                edge, v * vf_LANES, accumulate or i > 0)
+                    put(edge, m, v * vf_LANES, p, pixels, image_pixels, image_step, y + k * y_step, y_step)
+                k += m
+            q += count
+        p += v * vf_LANES
 
 
-cdef void put(const float* tile, Py_ssize_t filters, Py_ssize_t tile_step, Py_ssize_t p0, Py_ssize_t end,
-              Py_ssize_t image_pixels, Py_ssize_t image_step, bint accumulate, float* y, Py_ssize_t y_step) noexcept nogil:
-    """Write the pixels p0 to end of a tile, which belong to the end of an image or to several."""
-    cdef Py_ssize_t k, p, run, i
-    cdef const float* source
-    cdef float* target
+cdef void take(float* tile, Py_ssize_t filters, Py_ssize_t width, Py_ssize_t p0, Py_ssize_t pixels,
+               Py_ssize_t image_pixels, Py_ssize_t image_step, const float* y, Py_ssize_t y_step) noexcept nogil:
+    """Read the pixels from p0 on into a tile, which belong to the end of an image or to several."""
+    cdef Py_ssize_t k, p, run, end = min(p0 + width, pixels)
     for k in range(filters):
         p = p0
         while p < end:
             run = min(end, (p // image_pixels + 1) * image_pixels) - p
-            source = tile + k * tile_step + p - p0
-            target = y + p // image_pixels * image_step + k * y_step + p % image_pixels
-            if accumulate:
-                for i in range(run):
-                    target[i] += source[i]
-            else:
-                copy_run(source, target, run)
+            copy_run(y + p // image_pixels * image_step + k * y_step + p % image_pixels, tile + k * width + p - p0, run)
+            p += run
+
+
+cdef void put(const float* tile, Py_ssize_t filters, Py_ssize_t width, Py_ssize_t p0, Py_ssize_t pixels,
+              Py_ssize_t image_pixels, Py_ssize_t image_step, float* y, Py_ssize_t y_step) noexcept nogil:
+    """Write them."""
+    cdef Py_ssize_t k, p, run, end = min(p0 + width, pixels)
+    for k in range(filters):
+        p = p0
+        while p < end:
+            run = min(end, (p // image_pixels + 1) * image_pixels) - p
+            copy_run(tile + k * width + p - p0, y + p // image_pixels * image_step + k * y_step + p % image_pixels, run)
             p += run
 
 
@@ -175,9 +217,9 @@ cdef void plan_forward(Plan* f, ConvSizes* s, Extent* e) noexcept nogil:
     f.N, f.G, f.CG, f.FG, f.mode, f.value = s.N, s.G, s.CG, s.FG, s.mode, s.padding_value
     f.T = s.KD * s.KH * s.KW
     f.inner = e[1].O * e[2].O
-    f.A = Axis(e[0].I, e[0].O, e[0].S, min(e[0].S, e[0].K), NULL)       # phases: no more than the filter reaches
-    f.B = Axis(e[1].I, e[1].O, e[1].S, e[1].K, NULL)
-    f.C = Axis(e[2].I, e[2].O, e[2].S, e[2].K, NULL)
+    f.A = Axis(e[0].I, e[0].O, e[0].S, min(e[0].S, e[0].K), NULL, NULL)       # phases: no more than the filter reaches
+    f.B = Axis(e[1].I, e[1].O, e[1].S, e[1].K, NULL, NULL)
+    f.C = Axis(e[2].I, e[2].O, e[2].S, e[2].K, NULL, NULL)
     f.span = (e[0].K - 1) * e[0].D // e[0].S
 
 
@@ -223,41 +265,43 @@ def forward(geometry,
     cdef Plan f
     plan_forward(&f, &s, e)
     cut(&f, TAPS // f.T, 0, False, True)
-    cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + f.CB * f.T, INDEX)
+    cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + 2 * f.CB * f.T, INDEX)
+    cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
     cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
     cdef Py_ssize_t* offsets = within + f.T
+    cdef Py_ssize_t* where = offsets + f.CB * f.T
+    cdef Py_ssize_t task, i, tasks = f.image_blocks * f.bands * f.G
     lay_taps(&f, e, &table[0, 0], within)
+    if masks.shape[1] > 0:
+        f.C.masks = &masks[0, 0]
+        fill_masks(&f.C)
     fill_offsets(&f, f.T, within, offsets)
+    for i in range(f.CB * f.T):
+        where[i] = i                                        # weights of a filter stand in the order of the taps
     cdef float[:, ::1] packed = aligned(1, s.OC * f.CG * f.T, NUMBER)
     cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
-    cdef const float* b = &bias[0] if bias is not None else NULL
+    cdef float[:, ::1] zeros = aligned(1, f.FG, NUMBER)
+    zeros[0, :] = 0
     cdef const float* w = &weight[0, 0, 0, 0, 0]
-    cdef Py_ssize_t task, tasks = f.image_blocks * f.bands * f.G
-    for task in prange(f.G * f.panels, nogil=True, num_threads=n_threads if s.OC * f.CG * f.T > MANY_WEIGHTS else 1):
-        pack_forward(&f, w, task // f.panels, task % f.panels, &packed[0, 0])
+    for task in prange(f.G * f.channel_blocks * f.panels, nogil=True, num_threads=n_threads if s.OC * f.CG * f.T > MANY_WEIGHTS else 1):
+        pack_forward(&f, w, where, task // f.panels // f.channel_blocks, task // f.panels % f.channel_blocks,
+                     task % f.panels, &packed[0, 0])
     for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], b, &y[0, 0, 0, 0, 0],
-                     task // (f.bands * f.G) * f.images, task // f.G % f.bands, task % f.G, &patches[threadid(), 0])
+        forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], &bias[0] if bias is not None else NULL, &zeros[0, 0],
+                     &y[0, 0, 0, 0, 0], task // (f.bands * f.G) * f.images, task // f.G % f.bands, task % f.G,
+                     &patches[threadid(), 0])
 
 
-cdef void pack_forward(Plan* f, const float* weight, Py_ssize_t g, Py_ssize_t panel, float* packed) noexcept nogil:
-    """Weights of a panel of filters in the order in which the micro-kernel reads them, per block of channels."""
-    cdef Py_ssize_t k0 = part(f.FG, f.panels, panel), filters = part(f.FG, f.panels, panel + 1) - k0
-    cdef Py_ssize_t all_taps = f.CG * f.T, block, q0, count, q, k
-    cdef float* to
-    weight += (g * f.FG + k0) * all_taps
-    packed += g * f.FG * all_taps
-    for block in range(f.channel_blocks):
-        q0 = block * f.CB * f.T
-        count = min(f.CB * f.T, all_taps - q0)
-        to = packed + q0 * f.FG + k0 * count
-        for q in range(count):
-            for k in range(filters):
-                to[q * filters + k] = weight[k * all_taps + q0 + q]
+cdef void pack_forward(Plan* f, const float* weight, const Py_ssize_t* where, Py_ssize_t g, Py_ssize_t block,
+                       Py_ssize_t panel, float* packed) noexcept nogil:
+    cdef Py_ssize_t q0 = block * f.CB * f.T, all_taps = f.CG * f.T
+    pack(f, weight + g * f.FG * all_taps + q0, all_taps, min(f.CB * f.T, all_taps - q0), where, panel,
+         packed + (g * all_taps + q0) * f.FG)
 
 
 cdef void forward_band(Plan* f, const Py_ssize_t* offsets, const float* x, const float* packed, const float* bias,
-                       float* y, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch) noexcept nogil:
+                       const float* zeros, float* y, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g,
+                       float* patch) noexcept nogil:
     cdef Py_ssize_t P = f.A.count * f.inner, rows = min(f.rows, f.A.count - band * f.rows), block, c0, channels
     cdef Py_ssize_t image_pixels = rows * f.inner
     packed += g * f.FG * f.CG * f.T
@@ -267,7 +311,7 @@ cdef void forward_band(Plan* f, const Py_ssize_t* offsets, const float* x, const
         channels = min(f.CB, f.CG - c0)
         lay_patch(f, x, n, band, g, c0, channels, patch)
         correlate(f, channels * f.T, offsets, patch, packed + c0 * f.T * f.FG,
-                  bias + g * f.FG if bias != NULL and block == 0 else NULL, block > 0,
+                  bias + g * f.FG if bias != NULL else zeros, block > 0,
                   min(f.images, f.N - n) * image_pixels, image_pixels, f.G * f.FG * P, y, P)
 
 
@@ -286,7 +330,7 @@ cdef void plan_backward_input(Plan* f, ConvSizes* s, Extent* e) noexcept nogil:
     f.T = s.KD * s.KH * s.KW
     grid[0], grid[1], grid[2] = &f.A, &f.B, &f.C
     for axis in range(3):
-        grid[axis][0] = Axis(e[axis].O, blocks(e[axis].I, e[axis].S), 1, 1, NULL)
+        grid[axis][0] = Axis(e[axis].O, blocks(e[axis].I, e[axis].S), 1, 1, NULL, NULL)
     f.inner = f.B.count * f.C.count
     f.B.copies, f.C.copies = shift_count(&e[1]), shift_count(&e[2])
     f.span = largest_shift(&e[0]) - smallest_shift(&e[0])
@@ -390,25 +434,38 @@ def backward_input(geometry,
     cdef Py_ssize_t phases = phase_count(e), band_pixels
     cut(&f, TAPS // f.T, phases * f.FG * f.inner if apart else 0, s.mode != CONSTANT, not apart)
     band_pixels = round_up(f.rows * f.inner, vf_LANES)
-    cdef Py_ssize_t[:, ::1] table = aligned(1, 1 + f.B.copies + f.C.copies + 2 * f.T + f.CB * f.T, INDEX)
+    cdef Py_ssize_t[:, ::1] table = aligned(1, 1 + f.B.copies + f.C.copies + 2 * f.T + 2 * f.CB * f.T, INDEX)
+    cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
     cdef Py_ssize_t* within = &table[0, 1 + f.B.copies + f.C.copies]
     cdef Py_ssize_t* index = within + f.T
     cdef Py_ssize_t* offsets = index + f.T
+    cdef Py_ssize_t* where = offsets + f.CB * f.T
     cdef char[::1] phase_memory = np.empty(phases * sizeof(Phase), np.int8)
     cdef Phase* phase = <Phase*> &phase_memory[0]
     lay_gradient_taps(&f, e, &table[0, 0], phase, within, index)
-    cdef Py_ssize_t i, task, tasks = f.image_blocks * f.bands * f.G
+    if masks.shape[1] > 0:
+        f.C.masks = &masks[0, 0]
+        fill_masks(&f.C)
+    cdef Py_ssize_t i, c, t, task, tasks = f.image_blocks * f.bands * f.G
     for i in range(phases):
         fill_offsets(&f, phase[i].taps, within + phase[i].first, offsets + f.CB * phase[i].first)
+        for c in range(f.CB):
+            for t in range(phase[i].taps):
+                where[f.CB * phase[i].first + c * phase[i].taps + t] = c * f.FG * f.T + index[phase[i].first + t]
     cdef float[:, ::1] packed = aligned(1, s.OC * f.FG * f.T, NUMBER)
     cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
     cdef float[:, ::1] results = aligned(n_threads if apart else 0, phases * f.FG * band_pixels, NUMBER)
     cdef const float* w = &weight[0, 0, 0, 0, 0]
-    for task in prange(f.G * f.panels, nogil=True, num_threads=n_threads if s.OC * f.FG * f.T > MANY_WEIGHTS else 1):
-        pack_backward(&f, w, phases, phase, index, task // f.panels, task % f.panels, &packed[0, 0])
+    cdef float[:, ::1] zeros = aligned(1, f.FG, NUMBER)
+    zeros[0, :] = 0
+    for task in prange(phases * f.G * f.channel_blocks * f.panels, nogil=True,
+                       num_threads=n_threads if s.OC * f.FG * f.T > MANY_WEIGHTS else 1):
+        pack_backward(&f, w, &phase[task // f.panels // f.channel_blocks // f.G], where,
+                      task // f.panels // f.channel_blocks % f.G, task // f.panels % f.channel_blocks,
+                      task % f.panels, &packed[0, 0])
     for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
         backward_input_band(&f, image, e, s.mode, phases, phase, offsets, &grad_y[0, 0, 0, 0, 0], &packed[0, 0],
-                            &grad_x[0, 0, 0, 0, 0], task // (f.bands * f.G) * f.images, task // f.G % f.bands,
+                            &zeros[0, 0], &grad_x[0, 0, 0, 0, 0], task // (f.bands * f.G) * f.images, task // f.G % f.bands,
                             task % f.G, &patches[threadid(), 0], &results[threadid(), 0] if apart else NULL,
                             band_pixels)
 
@@ -417,31 +474,16 @@ cdef Py_ssize_t phase_count(Extent* e) noexcept nogil:
     return min(e[0].S, e[0].I) * min(e[1].S, e[1].I) * min(e[2].S, e[2].I)
 
 
-cdef void pack_backward(Plan* f, const float* weight, Py_ssize_t phases, const Phase* phase, const Py_ssize_t* index,
-                        Py_ssize_t g, Py_ssize_t panel, float* packed) noexcept nogil:
-    """Weights of a panel of channels as the micro-kernel reads them, per phase and block of filters."""
-    cdef Py_ssize_t k0 = part(f.FG, f.panels, panel), results = part(f.FG, f.panels, panel + 1) - k0
-    cdef Py_ssize_t i, block, c0, channels, c, t, k
-    cdef const float* source
-    cdef float* to
-    weight += (g * f.CG * f.FG + k0) * f.T
-    packed += g * f.CG * f.FG * f.T
-    for i in range(phases):
-        for block in range(f.channel_blocks):
-            c0 = block * f.CB
-            channels = min(f.CB, f.CG - c0)
-            to = packed + f.FG * (f.CG * phase[i].first + c0 * phase[i].taps) + k0 * channels * phase[i].taps
-            for c in range(channels):
-                for t in range(phase[i].taps):
-                    source = weight + (c0 + c) * f.FG * f.T + index[phase[i].first + t]
-                    for k in range(results):
-                        to[k] = source[k * f.T]
-                    to += results
+cdef void pack_backward(Plan* f, const float* weight, const Phase* phase, const Py_ssize_t* where, Py_ssize_t g,
+                        Py_ssize_t block, Py_ssize_t panel, float* packed) noexcept nogil:
+    cdef Py_ssize_t c0 = block * f.CB, channels = min(f.CB, f.CG - c0)
+    pack(f, weight + (g * f.CG + c0) * f.FG * f.T, f.T, channels * phase.taps, where + f.CB * phase.first, panel,
+         packed + f.FG * (f.CG * (g * f.T + phase.first) + c0 * phase.taps))
 
 
 cdef void backward_input_band(Plan* f, Extent* image, Extent* e, int mode, Py_ssize_t phases, const Phase* phase,
-                              const Py_ssize_t* offsets, const float* grad_y, const float* packed, float* grad_x,
-                              Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch, float* results,
+                              const Py_ssize_t* offsets, const float* grad_y, const float* packed,
+                              const float* zeros, float* grad_x, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch, float* results,
                               Py_ssize_t band_pixels) noexcept nogil:
     cdef Py_ssize_t cells = image[0].I * image[1].I * image[2].I, rows = min(f.rows, f.A.count - band * f.rows)
     cdef Py_ssize_t pixels = rows * f.inner, block, c0, channels, i
@@ -453,12 +495,12 @@ cdef void backward_input_band(Plan* f, Extent* image, Extent* e, int mode, Py_ss
         lay_patch(f, grad_y, n, band, g, c0, channels, patch)
         for i in range(phases):
             if results == NULL:
-                correlate(f, channels * phase[i].taps, offsets, patch, packed + f.FG * c0 * f.T, NULL, block > 0,
+                correlate(f, channels * phase[i].taps, offsets, patch, packed + f.FG * c0 * f.T, zeros, block > 0,
                           min(f.images, f.N - n) * pixels, pixels, f.G * f.FG * cells,
                           grad_x + band * f.rows * f.inner, cells)
             elif block == 0 or phase[i].taps > 0:
                 correlate(f, channels * phase[i].taps, offsets + f.CB * phase[i].first, patch,
-                          packed + f.FG * (f.CG * phase[i].first + c0 * phase[i].taps), NULL, block > 0,
+                          packed + f.FG * (f.CG * phase[i].first + c0 * phase[i].taps), zeros, block > 0,
                           band_pixels, band_pixels, 0, results + i * f.FG * band_pixels, band_pixels)
     if results != NULL:
         if mode != CONSTANT:
@@ -547,9 +589,13 @@ def backward_weight(geometry,
     cdef Py_ssize_t width = f.FG * vf_LANES if lanes_are_pixels else round_up(f.FG, vf_LANES)   # sums per tap
     cut(&f, min(<Py_ssize_t> TAPS, TOTAL_NUMBERS // width) // f.T, 0, False, False)
     cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + f.CB * f.T, INDEX)
+    cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
     cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
     cdef Py_ssize_t* offsets = within + f.T
     lay_taps(&f, e, &table[0, 0], within)
+    if masks.shape[1] > 0:
+        f.C.masks = &masks[0, 0]
+        fill_masks(&f.C)
     fill_offsets(&f, f.T, within, offsets)
     cdef Py_ssize_t weights = s.OC * f.CG * f.T, bands = f.N * f.bands, others = f.G * f.channel_blocks, task, share, j
     cdef Py_ssize_t shares = max(<Py_ssize_t> 1, min(bands, TASKS // others, PARTIAL_NUMBERS // weights))
