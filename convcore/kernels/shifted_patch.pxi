@@ -22,13 +22,17 @@ cdef bint trivial(Extent* e) noexcept nogil:
     return e.I == 1 and e.O == 1 and e.K == 1 and e.P == 0
 
 
+cdef bint pointwise(Extent* e) noexcept nogil:
+    return e.K == 1 and e.P == 0 and e.I == e.O and (e.S == 1 or e.I == 1)
+
+
 cdef void extents(ConvSizes* s, Extent* e) noexcept nogil:
     """The axes, the slow one first: axes of size 1 hold no more rows and may stand anywhere in the order."""
     cdef Extent none = Extent(1, 1, 1, 1, 1, 0)
     e[0] = Extent(s.ID, s.OD, s.KD, s.SD, s.DD, s.front)
     e[1] = Extent(s.IH, s.OH, s.KH, s.SH, s.DH, s.top)
     e[2] = Extent(s.IW, s.OW, s.KW, s.SW, s.DW, s.left)
-    if s.KD * s.KH * s.KW == 1 and s.ID * s.IH * s.IW == s.OD * s.OH * s.OW and s.front + s.top + s.left == 0:
+    if pointwise(&e[0]) and pointwise(&e[1]) and pointwise(&e[2]):
         e[0] = Extent(s.ID * s.IH * s.IW, s.OD * s.OH * s.OW, 1, 1, 1, 0)       # one row of pixels
         e[1] = e[2] = none
     elif trivial(&e[0]):

@@ -42,6 +42,7 @@ PROBLEMS = [
     "mb5ic2ih40oc7kh3ph1",
     "mb2ic40ih6oc5kh3ph1",
     "mb2ic3ih4oc520kh1",
+    "mb1ic7ih12iw4oc12kh1sh2sw1ph0pw0eh4ew2",  # as many outputs as inputs, yet others
     "mb1ic2ih5oc520kh12ph6",
     "mb2ic2ih24oc3kh20",
     "mb1ic1ih18oc515kh17",
