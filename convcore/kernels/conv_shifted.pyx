@@ -29,10 +29,11 @@ cdef enum:
     RESULT_NUMBERS = 262144     # numbers of an output that is computed apart from where it belongs, about
     LARGEST_RESULT = 1048576    # and at most
     TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
-    FEW_PIXELS = 512            # below, several images are laid out side by side where no row stands between them
+    FEW_PIXELS = 1024           # pixels that small images laid out side by side have together, at most
     PARTIAL_NUMBERS = 524288    # numbers in the weight gradients of all shares of the batch, at most
     TOTAL_NUMBERS = 131072      # running sums of a weight gradient in a task, at most
     CHUNK = 128                 # pixels whose gradients are transposed at a time
+    WEIGHT_FILTERS = 240        # filters whose weight gradients a task computes, at most: a multiple of all vectors
     MANY_WEIGHTS = 32768        # weights that are laid out by several threads
 
 NUMBER, INDEX, MASK = np.dtype(DTYPE), np.dtype(np.intp), np.dtype(np.intc)
@@ -61,6 +62,7 @@ cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t result_numbers, bint whole_imag
     """Choose the rows and images of a patch, the channels (CB at most), and the blocks of the micro-kernel.
 
     result_numbers: numbers of the result kept per row of the grid beside the patch, 0 where it is written in place.
+    side_by_side: whether small images may share a patch.
     """
     cdef Py_ssize_t row = f.B.copies * f.C.copies * f.A.copies * f.inner        # numbers of a channel per row
     cdef Py_ssize_t most_rows, enough
@@ -79,9 +81,9 @@ cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t result_numbers, bint whole_imag
     f.channel_blocks = blocks(f.CG, f.CB)
     f.CB = blocks(f.CG, f.channel_blocks)
     f.images = 1
-    if side_by_side and f.span == 0 and f.bands == 1:
+    if side_by_side and f.bands == 1:
         f.images = max(<Py_ssize_t> 1, min(f.N * f.G // TASKS, FEW_PIXELS // (f.rows * f.inner),
-                                           PATCH_NUMBERS // (f.CB * row * f.rows)))
+                                           PATCH_NUMBERS // (f.CB * row * (f.rows + f.span))))
     f.image_blocks = blocks(f.N, f.images)
     f.pitch = f.images * (f.rows + f.span)
     f.channel_pitch = (round_up(f.pitch * row, vf_LANES) // vf_LANES | 1) * vf_LANES    # odd: channels in all cache sets
@@ -264,7 +266,7 @@ def forward(geometry,
     cdef Extent[3] e
     cdef Plan f
     plan_forward(&f, &s, e)
-    cut(&f, TAPS // f.T, 0, False, True)
+    cut(&f, TAPS // f.T, 0, False, f.span == 0)
     cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + 2 * f.CB * f.T, INDEX)
     cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
     cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
@@ -432,7 +434,7 @@ def backward_input(geometry,
     plan_backward_input(&f, &s, e)
     cdef bint apart = s.mode != CONSTANT or e[0].S * e[1].S * e[2].S > 1
     cdef Py_ssize_t phases = phase_count(e), band_pixels
-    cut(&f, TAPS // f.T, phases * f.FG * f.inner if apart else 0, s.mode != CONSTANT, not apart)
+    cut(&f, TAPS // f.T, phases * f.FG * f.inner if apart else 0, s.mode != CONSTANT, not apart and f.span == 0)
     band_pixels = round_up(f.rows * f.inner, vf_LANES)
     cdef Py_ssize_t[:, ::1] table = aligned(1, 1 + f.B.copies + f.C.copies + 2 * f.T + 2 * f.CB * f.T, INDEX)
     cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
@@ -586,8 +588,10 @@ def backward_weight(geometry,
     cdef Plan f
     plan_forward(&f, &s, e)
     cdef bint lanes_are_pixels = few_filters(f.FG)
-    cdef Py_ssize_t width = f.FG * vf_LANES if lanes_are_pixels else round_up(f.FG, vf_LANES)   # sums per tap
-    cut(&f, min(<Py_ssize_t> TAPS, TOTAL_NUMBERS // width) // f.T, 0, False, False)
+    cdef Py_ssize_t FB = f.FG if lanes_are_pixels else min(f.FG, <Py_ssize_t> WEIGHT_FILTERS)   # filters of a task
+    cdef Py_ssize_t filter_blocks = blocks(f.FG, FB)
+    cdef Py_ssize_t width = FB * vf_LANES if lanes_are_pixels else round_up(FB, vf_LANES)       # sums per tap
+    cut(&f, min(<Py_ssize_t> TAPS, TOTAL_NUMBERS // width) // f.T, 0, False, lanes_are_pixels)
     cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + f.CB * f.T, INDEX)
     cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
     cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
@@ -597,18 +601,21 @@ def backward_weight(geometry,
         f.C.masks = &masks[0, 0]
         fill_masks(&f.C)
     fill_offsets(&f, f.T, within, offsets)
-    cdef Py_ssize_t weights = s.OC * f.CG * f.T, bands = f.N * f.bands, others = f.G * f.channel_blocks, task, share, j
-    cdef Py_ssize_t shares = max(<Py_ssize_t> 1, min(bands, TASKS // others, PARTIAL_NUMBERS // weights))
+    cdef Py_ssize_t weights = s.OC * f.CG * f.T, items = f.image_blocks * f.bands
+    cdef Py_ssize_t others = f.G * f.channel_blocks * filter_blocks, task, share, j
+    cdef Py_ssize_t shares = max(<Py_ssize_t> 1, min(items, blocks(TASKS, others), PARTIAL_NUMBERS // weights))
     cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
-    cdef float[:, ::1] gradients = aligned(n_threads, max(CHUNK * SUM_VECTORS, f.FG) * vf_LANES, NUMBER)
-    cdef float[:, ::1] sums_of = aligned(n_threads, f.CB * f.T * width, NUMBER)
+    cdef float[:, ::1] gradients = aligned(n_threads, max(CHUNK * SUM_VECTORS, f.images * FB) * vf_LANES, NUMBER)
+    cdef float[:, ::1] sums_of = aligned(n_threads, f.CB * f.T * width + vf_LANES * vf_LANES, NUMBER)
     cdef float[:, ::1] partial = aligned(shares - 1, weights, NUMBER)                  # the first share needs none
     cdef float* total = &grad_weight[0, 0, 0, 0, 0]
     for task in prange(shares * others, nogil=True, schedule="dynamic", num_threads=n_threads):
         share = task // others
         backward_weight_share(&f, offsets, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
-                              part(bands, shares, share), part(bands, shares, share + 1),
-                              task // f.channel_blocks % f.G, task % f.channel_blocks * f.CB, lanes_are_pixels, width,
+                              part(items, shares, share), part(items, shares, share + 1),
+                              task // filter_blocks // f.channel_blocks % f.G,
+                              task // filter_blocks % f.channel_blocks * f.CB, task % filter_blocks * FB, FB,
+                              lanes_are_pixels, width,
                               &patches[threadid(), 0], &gradients[threadid(), 0], &sums_of[threadid(), 0],
                               total if share == 0 else &partial[share - 1, 0])
     for share in range(shares - 1):
@@ -617,75 +624,96 @@ def backward_weight(geometry,
 
 
 cdef inline bint few_filters(Py_ssize_t filters) noexcept nogil:
-    """Whether filters would leave a third of the lanes empty, and their sums, a vector each, still are few."""
+    """Whether filters would leave more than a third of the lanes empty."""
     return 3 * filters < 2 * round_up(filters, vf_LANES)
 
 
 cdef void backward_weight_share(Plan* f, const Py_ssize_t* offsets, const float* grad_y, const float* x,
-                                Py_ssize_t first, Py_ssize_t end, Py_ssize_t g, Py_ssize_t c0, bint lanes_are_pixels,
-                                Py_ssize_t width, float* patch, float* gradients, float* sums_of,
-                                float* target) noexcept nogil:
-    cdef Py_ssize_t P = f.A.count * f.inner, channels = min(f.CB, f.CG - c0), Q = channels * f.T, item, n, band, pixels
+                                Py_ssize_t first, Py_ssize_t end, Py_ssize_t g, Py_ssize_t c0, Py_ssize_t k0,
+                                Py_ssize_t FB, bint lanes_are_pixels, Py_ssize_t width, float* patch, float* gradients,
+                                float* sums_of, float* target) noexcept nogil:
+    """The weights of some channels and filters of a group, from the items (bands, or blocks of images) of a share."""
+    cdef Py_ssize_t P = f.A.count * f.inner, channels = min(f.CB, f.CG - c0), filters = min(FB, f.FG - k0)
+    cdef Py_ssize_t Q = channels * f.T, item, n, band, pixels
     cdef const float* given
     memset(sums_of, 0, Q * width * sizeof(float))
     for item in range(first, end):
-        n, band = item // f.bands, item % f.bands
+        n, band = item // f.bands * f.images, item % f.bands
         pixels = min(f.rows, f.A.count - band * f.rows) * f.inner
         lay_patch(f, x, n, band, g, c0, channels, patch)
-        given = grad_y + (n * f.G + g) * f.FG * P + band * f.rows * f.inner
+        given = grad_y + ((n * f.G + g) * f.FG + k0) * P + band * f.rows * f.inner
         if lanes_are_pixels:
-            add_dots(f, Q, offsets, patch, given, P, pixels, gradients, sums_of)
+            add_dots(f, filters, Q, offsets, patch, given, P, min(f.images, f.N - n), pixels, gradients, sums_of)
         else:
-            add_sums(f, Q, offsets, patch, given, P, pixels, gradients, sums_of, width)
-    target += (g * f.FG * f.CG + c0) * f.T
+            add_sums(f, filters, Q, offsets, patch, given, P, pixels, gradients, sums_of, width)
+    target += ((g * f.FG + k0) * f.CG + c0) * f.T
     if lanes_are_pixels:
-        collect_dots(f, Q, sums_of, target)
+        collect_dots(filters, Q, sums_of, target, f.CG * f.T)
     else:
-        collect_sums(f, Q, sums_of, width, target)
+        collect_sums(filters, Q, sums_of, width, target, f.CG * f.T)
 
 
-cdef void add_dots(Plan* f, Py_ssize_t Q, const Py_ssize_t* offsets, const float* patch, const float* grad_y,
-                   Py_ssize_t P, Py_ssize_t pixels, float* tails, float* sums_of) noexcept nogil:
+cdef void add_dots(Plan* f, Py_ssize_t filters, Py_ssize_t Q, const Py_ssize_t* offsets, const float* patch,
+                   const float* grad_y, Py_ssize_t P, Py_ssize_t images, Py_ssize_t pixels, float* tails,
+                   float* sums_of) noexcept nogil:
     """sums_of[filter, tap], a vector each, += the products of pixels."""
-    cdef Py_ssize_t i, j, k, q, m, n, whole = pixels // vf_LANES * vf_LANES
-    cdef Py_ssize_t rows = blocks(f.FG, DOT_FILTERS), columns = blocks(Q, DOT_TAPS)
+    cdef Py_ssize_t image_step = f.G * f.FG * P, whole = pixels // vf_LANES * vf_LANES, image, i, j, k, q, m, n
+    cdef Py_ssize_t rows = blocks(filters, DOT_FILTERS), columns = blocks(Q, DOT_TAPS)
     if whole < pixels:
-        for k in range(f.FG):
-            memset(tails + k * vf_LANES, 0, vf_LANES * sizeof(float))
-            memcpy(tails + k * vf_LANES, grad_y + k * P + whole, (pixels - whole) * sizeof(float))
+        for image in range(images):
+            for k in range(filters):
+                j = (image * filters + k) * vf_LANES
+                memset(tails + j, 0, vf_LANES * sizeof(float))
+                memcpy(tails + j, grad_y + image * image_step + k * P + whole, (pixels - whole) * sizeof(float))
+    q = 0
     for i in range(columns):
-        q = part(Q, columns, i)
-        n = part(Q, columns, i + 1) - q
+        n = share_of(Q, columns, i)
+        k = 0
         for j in range(rows):
-            k = part(f.FG, rows, j)
-            m = part(f.FG, rows, j + 1) - k
-            dots[m][n](pixels, offsets + q, patch, grad_y + k * P, P, tails + k * vf_LANES,
-                       sums_of + (k * Q + q) * vf_LANES, Q * vf_LANES)
+            m = share_of(filters, rows, j)
+            dots[m][n](images, (f.rows + f.span) * f.inner, image_step, filters * vf_LANES, pixels, offsets + q, patch,
+                       grad_y + k * P, P, tails + k * vf_LANES, sums_of + (k * Q + q) * vf_LANES, Q * vf_LANES)
+            k += m
+        q += n
 
 
-cdef void collect_dots(Plan* f, Py_ssize_t Q, const float* sums_of, float* target) noexcept nogil:
-    cdef Py_ssize_t k, q
-    for k in range(f.FG):
-        for q in range(Q):
-            target[k * f.CG * f.T + q] = sum_vf(load_vf(sums_of + (k * Q + q) * vf_LANES))
+cdef void collect_dots(Py_ssize_t filters, Py_ssize_t Q, const float* sums_of, float* target,
+                       Py_ssize_t step) noexcept nogil:
+    """target[filter, tap] = the sum of a vector's lanes, as many vectors at a time as a vector has lanes."""
+    cdef float[vf_LANES * vf_LANES] square
+    cdef Py_ssize_t k, q, i
+    cdef vf total
+    for k in range(filters):
+        q = 0
+        while q < Q:                                        # past the last tap other numbers are read, and not used
+            transpose_vf(sums_of + (k * Q + q) * vf_LANES, vf_LANES, square, vf_LANES)
+            total = load_vf(square)
+            for i in range(1, vf_LANES):
+                total = total + load_vf(square + i * vf_LANES)
+            store_vf(square, total)
+            copy_run(square, target + k * step + q, min(<Py_ssize_t> vf_LANES, Q - q))
+            q += vf_LANES
 
 
-cdef void add_sums(Plan* f, Py_ssize_t Q, const Py_ssize_t* offsets, const float* patch, const float* grad_y,
-                   Py_ssize_t P, Py_ssize_t pixels, float* gradients, float* sums_of, Py_ssize_t width) noexcept nogil:
+cdef void add_sums(Plan* f, Py_ssize_t filters, Py_ssize_t Q, const Py_ssize_t* offsets, const float* patch,
+                   const float* grad_y, Py_ssize_t P, Py_ssize_t pixels, float* gradients, float* sums_of,
+                   Py_ssize_t width) noexcept nogil:
     """sums_of[tap, filter] += the products of pixels, a chunk of pixels and some vectors of filters at a time."""
-    cdef Py_ssize_t vectors = width // vf_LANES, parts = blocks(vectors, SUM_VECTORS), groups = blocks(Q, SUM_TAPS)
-    cdef Py_ssize_t chunk, p, count, i, v, k, group, q
+    cdef Py_ssize_t vectors = blocks(filters, vf_LANES), parts = blocks(vectors, SUM_VECTORS), groups = blocks(Q, SUM_TAPS)
+    cdef Py_ssize_t chunk, p, count, i, v, k, group, q, m
     for chunk in range(blocks(pixels, CHUNK)):
         p = chunk * CHUNK
         count = min(<Py_ssize_t> CHUNK, pixels - p)
+        k = 0
         for i in range(parts):
-            k = part(vectors, parts, i) * vf_LANES
-            v = part(vectors, parts, i + 1) - part(vectors, parts, i)
-            transpose_gradients(grad_y + k * P + p, P, min(v * vf_LANES, f.FG - k), count, v * vf_LANES, gradients)
+            v = share_of(vectors, parts, i)
+            transpose_gradients(grad_y + k * P + p, P, min(v * vf_LANES, filters - k), count, v * vf_LANES, gradients)
+            q = 0
             for group in range(groups):
-                q = part(Q, groups, group)
-                sums[part(Q, groups, group + 1) - q][v](count, offsets + q, patch + p, gradients, v * vf_LANES,
-                                                        sums_of + q * width + k, width)
+                m = share_of(Q, groups, group)
+                sums[m][v](count, offsets + q, patch + p, gradients, v * vf_LANES, sums_of + q * width + k, width)
+                q += m
+            k += v * vf_LANES
 
 
 cdef void transpose_gradients(const float* grad_y, Py_ssize_t P, Py_ssize_t filters, Py_ssize_t pixels,
@@ -704,11 +732,20 @@ cdef void transpose_gradients(const float* grad_y, Py_ssize_t P, Py_ssize_t filt
             target[p * pitch + j] = 0
 
 
-cdef void collect_sums(Plan* f, Py_ssize_t Q, const float* sums_of, Py_ssize_t width, float* target) noexcept nogil:
-    cdef Py_ssize_t k, q
-    for k in range(f.FG):
-        for q in range(Q):
-            target[k * f.CG * f.T + q] = sums_of[q * width + k]
+cdef void collect_sums(Py_ssize_t filters, Py_ssize_t Q, const float* sums_of, Py_ssize_t width, float* target,
+                       Py_ssize_t step) noexcept nogil:
+    """target[filter, tap] = sums_of[tap, filter]; squares of whole vectors are transposed at once."""
+    cdef Py_ssize_t k, q, i, j, rest
+    for i in range(blocks(filters, vf_LANES)):
+        k = i * vf_LANES
+        q = 0
+        if k + vf_LANES <= filters:
+            while q + vf_LANES <= Q:
+                transpose_vf(sums_of + q * width + k, width, target + k * step + q, step)
+                q += vf_LANES
+        for j in range(k, min(k + vf_LANES, filters)):
+            for rest in range(q, Q):
+                target[j * step + rest] = sums_of[rest * width + j]
 
 
 def supports(direction, geometry, dtype, level):
