@@ -245,7 +245,10 @@ class Network(Stored):
         return self._inputs.expected()
 
     def inferred(self, forms):
-        """Return what each layer makes of inputs of these forms, as `graph.Graph.infer` yields it: errors as values."""
+        """Return what each layer makes of inputs of these forms, as `graph.Graph.infer` yields it: errors as values.
+
+        Those that longer sequences would avoid say so.
+        """
         for step, found in self._graph.infer(forms, self.dtype):
             yield step, self._advised(found, forms) if type(found) is ValueError else found
 
@@ -457,7 +460,10 @@ class Network(Stored):
     # ---------------------------------------------------------------- looking at it
 
     def summary(self):
-        """Return a table of the layers, their activations, learnables, multiply-adds and bytes, and found problems."""
+        """Return a table of the layers, their activations, learnables, multiply-adds and bytes, and found problems.
+
+        See `convcore.summary.Summary`.
+        """
         return Summary(self)
 
     def __repr__(self):
