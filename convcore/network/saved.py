@@ -105,6 +105,8 @@ def _recorded(layer, given):
 
 def _owner(array):
     """Return the array that owns the memory of a view."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    base = array.base
+    while base is not None:  # not each is an array: as_strided puts something of its own in between
+        array = base if isinstance(base, np.ndarray) else array
+        base = getattr(base, "base", None)
     return array

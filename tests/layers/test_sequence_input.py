@@ -187,12 +187,27 @@ def test_only_sequences_of_the_least_length_are_told_of_longer_ones():
     assert net.output_shape == (3, 1)
 
 
-def test_several_inputs_get_longer_together():
+@pytest.mark.parametrize(
+    ("least", "text"),
+    [
+        (4, "a with min_length=5 instead of 1, b with min_length=5 instead of 4"),
+        (8, "a with min_length=8 instead of 1"),
+    ],
+)
+def test_several_inputs_get_longer_together(least, text):
     net = cc.Network.from_graph(
-        {"a": cc.SequenceInput(2), "b": cc.SequenceInput(2, min_length=4), "sum": cc.Addition(),
+        {"a": cc.SequenceInput(2), "b": cc.SequenceInput(2, min_length=least), "sum": cc.Addition(),
          "conv": cc.Conv1D(5, 1)},
         [("a", "sum"), ("b", "sum"), ("sum", "conv")],
     )  # fmt: skip
-    text = "longer sequences fit: a with min_length=5 instead of 1, b with min_length=5 instead of 4"
-    with pytest.raises(ValueError, match=f"^sum: .*; {text}$"):
+    with pytest.raises(ValueError, match=f"^sum: .*; longer sequences fit: {text}$"):
+        net.initialize()
+
+
+def test_an_input_that_is_long_enough_stays_as_long():
+    net = cc.Network.from_graph(
+        {"a": cc.SequenceInput(2), "b": cc.SequenceInput(2, min_length=8), "conv": cc.Conv1D(5, 1), "relu": cc.ReLU()},
+        [("a", "conv"), ("b", "relu")],
+    )
+    with pytest.raises(ValueError, match=r"longer sequences fit: a with min_length=5 instead of 1$"):
         net.initialize()

@@ -79,6 +79,14 @@ def test_views_hold_the_whole_memory():
     assert counts(net) == {"imageinput": 64, "conv": 64, "function": 0}
 
 
+def test_views_of_views():
+    def strided(x):
+        return cc.Tensor(np.lib.stride_tricks.as_strided(x.data, x.shape, x.data.strides)[:]) * x
+
+    net = cc.Network([cc.ImageInput((2, 3, 3)), cc.Conv2D(1, 2), cc.Function(strided)])
+    assert counts(net) == {"imageinput": 72, "conv": 72, "function": 0}
+
+
 def test_what_repeats_itself_holds_no_more_than_it_has():
     def wide(x):
         return cc.Tensor(np.broadcast_to(np.ones(1, "f4"), (1, 100))) * cc.fully_connected(x, np.zeros((100, 18), "f4"))
