@@ -62,14 +62,6 @@ cdef inline void copy_run(const float* source, float* target, Py_ssize_t count) 
             target[i] = source[i]
 
 
-cdef inline void copy_over(const float* source, float* target, Py_ssize_t count) noexcept nogil:
-    """Copy a short run in whole vectors, reading and writing past its end."""
-    cdef Py_ssize_t i = 0
-    while i < count:
-        store_vf(target + i, load_vf(source + i))
-        i += vf_LANES
-
-
 cdef void lay_line(const float* source, Py_ssize_t start, Py_ssize_t step, Py_ssize_t size, Py_ssize_t count,
                    int mode, float value, float* target) noexcept nogil:
     """target[i] = the cell start + i · step of an axis, cells beyond it as the padding says."""
@@ -97,25 +89,66 @@ cdef void lay_rows(const float* source, Py_ssize_t readable, Axis* A, Axis* C, P
     readable: numbers from the plane's first to the end of the array.
     """
     cdef Py_ssize_t count = C.count, first = min(count, first_inside(start_c, 1))
-    cdef Py_ssize_t end = max(first, end_inside(start_c, 1, C.size, count)), over = round_up(end - first, vf_LANES)
-    cdef Py_ssize_t r, i, cell
-    cdef const float* row
-    for r in range(rows):
+    cdef Py_ssize_t run = max(<Py_ssize_t> 0, end_inside(start_c, 1, C.size, count) - first), r = 0, cell
+    cdef Py_ssize_t inside = min(rows, first_inside(start_a, A.step))
+    cdef Py_ssize_t end = max(inside, end_inside(start_a, A.step, A.size, rows))
+    # Vectors that end past a row may be read as long as they do not end past the array.
+    cdef Py_ssize_t last = readable - round_up(run, vf_LANES) - start_c - first
+    cdef Py_ssize_t whole = 0 if last < 0 else min(end, end_inside(start_a, A.step, last // C.size + 1, rows))
+    while r < rows:
+        if inside <= r < whole:
+            copy_rows(source + (start_a + r * A.step) * C.size + start_c + first, A.step * C.size, whole - r, run,
+                      target + first, count)
+            while r < whole:
+                lay_borders(source + (start_a + r * A.step) * C.size, C, start_c, first, run, mode, value, target)
+                target += count
+                r += 1
+            continue
         cell = source_cell(start_a + r * A.step, A.size, mode)
         if cell < 0:
-            for i in range(count):
-                target[i] = value
+            lay_borders(source, C, start_c, count, 0, mode, value, target)
         else:
-            row = source + cell * C.size
-            if cell * C.size + start_c + first + over <= readable:
-                copy_over(row + start_c + first, target + first, end - first)
-            else:
-                copy_run(row + start_c + first, target + first, end - first)
-            for i in range(first):
-                target[i] = value if mode == CONSTANT else row[source_cell(start_c + i, C.size, mode)]
-            for i in range(end, count):
-                target[i] = value if mode == CONSTANT else row[source_cell(start_c + i, C.size, mode)]
+            copy_run(source + cell * C.size + start_c + first, target + first, run)
+            lay_borders(source + cell * C.size, C, start_c, first, run, mode, value, target)
         target += count
+        r += 1
+
+
+cdef inline void copy_rows(const float* source, Py_ssize_t source_step, Py_ssize_t rows, Py_ssize_t run, float* target,
+                           Py_ssize_t target_step) noexcept nogil:
+    """Copy runs of `run` numbers in whole vectors, reading and writing past their ends: the first row first."""
+    cdef Py_ssize_t r, i
+    if run == 0:
+        return
+    if run <= vf_LANES:
+        for r in range(rows):
+            store_vf(target, load_vf(source))
+            source += source_step
+            target += target_step
+    elif run <= 2 * vf_LANES:
+        for r in range(rows):
+            store_vf(target, load_vf(source))
+            store_vf(target + vf_LANES, load_vf(source + vf_LANES))
+            source += source_step
+            target += target_step
+    else:
+        for r in range(rows):
+            i = 0
+            while i < run:
+                store_vf(target + i, load_vf(source + i))
+                i += vf_LANES
+            source += source_step
+            target += target_step
+
+
+cdef inline void lay_borders(const float* row, Axis* C, Py_ssize_t start_c, Py_ssize_t first, Py_ssize_t run, int mode,
+                             float value, float* target) noexcept nogil:
+    """The cells of a line before `first` and behind the run that begins there."""
+    cdef Py_ssize_t i
+    for i in range(first):
+        target[i] = value if mode == CONSTANT else row[source_cell(start_c + i, C.size, mode)]
+    for i in range(first + run, C.count):
+        target[i] = value if mode == CONSTANT else row[source_cell(start_c + i, C.size, mode)]
 
 
 cdef bint same_lines(Axis* A, Axis* B, Axis* C, int mode, float value) noexcept nogil:
