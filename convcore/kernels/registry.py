@@ -19,9 +19,9 @@ import re
 from convcore import isa
 
 VARIANTS = {
-    "conv1d": ["shifted", "im2col", "direct", "reference"],
-    "conv2d": ["shifted", "im2col", "direct", "reference"],
-    "conv3d": ["shifted", "im2col", "direct", "reference"],
+    "conv1d": ["filters", "shifted", "im2col", "direct", "reference"],
+    "conv2d": ["filters", "shifted", "im2col", "direct", "reference"],
+    "conv3d": ["filters", "shifted", "im2col", "direct", "reference"],
     "max_pool1d": ["direct", "reference"],
     "max_pool2d": ["direct", "reference"],
     "max_pool3d": ["direct", "reference"],

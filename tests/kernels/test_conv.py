@@ -89,7 +89,7 @@ CELLS = cells("conv2d")  # the variants, levels and directions; of conv1d and co
 
 @pytest.mark.parametrize("op", ["conv1d", "conv3d"])
 def test_all_numbers_of_dimensions_have_the_same_built_in_variants(op):
-    shared = [cell.values for cell in CELLS if cell.values[0] in ("shifted", "im2col", "direct")]
+    shared = [cell.values for cell in CELLS if cell.values[0] in ("filters", "shifted", "im2col", "direct")]
     assert [cell.values for cell in cells(op)] == shared
 
 
@@ -216,7 +216,7 @@ def test_bits_do_not_depend_on_threads(variant, level, direction, problem):
 
 @pytest.mark.parametrize("direction", ["forward", "backward_input", "backward_weight"])
 @pytest.mark.parametrize("n_threads", [1, 3])
-@pytest.mark.parametrize("variant", ["shifted", "im2col", "direct"])
+@pytest.mark.parametrize("variant", ["filters", "shifted", "im2col", "direct"])
 @pytest.mark.parametrize(
     "problem",
     [

@@ -26,18 +26,23 @@ cdef bint pointwise(Extent* e) noexcept nogil:
     return e.K == 1 and e.P == 0 and e.I == e.O and (e.S == 1 or e.I == 1)
 
 
-cdef void extents(ConvSizes* s, Extent* e) noexcept nogil:
-    """The axes, the slow one first: axes of size 1 hold no more rows and may stand anywhere in the order."""
+cdef void extents(ConvSizes* s, Extent* e, bint whole_lines) noexcept nogil:
+    """The axes, the slow one first: axes of size 1 hold no more rows and may stand anywhere in the order.
+
+    whole_lines: the last axis is to have a size, even if it is the only one.
+    """
     cdef Extent none = Extent(1, 1, 1, 1, 1, 0)
     e[0] = Extent(s.ID, s.OD, s.KD, s.SD, s.DD, s.front)
     e[1] = Extent(s.IH, s.OH, s.KH, s.SH, s.DH, s.top)
     e[2] = Extent(s.IW, s.OW, s.KW, s.SW, s.DW, s.left)
-    if pointwise(&e[0]) and pointwise(&e[1]) and pointwise(&e[2]):
+    if not whole_lines and pointwise(&e[0]) and pointwise(&e[1]) and pointwise(&e[2]):
         e[0] = Extent(s.ID * s.IH * s.IW, s.OD * s.OH * s.OW, 1, 1, 1, 0)       # one row of pixels
         e[1] = e[2] = none
     elif trivial(&e[0]):
         if trivial(&e[1]):
-            e[0], e[1], e[2] = e[2], none, none
+            if not whole_lines:
+                e[0], e[2] = e[2], none
+            e[1] = none
         else:
             e[0], e[1] = e[1], none
 
