@@ -19,7 +19,7 @@ from convcore import isa
 
 VARIANTS = {
     "conv1d": ["im2col", "direct", "reference"],
-    "conv2d": ["im2col", "direct", "reference"],
+    "conv2d": ["winograd", "im2col", "direct", "reference"],
     "conv3d": ["im2col", "direct", "reference"],
     "max_pool1d": ["direct", "reference"],
     "max_pool2d": ["direct", "reference"],
