@@ -19,7 +19,14 @@ from cython.parallel cimport prange, threadid
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, source_cell
 from convcore.kernels.buffers import aligned
 
+import numpy as np
+
 include "winograd_tile.pxi"
+
+DTYPE = np.float32                      # the only one: wider numbers are asked for by those who want little rounding
+# How many times larger than that of a plain sum the bound on the rounding error is: what the transforms may multiply
+# terms by before they cancel, the largest over the outputs of a tile (docs/accuracy.md).
+ROUNDING_FACTOR = GROWTH[4]
 
 cdef enum:
     STRIP = 16              # tiles side by side in a strip, at most
@@ -76,7 +83,7 @@ def forward(geometry,
     p.source, p.weight, p.target = &x[0, 0, 0, 0], &weight[0, 0, 0, 0], &y[0, 0, 0, 0]
     p.bias = &bias[0] if bias is not None else NULL
     p.channel_step, p.filter_step, p.flipped = 9, 9 * s.CG, False
-    convolve(&p, y.base.dtype, n_threads)
+    convolve(&p, n_threads)
 
 
 def backward_input(geometry,
@@ -93,12 +100,13 @@ def backward_input(geometry,
     p.source, p.weight, p.target = &grad_y[0, 0, 0, 0], &weight[0, 0, 0, 0], &grad_x[0, 0, 0, 0]
     p.bias = NULL
     p.channel_step, p.filter_step, p.flipped = 9 * s.CG, 9, True
-    convolve(&p, grad_x.base.dtype, n_threads)
+    convolve(&p, n_threads)
 
 
-cdef convolve(Problem* p, dtype, int n_threads):
+cdef convolve(Problem* p, int n_threads):
     """Transform the filters, then run the blocks of tiles; the threads share both."""
     cut(p)
+    dtype = np.dtype(DTYPE)
     cdef Py_ssize_t numbers = p.points * p.tile_step + p.product_numbers + p.pixel_numbers + p.half_numbers
     cdef float[:, ::1] weights = aligned(1, p.G * p.points * p.weight_step, dtype)
     cdef float[:, ::1] memory = aligned(n_threads, numbers, dtype)
@@ -416,7 +424,7 @@ cdef void planes_of(const float* source, Py_ssize_t count, Py_ssize_t pixels, fl
 
 def supports(direction, geometry, dtype, level):
     """Refuse what is no convolution with 3×3 filters of stride 1 in float32, and gradients of patterns."""
-    if dtype.itemsize != 4:
+    if dtype != DTYPE:
         return "computes in float32 only"
     if geometry.filter_size != (3, 3):
         return f"filter is {geometry.filter_size[0]}×{geometry.filter_size[1]}, wants 3×3"
