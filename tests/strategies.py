@@ -70,6 +70,23 @@ def bits(arrays):
     return [a.tobytes() for a in ((arrays,) if isinstance(arrays, np.ndarray) else arrays)]
 
 
+def rounding_bound(geometry, direction, arrays, dtype, factor=1.0):
+    """What float arithmetic may make of a convolution: 4 · eps · products · largest · largest, for direct summation."""
+    largest = math.prod(max(1.0, abs(a).max(initial=0)) for a in arrays[:2])
+    around = 1.0 if geometry.padding_mode else max(1.0, abs(geometry.padding_value))
+    return factor * 4 * np.finfo(dtype).eps * sizes_of(geometry, direction) * largest * around
+
+
+def assert_agrees(got, expected, variant, level, direction, geometry, arrays):
+    """The same numbers, or as close as a variant promises that rounds more than direct summation."""
+    factor = registry.rounding_factor(geometry.op, variant, level)
+    if factor == 1:
+        assert_same(got, expected)
+    else:
+        assert (got.shape, got.dtype) == (expected.shape, expected.dtype)
+        assert (abs(got - expected) <= rounding_bound(geometry, direction, arrays, got.dtype, factor)).all()
+
+
 @st.composite
 def windows(draw, largest=40):
     """One dimension of a sliding window: (input size, window, stride, (before, after), dilation).

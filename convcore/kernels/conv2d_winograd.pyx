@@ -31,7 +31,8 @@ ROUNDING_FACTOR = GROWTH[4]
 cdef enum:
     STRIP = 16              # tiles side by side in a strip, at most
     TILES = 56              # tiles in a block, about
-    TILE_NUMBERS = 1048576  # numbers in the transformed tiles of a block, at most
+    TILE_NUMBERS = 1572864  # numbers in the transformed tiles of a block, at most
+    WEIGHT_NUMBERS = 4194304        # transformed weights that are kept: more are made anew for each block of tiles
     PANELS = 4              # panels of filters whose products are held at a time
     CHANNELS = 16           # channels whose filters a task transforms
     TASKS = 8               # tasks to cut a problem into where it is large enough, whatever the number of threads
@@ -54,6 +55,7 @@ cdef struct Problem:
     Py_ssize_t strips, TC               # an image is cut into strips, at most TC tiles wide
     Py_ssize_t bands, R                 # rows of tiles: in all strips of all images, in a block
     Py_ssize_t panels, PC               # panels of filters, and those of a task
+    bint tiles_first                    # a task has one panel, and the tiles are shared, not the filters
     Py_ssize_t pitch, tile_step         # from tile to tile and from point to point of a block's transformed tiles
     Py_ssize_t weight_step              # from point to point of the transformed filters
     Py_ssize_t product_numbers, pixel_numbers, half_numbers         # of a task's working memory, behind the tiles
@@ -104,20 +106,31 @@ def backward_input(geometry,
 
 
 cdef convolve(Problem* p, int n_threads):
-    """Transform the filters, then run the blocks of tiles; the threads share both."""
+    """Transform what all tasks share, the filters or the tiles, then run the tasks."""
     cut(p)
     dtype = np.dtype(DTYPE)
-    cdef Py_ssize_t numbers = p.points * p.tile_step + p.product_numbers + p.pixel_numbers + p.half_numbers
-    cdef float[:, ::1] weights = aligned(1, p.G * p.points * p.weight_step, dtype)
-    cdef float[:, ::1] memory = aligned(n_threads, numbers, dtype)
-    cdef float* w = &weights[0, 0]
-    cdef Py_ssize_t vectors = blocks(p.K, vf_LANES), filter_tasks = vectors * blocks(p.C, CHANNELS)
-    cdef Py_ssize_t panel_blocks = blocks(p.panels, p.PC), task
-    for task in prange(p.G * filter_tasks, nogil=True, schedule="static", num_threads=n_threads):
-        transform_filters(p, task // filter_tasks, task % vectors, task % filter_tasks // vectors * CHANNELS, w)
-    for task in prange(blocks(p.bands, p.R) * p.G * panel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        convolve_block(p, task // (p.G * panel_blocks) * p.R, task // panel_blocks % p.G, task % panel_blocks * p.PC,
-                       w, &memory[threadid(), 0])
+    cdef Py_ssize_t filters = p.points * p.weight_step, tiles = p.points * p.tile_step
+    cdef Py_ssize_t rest = p.product_numbers + p.pixel_numbers + p.half_numbers
+    cdef float[:, ::1] shared = aligned(1, tiles if p.tiles_first else p.G * filters, dtype)
+    cdef float[:, ::1] memory = aligned(n_threads, rest + (filters if p.tiles_first else tiles), dtype)
+    cdef float* s = &shared[0, 0]
+    cdef Py_ssize_t channel_blocks = blocks(p.C, CHANNELS), filter_tasks = p.panels * channel_blocks
+    cdef Py_ssize_t panel_blocks = blocks(p.panels, p.PC), channel_vectors = blocks(p.C, vf_LANES), band = 0, task
+    if p.tiles_first:
+        while band < p.bands:
+            for task in prange(channel_vectors, nogil=True, schedule="dynamic", num_threads=n_threads):
+                read_tiles(p, band, 0, task, s, &memory[threadid(), 0])
+            for task in prange(p.panels, nogil=True, schedule="dynamic", num_threads=n_threads):
+                convolve_panel(p, band, task, s, &memory[threadid(), 0])
+            band = band + p.R
+    else:
+        for task in prange(p.G * filter_tasks, nogil=True, schedule="static", num_threads=n_threads):
+            transform_filters(p, task // filter_tasks, task % p.panels, task % filter_tasks // p.panels * CHANNELS,
+                              CHANNELS, panel_of(p, s, task // filter_tasks, task % p.panels))
+        for task in prange(blocks(p.bands, p.R) * p.G * panel_blocks, nogil=True, schedule="dynamic",
+                           num_threads=n_threads):
+            convolve_block(p, task // (p.G * panel_blocks) * p.R, task // panel_blocks % p.G,
+                           task % panel_blocks * p.PC, s, &memory[threadid(), 0])
 
 
 cdef void cut(Problem* p) noexcept nogil:
@@ -132,17 +145,23 @@ cdef void cut(Problem* p) noexcept nogil:
     p.bands = p.N * p.strips * p.TH
     # An odd number of cache lines between what is read or written together: powers of two would meet in a few sets.
     p.pitch = odd_lines(p.C)
-    wanted = min(<Py_ssize_t> TILES, TILE_NUMBERS // (p.points * p.pitch))
+    p.panels = blocks(p.K, PANEL * vf_LANES)
+    p.tiles_first = p.G == 1 and p.points * p.C * p.K > WEIGHT_NUMBERS
+    wanted = TILE_NUMBERS // (p.points * p.pitch)
+    if not p.tiles_first:
+        wanted = min(wanted, <Py_ssize_t> TILES)
     p.R = max(<Py_ssize_t> 1, min(p.bands, wanted // p.TC))
     if p.R > p.TH:
         p.R -= p.R % p.TH
     p.tile_step = odd_lines(p.R * p.TC * p.pitch)
-    p.panels = blocks(p.K, PANEL * vf_LANES)
-    p.PC = blocks(p.panels, max(<Py_ssize_t> 1, TASKS // (blocks(p.bands, p.R) * p.G)))
-    p.weight_step = odd_lines(blocks(p.K, vf_LANES) * vf_LANES * p.C)
+    p.PC = 1
+    if not p.tiles_first:
+        p.PC = blocks(p.panels, max(<Py_ssize_t> 1, TASKS // (blocks(p.bands, p.R) * p.G)))
+    p.weight_step = odd_lines((PANEL if p.tiles_first else blocks(p.K, vf_LANES)) * vf_LANES * p.C)
     width = p.TC * p.m + 2
     p.product_numbers = min(p.PC, <Py_ssize_t> PANELS) * p.R * p.TC * p.points * PANEL * vf_LANES
-    p.pixel_numbers = ((p.R * p.m + 2) * max(width, p.IW if p.strips == 1 or p.mode != CONSTANT else 0)) * vf_LANES
+    p.pixel_numbers = (min(p.R, p.TH) * p.m + 2) * vf_LANES * max(
+        width, p.IW if p.strips == 1 or p.mode != CONSTANT else 0)
     p.half_numbers = p.side * width * vf_LANES
 
 
@@ -176,20 +195,31 @@ cdef Run run_of(Problem* p, Py_ssize_t band, Py_ssize_t end) noexcept nogil:
 
 # The filters
 
-cdef void transform_filters(Problem* p, Py_ssize_t group, Py_ssize_t vector, Py_ssize_t c, float* weights) noexcept nogil:
-    """weights[point][panel][channel][lane] of a vector of filters, for a few channels."""
+cdef inline float* panel_of(Problem* p, float* weights, Py_ssize_t group, Py_ssize_t panel) noexcept nogil:
+    """Where the transformed filters of a panel begin in those of all groups."""
+    return weights + group * p.points * p.weight_step + panel * PANEL * vf_LANES * p.C
+
+
+cdef inline Py_ssize_t panel_vectors(Problem* p, Py_ssize_t panel) noexcept nogil:
+    return min(<Py_ssize_t> PANEL, blocks(p.K, vf_LANES) - panel * PANEL)
+
+
+cdef void transform_filters(Problem* p, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t c, Py_ssize_t count,
+                            float* weights) noexcept nogil:
+    """weights[point][channel][lane] = G g Gᵀ of a panel of filters, for a few channels."""
     cdef float[16 * LANES] taps
     cdef Py_ssize_t first = 8 * vf_LANES if p.flipped else 0, step = -vf_LANES if p.flipped else vf_LANES
-    cdef Py_ssize_t f = first_of(vector, p.K), panel = vector // PANEL, end = min(c + CHANNELS, p.C), part
-    cdef Py_ssize_t width = min(<Py_ssize_t> PANEL, blocks(p.K, vf_LANES) - panel * PANEL) * vf_LANES
-    weights += group * p.points * p.weight_step + panel * PANEL * vf_LANES * p.C + vector % PANEL * vf_LANES
+    cdef Py_ssize_t v = panel_vectors(p, panel), end = min(c + count, p.C), i, half
+    cdef float* target
     while c < end:
-        read_taps(p, group, f, c, taps)
-        for part in range(vf_LANES // vd_LANES):
-            if p.m == 2:
-                filter_tile_2(taps + first + part * vd_LANES, step, weights + c * width + part * vd_LANES, p.weight_step)
-            else:
-                filter_tile_4(taps + first + part * vd_LANES, step, weights + c * width + part * vd_LANES, p.weight_step)
+        for i in range(v):
+            read_taps(p, group, first_of(panel * PANEL + i, p.K), c, taps)
+            for half in range(vf_LANES // vd_LANES):
+                target = weights + (c * v + i) * vf_LANES + half * vd_LANES
+                if p.m == 2:
+                    filter_tile_2(taps + first + half * vd_LANES, step, target, p.weight_step)
+                else:
+                    filter_tile_4(taps + first + half * vd_LANES, step, target, p.weight_step)
         c += 1
 
 
@@ -211,38 +241,54 @@ cdef void read_taps(Problem* p, Py_ssize_t group, Py_ssize_t f, Py_ssize_t c, fl
 
 # A block of tiles
 
-cdef void convolve_block(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t panel, const float* weights,
-                         float* memory) noexcept nogil:
-    """Write the pixels of a block of tiles for the panels of filters of a task."""
-    cdef Py_ssize_t end = min(band + p.R, p.bands), last = min(panel + p.PC, p.panels), next
-    cdef float* products = memory + p.points * p.tile_step
-    cdef float* pixels = products + p.product_numbers
-    cdef float* half = pixels + p.pixel_numbers
-    cdef Py_ssize_t tiles = read_tiles(p, band, end, group, memory, pixels, half)
-    weights += group * p.points * p.weight_step
+cdef void convolve_block(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t panel, float* weights,
+                         float* tiles) noexcept nogil:
+    """Write the pixels of a block of tiles for some panels of filters, whose transforms are given."""
+    cdef Py_ssize_t last = min(panel + p.PC, p.panels), next, vector
+    cdef float* rest = tiles + p.points * p.tile_step
+    for vector in range(blocks(p.C, vf_LANES)):
+        read_tiles(p, band, group, vector, tiles, rest)
     while panel < last:
         next = min(panel + PANELS, last)
-        multiply(p, tiles, panel, next, memory, weights, products)
-        write_pixels(p, band, end, group, panel, next, products, pixels, half)
+        multiply(p, band, panel, next, tiles, panel_of(p, weights, group, panel), rest)
+        write_pixels(p, band, group, panel, next, rest)
         panel = next
 
 
-cdef Py_ssize_t read_tiles(Problem* p, Py_ssize_t band, Py_ssize_t end, Py_ssize_t group, float* tiles, float* pixels,
-                           float* half) noexcept nogil:
-    """tiles[point][tile][channel] = Bᵀ d B of a block; return the number of tiles."""
-    cdef Py_ssize_t plane = p.IH * p.IW, channels = min(p.C, vf_LANES), tile = 0, vector, c, i
+cdef void convolve_panel(Problem* p, Py_ssize_t band, Py_ssize_t panel, float* tiles, float* weights) noexcept nogil:
+    """Write the pixels of a block of tiles, whose transforms are given, for one panel of filters."""
+    cdef float* rest = weights + p.points * p.weight_step
+    transform_filters(p, 0, panel, 0, p.C, weights)
+    multiply(p, band, panel, panel + 1, tiles, weights, rest)
+    write_pixels(p, band, 0, panel, panel + 1, rest)
+
+
+cdef Py_ssize_t tiles_of(Problem* p, Py_ssize_t band) noexcept nogil:
+    """The tiles of the block that begins with a row of them."""
+    cdef Py_ssize_t end = min(band + p.R, p.bands), tiles = 0
     cdef Run run
     while band < end:
         run = run_of(p, band, end)
-        for vector in range(blocks(p.C, vf_LANES)):
-            c = first_of(vector, p.C)
-            read_pixels(p, &run, p.source + ((run.n * p.G + group) * p.C + c) * plane, channels, pixels)
-            for i in range(run.rows):
-                transform_tiles(p, &run, pixels + i * p.m * run.width * vf_LANES, half,
-                                tiles + (tile + i * run.columns) * p.pitch + c)
-        tile += run.rows * run.columns
+        tiles += run.rows * run.columns
         band += run.rows
-    return tile
+    return tiles
+
+
+cdef void read_tiles(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t vector, float* tiles,
+                     float* rest) noexcept nogil:
+    """tiles[point][tile][channel] = Bᵀ d B of a block, for a vector of channels."""
+    cdef Py_ssize_t end = min(band + p.R, p.bands), plane = p.IH * p.IW, c = first_of(vector, p.C), i
+    cdef float* pixels = rest + p.product_numbers
+    cdef float* half = pixels + p.pixel_numbers
+    cdef Run run
+    tiles += c
+    while band < end:
+        run = run_of(p, band, end)
+        read_pixels(p, &run, p.source + ((run.n * p.G + group) * p.C + c) * plane, min(p.C, vf_LANES), pixels)
+        for i in range(run.rows):
+            transform_tiles(p, &run, pixels + i * p.m * run.width * vf_LANES, half, tiles)
+            tiles += run.columns * p.pitch
+        band += run.rows
 
 
 cdef void read_pixels(Problem* p, Run* run, const float* plane, Py_ssize_t channels, float* pixels) noexcept nogil:
@@ -294,37 +340,34 @@ cdef inline void transform_input(Py_ssize_t m, const float* d, Py_ssize_t d_step
         input_4(d, d_step, v, v_step)
 
 
-cdef void multiply(Problem* p, Py_ssize_t tiles, Py_ssize_t first, Py_ssize_t last, const float* block,
+cdef void multiply(Problem* p, Py_ssize_t band, Py_ssize_t first, Py_ssize_t last, const float* block,
                    const float* weights, float* sums) noexcept nogil:
     """sums[panel][tile][point][lane]: for each point, tiles × channels times channels × filters."""
-    cdef Py_ssize_t parts = blocks(tiles, ROWS), step = p.points * PANEL * vf_LANES, point, panel, part, tile, rows, v
+    cdef Py_ssize_t tiles = tiles_of(p, band), parts = blocks(tiles, ROWS), step = p.points * PANEL * vf_LANES
+    cdef Py_ssize_t point, panel, part, tile, rows
     for point in range(p.points):
         for panel in range(first, last):
-            v = min(<Py_ssize_t> PANEL, blocks(p.K, vf_LANES) - panel * PANEL)
             for part in range(parts):               # of even size: a part of a few tiles would starve the FMA units
                 tile = part * tiles // parts
                 rows = (part + 1) * tiles // parts - tile
-                products[rows][v](p.C, block + point * p.tile_step + tile * p.pitch, p.pitch,
-                                  weights + point * p.weight_step + panel * PANEL * vf_LANES * p.C,
-                                  sums + ((panel - first) * tiles + tile) * step + point * PANEL * vf_LANES, step)
+                products[rows][panel_vectors(p, panel)](
+                    p.C, block + point * p.tile_step + tile * p.pitch, p.pitch,
+                    weights + point * p.weight_step + (panel - first) * PANEL * vf_LANES * p.C,
+                    sums + ((panel - first) * tiles + tile) * step + point * PANEL * vf_LANES, step)
 
 
-cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t end, Py_ssize_t group, Py_ssize_t first, Py_ssize_t last,
-                       const float* sums, float* pixels, float* half) noexcept nogil:
+cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t first, Py_ssize_t last,
+                       float* rest) noexcept nogil:
     """The images' pixels = Aᵀ sums A + bias, for the tiles of a block and some panels of filters."""
-    cdef Py_ssize_t step = p.points * PANEL * vf_LANES, tile = 0, tiles = 0, vector, f, rows, i, q
-    cdef Py_ssize_t filters = min(p.K, vf_LANES), plane = p.OH * p.OW
-    cdef const float* products
+    cdef Py_ssize_t end = min(band + p.R, p.bands), tiles = tiles_of(p, band), step = p.points * PANEL * vf_LANES
+    cdef Py_ssize_t filters = min(p.K, vf_LANES), plane = p.OH * p.OW, tile = 0, vector, f, rows, i, q
+    cdef float* pixels = rest + p.product_numbers
+    cdef float* half = pixels + p.pixel_numbers
+    cdef const float* sums
     cdef float* target
-    cdef float* corner
     cdef float[LANES] bias
     cdef vf total
     cdef Run run
-    i = band
-    while i < end:
-        run = run_of(p, i, end)
-        tiles += run.rows * run.columns
-        i += run.rows
     while band < end:
         run = run_of(p, band, end)
         rows = min(run.rows * p.m, p.OH - run.th * p.m)
@@ -332,16 +375,16 @@ cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t end, Py_ssize_t g
             f = first_of(vector, p.K)
             for i in range(vf_LANES):
                 bias[i] = p.bias[group * p.K + f + i] if p.bias != NULL and i < filters else 0
-            products = sums + ((vector // PANEL - first) * tiles + tile) * step + vector % PANEL * vf_LANES
+            sums = rest + ((vector // PANEL - first) * tiles + tile) * step + vector % PANEL * vf_LANES
             for i in range(run.rows):
+                target = pixels + i * p.m * run.out_width * vf_LANES
                 total = splat_vf(0)
                 # Where tiles reach beyond the image, each overwrites what the one to its right left too much.
                 for q in range(run.columns - 1, -1, -1):
-                    corner = pixels + (i * p.m * run.out_width + q * p.m) * vf_LANES
-                    total = total + transform_output(p.m, products + (i * run.columns + q) * step, bias, corner,
-                                                     run.out_width * vf_LANES, half)
+                    total = total + transform_output(p.m, sums + (i * run.columns + q) * step, bias,
+                                                     target + q * p.m * vf_LANES, run.out_width * vf_LANES, half)
                 if sum_vf(total - total) != 0:
-                    by_definition(p, &run, i, group, f, filters, bias, pixels + i * p.m * run.out_width * vf_LANES)
+                    by_definition(p, &run, i, group, f, filters, bias, target)
             target = p.target + ((run.n * p.G + group) * p.K + f) * plane + run.th * p.m * p.OW + run.tw * p.m
             if run.out_width == p.OW:
                 planes_of(pixels, filters, rows * p.OW, target, plane)

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from strategies import (
     DTYPES,
     THREADS,
-    assert_same,
+    assert_agrees,
     bits,
     cells,
     conv_geometries,
@@ -21,12 +21,12 @@ from strategies import (
     inputs,
     integers,
     refused,
-    sizes_of,
+    rounding_bound,
     widest,
 )
 
 from convcore import kernels
-from convcore.kernels import ConvGeometry, buffers, run
+from convcore.kernels import ConvGeometry, buffers, registry, run
 
 # Among them: several blocks of taps (more than 256), of filters (more than 512) and of pixels (tiles of whole images,
 # of whole planes, of whole rows, of parts of rows); windows that see only padding; the specification's examples; both
@@ -110,7 +110,7 @@ def test_equals_the_definition(variant, level, direction, problem):
             continue
         for n_threads in THREADS:
             got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
-            assert_same(got, result)
+            assert_agrees(got, result, variant, level, direction, geometry, arrays)
 
 
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
@@ -132,7 +132,7 @@ def test_equals_the_definition_anywhere(variant, level, direction, geometry, see
             arrays[2] = None
         result = run(geometry.op, direction, geometry, *arrays, variant="reference")
         got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
-        assert_same(got, result)
+        assert_agrees(got, result, variant, level, direction, geometry, arrays)
 
 
 @pytest.mark.parametrize("variant", kernels.variants("conv2d"))
@@ -182,9 +182,8 @@ def test_rounding_stays_within_its_bound(variant, level, direction, problem):
         arrays = floats(geometry, direction, dtype, seed=1)
         exact = run(geometry.op, direction, geometry, *(a.astype("f8") for a in arrays), variant="reference")
         got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level)
-        largest = math.prod(max(1.0, abs(a).max()) for a in arrays[:2])
-        bound = 4 * np.finfo(dtype).eps * sizes_of(geometry, direction) * largest
-        assert abs(got - exact).max() <= bound
+        factor = registry.rounding_factor(geometry.op, variant, level)
+        assert abs(got - exact).max() <= rounding_bound(geometry, direction, arrays, dtype, factor)
 
 
 @pytest.mark.parametrize(
