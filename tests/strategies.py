@@ -112,11 +112,18 @@ PATTERNS = ("symmetric-include-edge", "symmetric-exclude-edge", "replicate", "ci
 
 @st.composite
 def conv_geometries(draw, ranks=(1, 2, 3), padding_values=(0, 0, 2, -3, *PATTERNS)):
-    """Convolution problems: groups up to depthwise, a batch of 0, sizes of 1, uneven borders wider than the image."""
-    rank = draw(st.sampled_from(ranks))
+    """Convolution problems: groups up to depthwise, a batch of 0, sizes of 1, uneven borders wider than the image.
+
+    Every other one has 3×3 filters and a stride of 1, which some variants are made for.
+    """
+    usual = 2 in ranks and draw(st.booleans())
+    rank = 2 if usual else draw(st.sampled_from(ranks))
     largest = {1: (150,), 2: (40, 150), 3: (7, 7, 20)}[rank]
     axes = [draw(windows(n)) for n in largest]
     in_size, filter_size, stride, padding, dilation = zip(*axes, strict=True)
+    if usual:
+        filter_size, stride, dilation = (3, 3), (1, 1), (1, 1)
+        in_size = tuple(max(size, 3 - sum(pair)) for size, pair in zip(in_size, padding, strict=True))
     groups, group_channels, group_filters = draw(
         st.one_of(
             st.tuples(st.just(1), st.integers(1, 5), st.integers(1, 9)),

@@ -26,7 +26,8 @@ from strategies import (
 )
 
 from convcore import kernels
-from convcore.kernels import ConvGeometry, buffers, registry, run
+from convcore.kernels import ConvGeometry, buffers, run
+from convcore.kernels.registry import rounding_factor
 
 # Among them: several blocks of taps (more than 256), of filters (more than 512) and of pixels (tiles of whole images,
 # of whole planes, of whole rows, of parts of rows); windows that see only padding; the specification's examples; both
@@ -92,6 +93,12 @@ def test_all_numbers_of_dimensions_have_the_same_built_in_variants(op):
     assert [cell.values for cell in cells(op)] == shared
 
 
+def missing(geometry, variant, level, direction, dtype):
+    """Whether the op of a problem does not have the variant, or the variant refuses it."""
+    op = geometry.op
+    return variant not in kernels.variants(op) or refused(op, variant, level, direction, geometry, dtype)
+
+
 @functools.cache
 def expected(problem, direction, dtype):
     geometry = PARSED[problem]
@@ -103,11 +110,9 @@ def expected(problem, direction, dtype):
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_equals_the_definition(variant, level, direction, problem):
     for dtype in DTYPES:
-        if variant not in kernels.variants(PARSED[problem].op):
+        if missing(PARSED[problem], variant, level, direction, dtype):
             continue
         geometry, arrays, result = expected(problem, direction, dtype)
-        if refused(geometry.op, variant, level, direction, geometry, dtype):
-            continue
         for n_threads in THREADS:
             got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
             assert_agrees(got, result, variant, level, direction, geometry, arrays)
@@ -135,7 +140,7 @@ def test_equals_the_definition_anywhere(variant, level, direction, geometry, see
         assert_agrees(got, result, variant, level, direction, geometry, arrays)
 
 
-@pytest.mark.parametrize("variant", kernels.variants("conv2d"))
+@pytest.mark.parametrize("variant", [v for v in kernels.variants("conv2d") if rounding_factor("conv2d", v) == 1])
 @given(geometry=conv_geometries(), seed=st.integers(0, 999))
 @settings(max_examples=30)
 def test_adjoint_identity(variant, geometry, seed):
@@ -156,8 +161,8 @@ def test_adjoint_identity(variant, geometry, seed):
             assert (y * g).sum() == (weight * grad_weight).sum()
         assume(not refused(op, variant, level, "backward_input", linear, dtype))
         assert (y * g).sum() == (x * run(op, "backward_input", linear, g, weight, **how)).sum()
-    y = run(op, "forward", linear, x, weight, None)
-    with_bias = run(op, "forward", linear, x, weight, bias)
+    y = run(op, "forward", linear, x, weight, None, variant="reference")
+    with_bias = run(op, "forward", linear, x, weight, bias, variant="reference")
     assert ((with_bias - y) * g).sum() == (bias * run(op, "backward_bias", linear, g)).sum()
 
 
@@ -177,12 +182,12 @@ def test_adjoint_identity(variant, geometry, seed):
 def test_rounding_stays_within_its_bound(variant, level, direction, problem):
     geometry = ConvGeometry.parse(problem)
     for dtype in DTYPES:
-        if refused(geometry.op, variant, level, direction, geometry, dtype):
+        if missing(geometry, variant, level, direction, dtype):
             continue
         arrays = floats(geometry, direction, dtype, seed=1)
         exact = run(geometry.op, direction, geometry, *(a.astype("f8") for a in arrays), variant="reference")
         got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level)
-        factor = registry.rounding_factor(geometry.op, variant, level)
+        factor = rounding_factor(geometry.op, variant, level)
         assert abs(got - exact).max() <= rounding_bound(geometry, direction, arrays, dtype, factor)
 
 
@@ -201,7 +206,7 @@ def test_rounding_stays_within_its_bound(variant, level, direction, problem):
 def test_bits_do_not_depend_on_threads(variant, level, direction, problem):
     geometry = ConvGeometry.parse(problem)
     for dtype in DTYPES:
-        if refused(geometry.op, variant, level, direction, geometry, dtype):
+        if missing(geometry, variant, level, direction, dtype):
             continue
         arrays = floats(geometry, direction, dtype, seed=2)
         runs = [
@@ -297,7 +302,13 @@ PRINTED_ROW = {0: "0031400", "symmetric-include-edge": "1331441", "symmetric-exc
                "replicate": "3331444", "circular": "1431431"}  # fmt: skip
 
 
-@pytest.mark.parametrize("variant", kernels.variants("conv2d"))
+ONE_CELL = ConvGeometry.of((1, 1, 3, 3), (1, 1, 1, 1), padding=2, padding_value="replicate")
+
+
+@pytest.mark.parametrize("variant", [
+    v for v in kernels.variants("conv2d")
+    if not refused("conv2d", v, None, "backward_input", ONE_CELL, widest("conv2d", v))
+])  # fmt: skip
 @pytest.mark.parametrize("value", PRINTED)
 def test_padding_values_as_the_specification_prints_them(variant, value):
     """A filter of one cell shows the padded image; the gradient of each cell counts how often it stands there."""
