@@ -32,10 +32,11 @@ cdef enum:
     STRIP = 16              # tiles side by side in a strip, at most
     TILES = 56              # tiles in a block, about
     TILE_NUMBERS = 1572864  # numbers in the transformed tiles of a block, at most
-    WEIGHT_NUMBERS = 4194304        # transformed weights that are kept: more are made anew for each block of tiles
+    SOME_WEIGHTS = 524288   # numbers in the transformed filters: more than stay in a core's cache,
+    MANY_WEIGHTS = 4194304  # and more than stay in a cache that is shared
     PANELS = 4              # panels of filters whose products are held at a time
     CHANNELS = 16           # channels whose filters a task transforms
-    TASKS = 8               # tasks to cut a problem into where it is large enough, whatever the number of threads
+    TASKS = 8               # blocks of tiles that are enough to share out, whatever the number of threads
 
 
 cdef struct Problem:
@@ -54,7 +55,7 @@ cdef struct Problem:
     Py_ssize_t TH, TW                   # tiles in a column and in a row of an image
     Py_ssize_t strips, TC               # an image is cut into strips, at most TC tiles wide
     Py_ssize_t bands, R                 # rows of tiles: in all strips of all images, in a block
-    Py_ssize_t panels, PC               # panels of filters, and those of a task
+    Py_ssize_t panels                   # panels of filters
     bint tiles_first                    # a task has one panel, and the tiles are shared, not the filters
     Py_ssize_t pitch, tile_step         # from tile to tile and from point to point of a block's transformed tiles
     Py_ssize_t weight_step              # from point to point of the transformed filters
@@ -115,7 +116,7 @@ cdef convolve(Problem* p, int n_threads):
     cdef float[:, ::1] memory = aligned(n_threads, rest + (filters if p.tiles_first else tiles), dtype)
     cdef float* s = &shared[0, 0]
     cdef Py_ssize_t channel_blocks = blocks(p.C, CHANNELS), filter_tasks = p.panels * channel_blocks
-    cdef Py_ssize_t panel_blocks = blocks(p.panels, p.PC), channel_vectors = blocks(p.C, vf_LANES), band = 0, task
+    cdef Py_ssize_t channel_vectors = blocks(p.C, vf_LANES), band = 0, task
     if p.tiles_first:
         while band < p.bands:
             for task in prange(channel_vectors, nogil=True, schedule="dynamic", num_threads=n_threads):
@@ -127,45 +128,50 @@ cdef convolve(Problem* p, int n_threads):
         for task in prange(p.G * filter_tasks, nogil=True, schedule="static", num_threads=n_threads):
             transform_filters(p, task // filter_tasks, task % p.panels, task % filter_tasks // p.panels * CHANNELS,
                               CHANNELS, panel_of(p, s, task // filter_tasks, task % p.panels))
-        for task in prange(blocks(p.bands, p.R) * p.G * panel_blocks, nogil=True, schedule="dynamic",
-                           num_threads=n_threads):
-            convolve_block(p, task // (p.G * panel_blocks) * p.R, task // panel_blocks % p.G,
-                           task % panel_blocks * p.PC, s, &memory[threadid(), 0])
+        for task in prange(blocks(p.bands, p.R) * p.G, nogil=True, schedule="dynamic", num_threads=n_threads):
+            convolve_block(p, task // p.G * p.R, task % p.G, s, &memory[threadid(), 0])
 
 
 cdef void cut(Problem* p) noexcept nogil:
     """Choose the tile, and how many of them make a block; the cut looks at the problem alone."""
-    cdef Py_ssize_t small = blocks(p.OH, 2) * blocks(p.OW, 2), large = blocks(p.OH, 4) * blocks(p.OW, 4), width, wanted
+    cdef Py_ssize_t small = blocks(p.OH, 2) * blocks(p.OW, 2), large = blocks(p.OH, 4) * blocks(p.OW, 4)
+    cdef Py_ssize_t most, width, weights
     p.m = 2 if 16 * small <= 36 * large else 4      # whichever takes fewer multiplications
     p.side = p.m + 2
     p.points = p.side * p.side
+    # An odd number of vectors between what is read or written together: powers of two would meet in a few cache sets.
+    p.pitch = odd_vectors(p.C)
+    p.panels = blocks(p.K, PANEL * vf_LANES)
+    most = max(<Py_ssize_t> 1, TILE_NUMBERS // (p.points * p.pitch))
     p.TH, p.TW = blocks(p.OH, p.m), blocks(p.OW, p.m)
-    p.TC = blocks(p.TW, blocks(p.TW, STRIP))
+    p.TC = blocks(p.TW, blocks(p.TW, min(<Py_ssize_t> STRIP, most)))
     p.strips = blocks(p.TW, p.TC)
     p.bands = p.N * p.strips * p.TH
-    # An odd number of cache lines between what is read or written together: powers of two would meet in a few sets.
-    p.pitch = odd_lines(p.C)
-    p.panels = blocks(p.K, PANEL * vf_LANES)
-    p.tiles_first = p.G == 1 and p.points * p.C * p.K > WEIGHT_NUMBERS
-    wanted = TILE_NUMBERS // (p.points * p.pitch)
-    if not p.tiles_first:
-        wanted = min(wanted, <Py_ssize_t> TILES)
-    p.R = max(<Py_ssize_t> 1, min(p.bands, wanted // p.TC))
-    if p.R > p.TH:
-        p.R -= p.R % p.TH
-    p.tile_step = odd_lines(p.R * p.TC * p.pitch)
-    p.PC = 1
-    if not p.tiles_first:
-        p.PC = blocks(p.panels, max(<Py_ssize_t> 1, TASKS // (blocks(p.bands, p.R) * p.G)))
-    p.weight_step = odd_lines((PANEL if p.tiles_first else blocks(p.K, vf_LANES)) * vf_LANES * p.C)
+    # Filters are best transformed once, for blocks of tiles that stay in the cache. But where few blocks would come of
+    # it, or where the filters would not stay in the cache, each task transforms its own filters.
+    weights = p.points * p.C * p.K
+    p.R = bands_of(p, min(<Py_ssize_t> TILES, most))
+    p.tiles_first = p.G == 1 and (weights > MANY_WEIGHTS or p.bands * p.TC <= most and (
+        weights > SOME_WEIGHTS or blocks(p.bands, p.R) < min(<Py_ssize_t> TASKS, p.panels)))
+    if p.tiles_first:
+        p.R = bands_of(p, most)
+    p.tile_step = odd_vectors(p.R * p.TC * p.pitch)
+    p.weight_step = odd_vectors((PANEL if p.tiles_first else blocks(p.K, vf_LANES)) * vf_LANES * p.C)
     width = p.TC * p.m + 2
-    p.product_numbers = min(p.PC, <Py_ssize_t> PANELS) * p.R * p.TC * p.points * PANEL * vf_LANES
+    p.product_numbers = (1 if p.tiles_first else min(p.panels, <Py_ssize_t> PANELS)) * PANEL * vf_LANES * (
+        p.R * p.TC * p.points)
     p.pixel_numbers = (min(p.R, p.TH) * p.m + 2) * vf_LANES * max(
         width, p.IW if p.strips == 1 or p.mode != CONSTANT else 0)
     p.half_numbers = p.side * width * vf_LANES
 
 
-cdef inline Py_ssize_t odd_lines(Py_ssize_t numbers) noexcept nogil:
+cdef inline Py_ssize_t bands_of(Problem* p, Py_ssize_t tiles) noexcept nogil:
+    """How many rows of tiles make a block of about so many tiles: whole strips, where it holds one."""
+    cdef Py_ssize_t bands = max(<Py_ssize_t> 1, min(p.bands, tiles // p.TC))
+    return bands - bands % p.TH if bands > p.TH else bands
+
+
+cdef inline Py_ssize_t odd_vectors(Py_ssize_t numbers) noexcept nogil:
     """At least so many numbers, and an odd number of vectors."""
     return (blocks(numbers, vf_LANES) | 1) * vf_LANES
 
@@ -241,15 +247,14 @@ cdef void read_taps(Problem* p, Py_ssize_t group, Py_ssize_t f, Py_ssize_t c, fl
 
 # A block of tiles
 
-cdef void convolve_block(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t panel, float* weights,
-                         float* tiles) noexcept nogil:
-    """Write the pixels of a block of tiles for some panels of filters, whose transforms are given."""
-    cdef Py_ssize_t last = min(panel + p.PC, p.panels), next, vector
+cdef void convolve_block(Problem* p, Py_ssize_t band, Py_ssize_t group, float* weights, float* tiles) noexcept nogil:
+    """Write the pixels of a block of tiles for all filters of a group, whose transforms are given."""
+    cdef Py_ssize_t panel = 0, next, vector
     cdef float* rest = tiles + p.points * p.tile_step
     for vector in range(blocks(p.C, vf_LANES)):
         read_tiles(p, band, group, vector, tiles, rest)
-    while panel < last:
-        next = min(panel + PANELS, last)
+    while panel < p.panels:
+        next = min(panel + PANELS, p.panels)
         multiply(p, band, panel, next, tiles, panel_of(p, weights, group, panel), rest)
         write_pixels(p, band, group, panel, next, rest)
         panel = next
