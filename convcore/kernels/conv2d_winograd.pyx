@@ -30,11 +30,10 @@ ROUNDING_FACTOR = GROWTH[4]
 
 cdef enum:
     STRIP = 16              # tiles side by side in a strip, at most
-    TILES = 56              # tiles in a block, about
+    TILES = 28              # tiles in a block, about
     TILE_NUMBERS = 1572864  # numbers in the transformed tiles of a block, at most
     SOME_WEIGHTS = 524288   # numbers in the transformed filters: more than stay in a core's cache,
     MANY_WEIGHTS = 4194304  # and more than stay in a cache that is shared
-    PANELS = 4              # panels of filters whose products are held at a time
     CHANNELS = 16           # channels whose filters a task transforms
     TASKS = 8               # blocks of tiles that are enough to share out, whatever the number of threads
 
@@ -158,8 +157,7 @@ cdef void cut(Problem* p) noexcept nogil:
     p.tile_step = odd_vectors(p.R * p.TC * p.pitch)
     p.weight_step = odd_vectors((PANEL if p.tiles_first else blocks(p.K, vf_LANES)) * vf_LANES * p.C)
     width = p.TC * p.m + 2
-    p.product_numbers = (1 if p.tiles_first else min(p.panels, <Py_ssize_t> PANELS)) * PANEL * vf_LANES * (
-        p.R * p.TC * p.points)
+    p.product_numbers = p.R * p.TC * p.points * PANEL * vf_LANES
     p.pixel_numbers = (min(p.R, p.TH) * p.m + 2) * vf_LANES * max(
         width, p.IW if p.strips == 1 or p.mode != CONSTANT else 0)
     p.half_numbers = p.side * width * vf_LANES
@@ -249,23 +247,21 @@ cdef void read_taps(Problem* p, Py_ssize_t group, Py_ssize_t f, Py_ssize_t c, fl
 
 cdef void convolve_block(Problem* p, Py_ssize_t band, Py_ssize_t group, float* weights, float* tiles) noexcept nogil:
     """Write the pixels of a block of tiles for all filters of a group, whose transforms are given."""
-    cdef Py_ssize_t panel = 0, next, vector
     cdef float* rest = tiles + p.points * p.tile_step
+    cdef Py_ssize_t vector, panel
     for vector in range(blocks(p.C, vf_LANES)):
         read_tiles(p, band, group, vector, tiles, rest)
-    while panel < p.panels:
-        next = min(panel + PANELS, p.panels)
-        multiply(p, band, panel, next, tiles, panel_of(p, weights, group, panel), rest)
-        write_pixels(p, band, group, panel, next, rest)
-        panel = next
+    for panel in range(p.panels):
+        multiply(p, band, panel, tiles, panel_of(p, weights, group, panel), rest)
+        write_pixels(p, band, group, panel, rest)
 
 
 cdef void convolve_panel(Problem* p, Py_ssize_t band, Py_ssize_t panel, float* tiles, float* weights) noexcept nogil:
     """Write the pixels of a block of tiles, whose transforms are given, for one panel of filters."""
     cdef float* rest = weights + p.points * p.weight_step
     transform_filters(p, 0, panel, 0, p.C, weights)
-    multiply(p, band, panel, panel + 1, tiles, weights, rest)
-    write_pixels(p, band, 0, panel, panel + 1, rest)
+    multiply(p, band, panel, tiles, weights, rest)
+    write_pixels(p, band, 0, panel, rest)
 
 
 cdef Py_ssize_t tiles_of(Problem* p, Py_ssize_t band) noexcept nogil:
@@ -345,26 +341,24 @@ cdef inline void transform_input(Py_ssize_t m, const float* d, Py_ssize_t d_step
         input_4(d, d_step, v, v_step)
 
 
-cdef void multiply(Problem* p, Py_ssize_t band, Py_ssize_t first, Py_ssize_t last, const float* block,
-                   const float* weights, float* sums) noexcept nogil:
-    """sums[panel][tile][point][lane]: for each point, tiles × channels times channels × filters."""
-    cdef Py_ssize_t tiles = tiles_of(p, band), parts = blocks(tiles, ROWS), step = p.points * PANEL * vf_LANES
-    cdef Py_ssize_t point, panel, part, tile, rows
+cdef void multiply(Problem* p, Py_ssize_t band, Py_ssize_t panel, const float* tiles, const float* weights,
+                   float* sums) noexcept nogil:
+    """sums[tile][point][lane]: for each point, tiles × channels times channels × filters of a panel."""
+    cdef Py_ssize_t count = tiles_of(p, band), parts = blocks(count, ROWS), v = panel_vectors(p, panel)
+    cdef Py_ssize_t point, part, tile, rows
     for point in range(p.points):
-        for panel in range(first, last):
-            for part in range(parts):               # of even size: a part of a few tiles would starve the FMA units
-                tile = part * tiles // parts
-                rows = (part + 1) * tiles // parts - tile
-                products[rows][panel_vectors(p, panel)](
-                    p.C, block + point * p.tile_step + tile * p.pitch, p.pitch,
-                    weights + point * p.weight_step + (panel - first) * PANEL * vf_LANES * p.C,
-                    sums + ((panel - first) * tiles + tile) * step + point * PANEL * vf_LANES, step)
+        for part in range(parts):                   # of even size: a part of a few tiles would starve the FMA units
+            tile = part * count // parts
+            rows = (part + 1) * count // parts - tile
+            products[rows][v](p.C, tiles + tile * p.pitch, p.pitch, weights,
+                              sums + (tile * p.points + point) * PANEL * vf_LANES, p.points * PANEL * vf_LANES)
+        tiles += p.tile_step
+        weights += p.weight_step
 
 
-cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t first, Py_ssize_t last,
-                       float* rest) noexcept nogil:
-    """The images' pixels = Aᵀ sums A + bias, for the tiles of a block and some panels of filters."""
-    cdef Py_ssize_t end = min(band + p.R, p.bands), tiles = tiles_of(p, band), step = p.points * PANEL * vf_LANES
+cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t panel, float* rest) noexcept nogil:
+    """The images' pixels = Aᵀ sums A + bias, for the tiles of a block and a panel of filters."""
+    cdef Py_ssize_t end = min(band + p.R, p.bands), step = p.points * PANEL * vf_LANES
     cdef Py_ssize_t filters = min(p.K, vf_LANES), plane = p.OH * p.OW, tile = 0, vector, f, rows, i, q
     cdef float* pixels = rest + p.product_numbers
     cdef float* half = pixels + p.pixel_numbers
@@ -376,11 +370,11 @@ cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t
     while band < end:
         run = run_of(p, band, end)
         rows = min(run.rows * p.m, p.OH - run.th * p.m)
-        for vector in range(first * PANEL, min(last * PANEL, blocks(p.K, vf_LANES))):
-            f = first_of(vector, p.K)
+        for vector in range(panel_vectors(p, panel)):
+            f = first_of(panel * PANEL + vector, p.K)
             for i in range(vf_LANES):
                 bias[i] = p.bias[group * p.K + f + i] if p.bias != NULL and i < filters else 0
-            sums = rest + ((vector // PANEL - first) * tiles + tile) * step + vector % PANEL * vf_LANES
+            sums = rest + tile * step + vector * vf_LANES
             for i in range(run.rows):
                 target = pixels + i * p.m * run.out_width * vf_LANES
                 total = splat_vf(0)
