@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.harness import in_turn, ratio
 from convcore import kernels, threads
+from convcore.kernels import registry
 
 DIRECTIONS = ("forward", "backward_input", "backward_weight")
 
@@ -36,7 +37,8 @@ def check(geometry, direction, arrays, variant):
     got = kernels.run(geometry.op, direction, few, *inputs, variant=variant)
     terms = few.operations(direction) / 2 / reference.size + 1
     largest = np.prod([np.abs(a).max() for a in inputs if a.ndim > 1])
-    bound = 4 * np.finfo(np.float32).eps * terms * largest
+    factor = registry.rounding_factor(geometry.op, variant)
+    bound = factor * 4 * np.finfo(np.float32).eps * terms * largest
     error = np.abs(got - reference).max()
     if not error <= bound:
         raise SystemExit(f"{variant} {direction} {few}: differs from the reference by {error:.3g}, allowed {bound:.3g}")

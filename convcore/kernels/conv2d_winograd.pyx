@@ -1,15 +1,18 @@
 """Winograd's minimal filtering for 3×3 filters of stride 1: fewer multiplications, and a little more rounding.
 
-The result is cut into tiles of m × m pixels. Tiles, filters and products are transformed (winograd_tile), so that a tile
+The result is cut into tiles of m × m pixels. Tiles, filters and sums of products are transformed (winograd_tile): a tile
 takes (m + 2)² multiplications per channel and filter instead of 9 m². In between, each of the (m + 2)² points is a
-matrix product, tiles × channels times channels × filters. A task does that for a block of tiles that the caches hold:
+matrix product, tiles × channels times channels × filters. A task does that for a block of tiles, which stays in the
+cache, and for one panel of filters after the other, which are transformed before:
 
-    pixels [row][column][lane]          what the tiles read; lanes are channels: NCHW, transposed
-    tiles [point][tile][channel]        the transformed input of the block
-    products [panel][tile][point][lane] sums over the channels; lanes are filters, two vectors a panel
-    pixels [row][column][lane]          the result; lanes are filters, transposed back
+    pixels [row][column][lane]      what the tiles read; lanes are channels: NCHW, transposed
+    tiles [point][tile][channel]    their transforms
+    sums [tile][point][lane]        over the channels; lanes are filters, two vectors of them a panel
+    pixels [row][column][lane]      the result; lanes are filters, transposed back
 
-The input gradient is the same with the filters turned over, their channels and filters exchanged, padding 2 − p.
+Where filters are many and tiles are few it is the other way round: the tiles are transformed before, and a task takes
+one panel, which it transforms. The input gradient is the same with the filters turned over, their channels and filters
+exchanged, and padding 2 − p.
 
 A. Lavin, S. Gray, Fast algorithms for convolutional neural networks, arXiv:1509.09308.
 """
@@ -58,7 +61,7 @@ cdef struct Problem:
     bint tiles_first                    # a task has one panel, and the tiles are shared, not the filters
     Py_ssize_t pitch, tile_step         # from tile to tile and from point to point of a block's transformed tiles
     Py_ssize_t weight_step              # from point to point of the transformed filters
-    Py_ssize_t product_numbers, pixel_numbers, half_numbers         # of a task's working memory, behind the tiles
+    Py_ssize_t sum_numbers, pixel_numbers, half_numbers         # of a task's working memory, behind the tiles
 
 
 cdef struct Run:                        # rows of tiles that lie below each other in one strip of one image
@@ -76,15 +79,10 @@ def forward(geometry,
             const float[::1] bias,                      # IN  (OC,) or None
             float[:, :, :, ::1] y not None,             # OUT (N, OC, OH, OW)
             int n_threads):
-    """Write y; one task per block of tiles, group and block of filters."""
-    cdef ConvSizes s = conv_sizes(geometry.volumetric)
-    cdef Problem p
-    p.N, p.G, p.C, p.K = s.N, s.G, s.CG, s.FG
-    p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.IH, s.IW, s.OH, s.OW, s.top, s.left
-    p.mode, p.padding = s.mode, s.padding_value
+    """Write y; one task per block of tiles and group, or per panel of filters."""
+    cdef Problem p = problem_of(geometry, False)
     p.source, p.weight, p.target = &x[0, 0, 0, 0], &weight[0, 0, 0, 0], &y[0, 0, 0, 0]
     p.bias = &bias[0] if bias is not None else NULL
-    p.channel_step, p.filter_step, p.flipped = 9, 9 * s.CG, False
     convolve(&p, n_threads)
 
 
@@ -94,23 +92,34 @@ def backward_input(geometry,
                    float[:, :, :, ::1] grad_x not None,         # OUT (N, IC, IH, IW)
                    int n_threads):
     """Write grad_x, as `forward` does; what are filters there are channels here, and the last tap comes first."""
-    cdef ConvSizes s = conv_sizes(geometry.volumetric)
-    cdef Problem p
-    p.N, p.G, p.C, p.K = s.N, s.G, s.FG, s.CG
-    p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.OH, s.OW, s.IH, s.IW, 2 - s.top, 2 - s.left
-    p.mode, p.padding = CONSTANT, 0
+    cdef Problem p = problem_of(geometry, True)
     p.source, p.weight, p.target = &grad_y[0, 0, 0, 0], &weight[0, 0, 0, 0], &grad_x[0, 0, 0, 0]
     p.bias = NULL
-    p.channel_step, p.filter_step, p.flipped = 9 * s.CG, 9, True
     convolve(&p, n_threads)
+
+
+cdef Problem problem_of(object geometry, bint backward):
+    """What is to be convolved, and how it is cut; not yet where it is."""
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef Problem p
+    p.N, p.G, p.flipped = s.N, s.G, backward
+    if backward:
+        p.C, p.K, p.channel_step, p.filter_step = s.FG, s.CG, 9 * s.CG, 9
+        p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.OH, s.OW, s.IH, s.IW, 2 - s.top, 2 - s.left
+        p.mode, p.padding = CONSTANT, 0
+    else:
+        p.C, p.K, p.channel_step, p.filter_step = s.CG, s.FG, 9, 9 * s.CG
+        p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.IH, s.IW, s.OH, s.OW, s.top, s.left
+        p.mode, p.padding = s.mode, s.padding_value
+    cut(&p)
+    return p
 
 
 cdef convolve(Problem* p, int n_threads):
     """Transform what all tasks share, the filters or the tiles, then run the tasks."""
-    cut(p)
     dtype = np.dtype(DTYPE)
     cdef Py_ssize_t filters = p.points * p.weight_step, tiles = p.points * p.tile_step
-    cdef Py_ssize_t rest = p.product_numbers + p.pixel_numbers + p.half_numbers
+    cdef Py_ssize_t rest = p.sum_numbers + p.pixel_numbers + p.half_numbers
     cdef float[:, ::1] shared = aligned(1, tiles if p.tiles_first else p.G * filters, dtype)
     cdef float[:, ::1] memory = aligned(n_threads, rest + (filters if p.tiles_first else tiles), dtype)
     cdef float* s = &shared[0, 0]
@@ -157,7 +166,7 @@ cdef void cut(Problem* p) noexcept nogil:
     p.tile_step = odd_vectors(p.R * p.TC * p.pitch)
     p.weight_step = odd_vectors((PANEL if p.tiles_first else blocks(p.K, vf_LANES)) * vf_LANES * p.C)
     width = p.TC * p.m + 2
-    p.product_numbers = p.R * p.TC * p.points * PANEL * vf_LANES
+    p.sum_numbers = p.R * p.TC * p.points * PANEL * vf_LANES
     p.pixel_numbers = (min(p.R, p.TH) * p.m + 2) * vf_LANES * max(
         width, p.IW if p.strips == 1 or p.mode != CONSTANT else 0)
     p.half_numbers = p.side * width * vf_LANES
@@ -279,7 +288,7 @@ cdef void read_tiles(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t v
                      float* rest) noexcept nogil:
     """tiles[point][tile][channel] = Bᵀ d B of a block, for a vector of channels."""
     cdef Py_ssize_t end = min(band + p.R, p.bands), plane = p.IH * p.IW, c = first_of(vector, p.C), i
-    cdef float* pixels = rest + p.product_numbers
+    cdef float* pixels = rest + p.sum_numbers
     cdef float* half = pixels + p.pixel_numbers
     cdef Run run
     tiles += c
@@ -293,7 +302,7 @@ cdef void read_tiles(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t v
 
 
 cdef void read_pixels(Problem* p, Run* run, const float* plane, Py_ssize_t channels, float* pixels) noexcept nogil:
-    """pixels[row][column][lane] = what a run reads, with padding above and below; it is read in rows that lie together."""
+    """pixels[row][column][lane] = what a run reads, with padding above and below; rows that lie together in one go."""
     cdef Py_ssize_t first = run.th * p.m - p.top, rows = run.rows * p.m + 2, pitch = run.width * vf_LANES
     cdef Py_ssize_t i = 0, j, row, count
     while i < rows:
@@ -360,7 +369,7 @@ cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t
     """The images' pixels = Aᵀ sums A + bias, for the tiles of a block and a panel of filters."""
     cdef Py_ssize_t end = min(band + p.R, p.bands), step = p.points * PANEL * vf_LANES
     cdef Py_ssize_t filters = min(p.K, vf_LANES), plane = p.OH * p.OW, tile = 0, vector, f, rows, i, q
-    cdef float* pixels = rest + p.product_numbers
+    cdef float* pixels = rest + p.sum_numbers
     cdef float* half = pixels + p.pixel_numbers
     cdef const float* sums
     cdef float* target
@@ -436,7 +445,8 @@ cdef void by_definition(Problem* p, Run* run, Py_ssize_t row, Py_ssize_t group, 
 
 # Between planes and lanes
 
-cdef void lanes_of(const float* planes, Py_ssize_t step, Py_ssize_t count, Py_ssize_t pixels, float* target) noexcept nogil:
+cdef void lanes_of(const float* planes, Py_ssize_t step, Py_ssize_t count, Py_ssize_t pixels,
+                   float* target) noexcept nogil:
     """target[pixel][lane] = planes[lane][pixel]; the last whole vector overlaps the one before."""
     cdef Py_ssize_t i, j
     if count == vf_LANES and pixels >= vf_LANES:
@@ -449,7 +459,8 @@ cdef void lanes_of(const float* planes, Py_ssize_t step, Py_ssize_t count, Py_ss
                 target[j * vf_LANES + i] = planes[i * step + j]
 
 
-cdef void planes_of(const float* source, Py_ssize_t count, Py_ssize_t pixels, float* planes, Py_ssize_t step) noexcept nogil:
+cdef void planes_of(const float* source, Py_ssize_t count, Py_ssize_t pixels, float* planes,
+                    Py_ssize_t step) noexcept nogil:
     """planes[lane][pixel] = source[pixel][lane]: `lanes_of` backward."""
     cdef Py_ssize_t i, j
     if count == vf_LANES and pixels >= vf_LANES:
@@ -462,7 +473,7 @@ cdef void planes_of(const float* source, Py_ssize_t count, Py_ssize_t pixels, fl
                 planes[i * step + j] = source[j * vf_LANES + i]
 
 
-# What it can compute
+# What it can compute, and where it should
 
 def supports(direction, geometry, dtype, level):
     """Refuse what is no convolution with 3×3 filters of stride 1 in float32, and gradients of patterns."""
@@ -477,3 +488,20 @@ def supports(direction, geometry, dtype, level):
     if direction == "backward_input" and geometry.padding_mode != CONSTANT:
         return f"padding is {geometry.padding_value}: its gradient goes back to the cells it repeats"
     return None
+
+
+def suits(direction, geometry, dtype, level):
+    """Leave problems to others whose transforms cost more than they save; in units of one vector of multiply-adds.
+
+    Measured: for each of its points, a tile's transform costs as much as 12 multiply-adds per vector of channels or of
+    filters, a filter's as much as 16. The others are taken to reach 0.85 of what the FMA units can do, products here
+    reach 0.95.
+    """
+    cdef Problem p = problem_of(geometry, direction == "backward_input")
+    cdef Py_ssize_t tiles = max(<Py_ssize_t> 1, p.N) * p.TH * p.TW
+    cdef Py_ssize_t channels = blocks(p.C, vf_LANES), filters = blocks(p.K, vf_LANES)
+    cdef double plain = max(<Py_ssize_t> 1, p.N) * p.OH * p.OW * 9 * p.C * p.K / (0.85 * vf_LANES)
+    cdef double cost = p.points * (tiles * (p.C * filters / 0.95 + 12 * (channels + filters)) + 16 * p.C * filters)
+    if cost < plain:
+        return None
+    return f"takes about {cost / plain:.1f} times as long as a plain sum: few channels, filters or tiles"
