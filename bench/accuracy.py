@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from bench.layers import DIRECTIONS
+from bench.layers import DIRECTIONS, error_bound
 from convcore import kernels
 from convcore.kernels import registry
 
@@ -12,35 +12,39 @@ EXACT = "im2col"  # computes in float64, too
 
 
 def bench(problems, variants, n_threads):
-    """Print a Markdown table, one row per problem, direction and variant; return its rows.
+    """Print a Markdown table, a row per problem and direction, a column per variant; return {variant: [errors]}.
 
-    Inputs are normally distributed, filters too, the latter with the variance of He's initialisation. Errors are given
-    relative to the root mean square of the exact result, and as the part of the documented bound that they reach.
+    Inputs are normally distributed, filters with the variance of He's initialisation. A cell shows the root mean square
+    of the error and its largest value, relative to the root mean square of the exact result.
     """
-    rows = []
-    print("| problem | direction | variant | rms error | largest error | of the bound |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    found = {variant: [] for variant in variants}
+    print(f"| problem | direction | {' | '.join(variants)} |\n| --- | --- |{' --- |' * len(variants)}")
     for geometry in problems:
         for direction in DIRECTIONS:
             inputs = arrays_of(geometry, direction)
             wide = [a if a is None else a.astype(np.float64) for a in inputs]
             exact = kernels.run(geometry.op, direction, geometry, *wide, variant=EXACT, n_threads=n_threads)
+            cells = []
             for variant in variants:
-                if kernels.refusal(geometry.op, variant, direction, geometry, np.dtype(np.float32)):
-                    continue
-                found = kernels.run(geometry.op, direction, geometry, *inputs, variant=variant, n_threads=n_threads)
-                rows.append(row_of(geometry, direction, variant, inputs, found, exact))
-    return rows
+                cells.append("—")
+                if kernels.refusal(geometry.op, variant, direction, geometry, np.dtype(np.float32)) is None:
+                    y = kernels.run(geometry.op, direction, geometry, *inputs, variant=variant, n_threads=n_threads)
+                    errors = errors_of(y, exact, error_bound(geometry, direction, variant, inputs))
+                    found[variant].append(errors)
+                    cells[-1] = f"{errors['rms']:.1e}, {errors['largest']:.1e}"
+            print(f"| `{geometry}` | {direction} | {' | '.join(cells)} |", flush=True)
+    print()
+    for variant, errors in found.items():
+        factor = registry.rounding_factor("conv2d", variant)
+        reached = max((e["of_bound"] for e in errors), default=0)
+        print(f"- {variant}: factor {factor:.3g}, errors up to {reached:.1%} of the bound")
+    return found
 
 
-def row_of(geometry, direction, variant, inputs, found, exact):
-    error = abs(found - exact)
-    size = math.sqrt(np.square(exact).mean())
-    rms, largest = math.sqrt(np.square(error).mean()) / size, error.max() / size
-    reached = error.max() / bound(geometry, direction, variant, inputs)
-    print(f"| `{geometry}` | {direction} | {variant} | {rms:.1e} | {largest:.1e} | {reached:.1e} |", flush=True)
-    return {"problem": str(geometry), "direction": direction, "variant": variant, "rms": rms, "largest": largest,
-            "of_bound": reached}  # fmt: skip
+def errors_of(y, exact, bound):
+    error, size = abs(y - exact), math.sqrt(np.square(exact).mean())
+    rms = math.sqrt(np.square(error).mean())
+    return {"rms": rms / size, "largest": error.max() / size, "of_bound": error.max() / bound}
 
 
 def arrays_of(geometry, direction):
@@ -52,12 +56,3 @@ def arrays_of(geometry, direction):
     if "weight" in drawn:
         drawn["weight"] *= np.float32(scale)
     return [drawn.get(name) for name in names]
-
-
-def bound(geometry, direction, variant, inputs):
-    """The largest error that a variant may make: 4 · eps · products · max · max, times its factor."""
-    result = geometry.shapes[geometry.SIGNATURES[direction][1]]
-    products = geometry.operations(direction) / 2 / math.prod(result) + 1
-    largest = math.prod(abs(a).max() for a in inputs if a is not None and a.ndim > 1)
-    factor = registry.rounding_factor(geometry.op, variant)
-    return factor * 4 * np.finfo(np.float32).eps * products * largest
