@@ -1,15 +1,15 @@
-"""The command: ``python -m bench layers``, ``python -m bench padding`` and ``python -m bench epoch``."""
+"""The command: ``python -m bench layers``, ``padding``, ``accuracy`` or ``epoch``."""
 
 import argparse
 import importlib
 
-from bench import epoch, layers, padding
+from bench import accuracy, epoch, layers, padding
 from convcore import data, kernels, threads
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("layers", "padding", "epoch"), default="layers")
+    parser.add_argument("what", nargs="?", choices=("layers", "padding", "accuracy", "epoch"), default="layers")
     parser.add_argument("--problems", help="a file of bench/problems by name, any file, or one problem")
     parser.add_argument("--variants", default="im2col,direct", help="comma-separated, or all")
     parser.add_argument("--data", default="mnist", help="for epoch: digits, mnist, ...")
@@ -25,18 +25,21 @@ def main():
     peer = importlib.import_module(f"bench.peer_{arguments.peer}") if arguments.peer else None
     if peer:
         peer.use_threads(arguments.threads)
+    variants = kernels.variants("conv2d") if arguments.variants == "all" else arguments.variants.split(",")
     if arguments.smoke:
         layers.bench(layers.read_problems("smoke"), kernels.variants("conv2d"), arguments.threads, peer, 1, 0.0)
         padding.bench(layers.read_problems("smoke"), ("im2col", "direct"), arguments.threads, 1, 0.0)
+        accuracy.bench(layers.read_problems("smoke"), kernels.variants("conv2d"), arguments.threads)
         epoch.bench(data.load("digits"), 256, 64, arguments.threads, peer, 1)
     elif arguments.what == "epoch":
         epoch.bench(data.load(arguments.data), arguments.images, arguments.batch_size, arguments.threads, peer,
                     arguments.rounds)  # fmt: skip
+    elif arguments.what == "accuracy":
+        accuracy.bench(layers.read_problems(arguments.problems or "accuracy"), variants, arguments.threads)
     elif arguments.what == "padding":
         padding.bench(layers.read_problems(arguments.problems or "padding"), arguments.variants.split(","),
                       arguments.threads, arguments.rounds, arguments.seconds)  # fmt: skip
     else:
-        variants = kernels.variants("conv2d") if arguments.variants == "all" else arguments.variants.split(",")
         layers.bench(layers.read_problems(arguments.problems or "lenet"), variants, arguments.threads, peer,
                      arguments.rounds, arguments.seconds, arguments.json)  # fmt: skip
 

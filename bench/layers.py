@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 
 import numpy as np
 
 from bench.harness import in_turn, ratio
 from convcore import kernels, threads
+from convcore.kernels import registry
 
 DIRECTIONS = ("forward", "backward_input", "backward_weight")
 
@@ -34,12 +36,19 @@ def check(geometry, direction, arrays, variant):
     inputs = [arrays[name] for name in few.SIGNATURES[direction][0]]
     reference = kernels.run(geometry.op, direction, few, *[a.astype(np.float64) for a in inputs], variant="reference")
     got = kernels.run(geometry.op, direction, few, *inputs, variant=variant)
-    terms = few.operations(direction) / 2 / reference.size + 1
-    largest = np.prod([np.abs(a).max() for a in inputs if a.ndim > 1])
-    bound = 4 * np.finfo(np.float32).eps * terms * largest
-    error = np.abs(got - reference).max()
-    if not error <= bound:
-        raise SystemExit(f"{variant} {direction} {few}: differs from the reference by {error:.3g}, allowed {bound:.3g}")
+    error, allowed = np.abs(got - reference).max(), error_bound(few, direction, variant, inputs)
+    if not error <= allowed:
+        raise SystemExit(
+            f"{variant} {direction} {few}: differs from the reference by {error:.3g}, allowed {allowed:.3g}"
+        )
+
+
+def error_bound(geometry, direction, variant, inputs):
+    """Return the largest error that a variant may make: 4 · eps · products · max · max, times its factor."""
+    result = geometry.shapes[geometry.SIGNATURES[direction][1]]
+    products = geometry.operations(direction) / 2 / math.prod(result) + 1
+    largest = math.prod(np.abs(a).max() for a in inputs if a is not None and a.ndim > 1)
+    return registry.rounding_factor(geometry.op, variant) * 4 * np.finfo(np.float32).eps * products * largest
 
 
 def bench(problems, variants, n_threads, peer, rounds, seconds, json_path=None):

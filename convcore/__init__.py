@@ -6,7 +6,7 @@ Cython kernels, a tape autograd, the layers of a convolutional network, and an S
 
 from convcore import data, functional, kernels, models, ops
 from convcore.autograd import GradientError, Tape, Tensor, gradcheck, gradient
-from convcore.kernels import use_variant
+from convcore.kernels import get_precision, precision, set_precision, use_variant
 from convcore.layers import *  # noqa: F403  Conv2D, ReLU, ...: what layers lists in __all__
 from convcore.models import lenet5
 from convcore.network import Network, load

@@ -36,6 +36,7 @@ from convcore.kernels.pool_functions import (
 )
 from convcore.kernels.pool_geometry import PoolGeometry
 from convcore.kernels.registry import levels_of, refusal, register, unregister, use_variant, variants
+from convcore.kernels.rounding import get_precision, precision, set_precision
 
 __all__ = [
     "AffineGeometry", "BatchNormGeometry", "ConvGeometry", "CrossChannelNormGeometry", "FlatGeometry", "MatrixGeometry",
@@ -43,8 +44,8 @@ __all__ = [
     "avg_pool2d_forward", "avg_pool3d_backward_input", "avg_pool3d_forward", "channel_sizes", "conv1d_backward_bias",
     "conv1d_backward_input", "conv1d_backward_weight", "conv1d_forward", "conv2d_backward_bias",
     "conv2d_backward_input", "conv2d_backward_weight", "conv2d_forward", "conv3d_backward_bias",
-    "conv3d_backward_input", "conv3d_backward_weight", "conv3d_forward", "explain", "gemm", "levels_of",
-    "max_pool1d_backward_input", "max_pool1d_forward", "max_pool2d_backward_input", "max_pool2d_forward",
-    "max_pool3d_backward_input", "max_pool3d_forward", "refusal", "register", "run", "unregister", "use_variant",
-    "variants",
+    "conv3d_backward_input", "conv3d_backward_weight", "conv3d_forward", "explain", "gemm", "get_precision",
+    "levels_of", "max_pool1d_backward_input", "max_pool1d_forward", "max_pool2d_backward_input", "max_pool2d_forward",
+    "max_pool3d_backward_input", "max_pool3d_forward", "precision", "refusal", "register", "run",
+    "set_precision", "unregister", "use_variant", "variants",
 ]  # fmt: skip

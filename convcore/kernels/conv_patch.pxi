@@ -158,7 +158,7 @@ cdef inline void lay_borders(const float* row, Axis* C, Py_ssize_t start_c, Py_s
 
 cdef bint same_lines(Axis* A, Axis* B, Axis* C, int mode, float value) noexcept nogil:
     """Whether copies are the image as it lies in memory, shifted by less than a line, with zeros around it."""
-    return (mode == CONSTANT and value == 0 and A.step == 1 and A.copies == 1 and B.size == 1 and B.count == 1
+    return (mode == CONSTANT and value == 0 and A.step == 1 and A.copies == 1 and B.size * B.count * B.copies == 1
             and C.step == 1 and C.count == C.size)
 
 

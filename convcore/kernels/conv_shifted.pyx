@@ -129,7 +129,7 @@ def forward(geometry,
     cdef Py_ssize_t* where = offsets + f.CB * f.T
     cdef Py_ssize_t task, i, tasks = f.image_blocks * f.bands * f.G
     lay_taps(&f, e, False, &table[0, 0], within)
-    if masks.shape[1] > 0:
+    if masks.shape[1] > 0 and f.B.starts[0] == 0:
         f.C.masks = &masks[0, 0]
         fill_masks(&f.C)
     fill_offsets(&f, f.T, within, offsets)
@@ -201,7 +201,7 @@ def backward_input(geometry,
     cdef char[::1] phase_memory = np.empty(phases * sizeof(Phase), np.int8)
     cdef Phase* phase = <Phase*> &phase_memory[0]
     lay_gradient_taps(&f, e, False, &table[0, 0], phase, within, index)
-    if masks.shape[1] > 0:
+    if masks.shape[1] > 0 and f.B.starts[0] == 0:
         f.C.masks = &masks[0, 0]
         fill_masks(&f.C)
     cdef Py_ssize_t i, task, tasks = f.image_blocks * f.bands * f.G
@@ -289,7 +289,7 @@ def backward_weight(geometry,
     cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
     cdef Py_ssize_t* offsets = within + f.T
     lay_taps(&f, e, False, &table[0, 0], within)
-    if masks.shape[1] > 0:
+    if masks.shape[1] > 0 and f.B.starts[0] == 0:
         f.C.masks = &masks[0, 0]
         fill_masks(&f.C)
     fill_offsets(&f, f.T, within, offsets)

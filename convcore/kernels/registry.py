@@ -6,7 +6,8 @@ functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outp
 them, and optionally two functions ``(direction, geometry, dtype, level)`` that return None or the reason why not:
 ``supports``, whether it can compute a problem at all, and ``suits``, whether it is the one to take where the choice is
 free (rules found with the bench; they look at the problem, never at the number of threads). A module that says
-``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match.
+``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match. One whose
+bound on the rounding error is larger than that of direct summation says by how much, as ``ROUNDING_FACTOR``.
 """
 
 import contextlib
@@ -17,10 +18,11 @@ import os
 import re
 
 from convcore import isa
+from convcore.kernels import rounding
 
 VARIANTS = {
     "conv1d": ["filters", "shifted", "im2col", "direct", "reference"],
-    "conv2d": ["filters", "shifted", "im2col", "direct", "reference"],
+    "conv2d": ["winograd", "filters", "shifted", "im2col", "direct", "reference"],
     "conv3d": ["filters", "shifted", "im2col", "direct", "reference"],
     "max_pool1d": ["direct", "reference"],
     "max_pool2d": ["direct", "reference"],
@@ -169,10 +171,32 @@ def refusal(op, variant, direction, geometry, dtype, level=None):
     return supports(direction, geometry, dtype, level) if supports else None
 
 
+def rounding_factor(op, variant, level=None):
+    """Return how many times larger a variant's bound on the rounding error is than that of direct summation.
+
+    Examples
+    --------
+    >>> rounding_factor("conv2d", "reference")
+    1.0
+    """
+    return getattr(load(op, variant, level or isa.DEFAULT), "ROUNDING_FACTOR", 1.0)
+
+
+def candidates(op):
+    """Return the variants that are chosen among: the one that is forced, or all that the precision allows."""
+    forced = forced_variant(op)
+    if forced:
+        return (forced,)
+    strict = rounding.get_precision() == "strict"
+    return tuple(name for name in variants(op) if not strict or rounding_factor(op, name) <= 1)
+
+
 def passed_over(op, variant, direction, geometry, dtype, level=None):
     """Return None if a free choice takes the variant where it comes first, else the reason why not."""
     level = level or isa.DEFAULT
     reason = refusal(op, variant, direction, geometry, dtype, level)
+    if reason is None and rounding_factor(op, variant, level) > 1 and rounding.get_precision() == "strict":
+        reason = "precision is strict"
     suits = getattr(load(op, variant, level), "suits", None)
     return reason if reason or not suits else suits(direction, geometry, dtype, level)
 

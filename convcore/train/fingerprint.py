@@ -26,12 +26,11 @@ def of_program():
     """Return versions, the instruction-set level and the variants of each op, best first, as a dict for JSON."""
     import importlib.metadata  # here: it loads the whole of email, and only checkpoints need it
 
-    forced = {op: registry.forced_variant(op) for op in registry.VARIANTS}
     return {
         "convcore": importlib.metadata.version("convcore"),
         "numpy": np.__version__,
         "isa": isa.DEFAULT,
-        "variants": {op: [forced[op]] if forced[op] else list(names) for op, names in registry.VARIANTS.items()},
+        "variants": {op: list(registry.candidates(op)) for op in registry.VARIANTS},
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import integers, widest
+from strategies import assert_agrees, integers, refused, widest
 
 from convcore import isa, kernels
 from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PoolGeometry, RowsGeometry, registry, run
@@ -283,8 +283,13 @@ def test_two_python_threads_at_once(variant):
     for seed in range(2):
         x, weight, bias = (integers(geometry.shapes[name], "f4", [seed, 7]) for name in ("x", "weight", "bias"))
         g = integers(geometry.shapes["y"], "f4", [seed, 8])
-        problems.append([("forward", (x, weight, bias)), ("backward_input", (g, weight)), ("backward_weight", (g, x))])
-    expected = [[run("conv2d", d, geometry, *arrays, variant="reference") for d, arrays in p] for p in problems]
+        calls = ("forward", (x, weight, bias)), ("backward_input", (g, weight)), ("backward_weight", (g, x))
+        problems.append([call for call in calls if not refused("conv2d", variant, None, call[0], geometry, "f4")])
+    expected = [[run("conv2d", d, geometry, *arrays, variant=variant) for d, arrays in p] for p in problems]
+    for calls, results in zip(problems, expected, strict=True):
+        for (direction, arrays), result in zip(calls, results, strict=True):
+            reference = run("conv2d", direction, geometry, *arrays, variant="reference")
+            assert_agrees(result, reference, variant, None, direction, geometry, arrays)
     start, wrong = threading.Barrier(2), []
 
     def work(mine):

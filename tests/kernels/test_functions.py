@@ -105,14 +105,16 @@ def test_float32_stays_float32(function):
 def test_variant_level_threads_and_out(function):
     expected = call(function)
     for variant in kernels.variants(op_of(function)):
-        if function.endswith("backward_bias") and variant not in ("direct", "reference"):
-            continue
         arrays = {}
         out = tuple(np.empty_like(a) for a in expected) if isinstance(expected, tuple) else np.empty_like(expected)
         if widest(op_of(function), variant) == "f4":
             arrays = {name: CALLS[function][name].astype("f4") for name in data_of(function)}
             out = out.astype("f4")
-        got = call(function, **arrays, variant=variant, level=isa.DEFAULT, n_threads=2, out=out)
+        try:
+            got = call(function, **arrays, variant=variant, level=isa.DEFAULT, n_threads=2, out=out)
+        except ValueError as refusal:
+            assert f"variant {variant} cannot do" in str(refusal)
+            continue
         for one, wanted, given_out in zip(*((a if isinstance(a, tuple) else (a,)) for a in (got, expected, out)),
                                           strict=True):  # fmt: skip
             assert one is given_out

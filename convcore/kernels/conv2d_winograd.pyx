@@ -1,0 +1,507 @@
+"""Winograd's minimal filtering for 3×3 filters of stride 1: fewer multiplications, and a little more rounding.
+
+The result is cut into tiles of m × m pixels. Tiles, filters and sums of products are transformed (winograd_tile): a tile
+takes (m + 2)² multiplications per channel and filter instead of 9 m². In between, each of the (m + 2)² points is a
+matrix product, tiles × channels times channels × filters. A task does that for a block of tiles, which stays in the
+cache, and for one panel of filters after the other, which are transformed before:
+
+    pixels [row][column][lane]      what the tiles read; lanes are channels: NCHW, transposed
+    tiles [point][tile][channel]    their transforms
+    sums [tile][point][lane]        over the channels; lanes are filters, two vectors of them a panel
+    pixels [row][column][lane]      the result; lanes are filters, transposed back
+
+Where filters are many and tiles are few it is the other way round: the tiles are transformed before, and a task takes
+one panel, which it transforms. The input gradient is the same with the filters turned over, their channels and filters
+exchanged, and padding 2 − p.
+
+A. Lavin, S. Gray, Fast algorithms for convolutional neural networks, arXiv:1509.09308.
+"""
+
+from cython.parallel cimport prange, threadid
+
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, source_cell
+from convcore.kernels.buffers import aligned
+
+import numpy as np
+
+include "winograd_tile.pxi"
+
+DTYPE = np.float32                      # the only one: wider numbers are asked for by those who want little rounding
+# How many times larger than that of a plain sum the bound on the rounding error is: what the transforms may multiply
+# terms by before they cancel, the largest over the outputs of a tile (docs/accuracy.md).
+ROUNDING_FACTOR = GROWTH[4]
+
+cdef enum:
+    STRIP = 16              # tiles side by side in a strip, at most
+    TILES = 28              # tiles in a block, about
+    TILE_NUMBERS = 1572864  # numbers in the transformed tiles of a block, at most
+    SOME_WEIGHTS = 524288   # numbers in the transformed filters: more than stay in a core's cache,
+    MANY_WEIGHTS = 4194304  # and more than stay in a cache that is shared
+    CHANNELS = 16           # channels whose filters a task transforms
+    TASKS = 8               # blocks of tiles that are enough to share out, whatever the number of threads
+
+
+cdef struct Problem:
+    Py_ssize_t N, G, C, K               # images, groups, channels and filters of a group
+    Py_ssize_t IH, IW, OH, OW           # what is read, what is written
+    Py_ssize_t top, left                # cells before the image; below 0 where reading begins inside it
+    int mode                            # of the padding
+    float padding
+    const float* source
+    const float* weight
+    const float* bias                   # NULL: none
+    float* target
+    Py_ssize_t channel_step, filter_step    # in the weight
+    bint flipped                        # the last tap comes first
+    Py_ssize_t m, side, points          # outputs and cells of a tile along an axis; all its cells
+    Py_ssize_t TH, TW                   # tiles in a column and in a row of an image
+    Py_ssize_t strips, TC               # an image is cut into strips, at most TC tiles wide
+    Py_ssize_t bands, R                 # rows of tiles: in all strips of all images, in a block
+    Py_ssize_t panels                   # panels of filters
+    bint tiles_first                    # a task has one panel, and the tiles are shared, not the filters
+    Py_ssize_t pitch, tile_step         # from tile to tile and from point to point of a block's transformed tiles
+    Py_ssize_t weight_step              # from point to point of the transformed filters
+    Py_ssize_t sum_numbers, pixel_numbers, half_numbers         # of a task's working memory, behind the tiles
+
+
+cdef struct Run:                        # rows of tiles that lie below each other in one strip of one image
+    Py_ssize_t n, th, tw                # the image, the row and the column of the first tile
+    Py_ssize_t rows, columns            # tiles
+    Py_ssize_t left, width              # pixels of a row that are read: the first, how many
+    Py_ssize_t out_width                # pixels of a row that are written
+
+
+# The two directions
+
+def forward(geometry,
+            const float[:, :, :, ::1] x not None,       # IN  (N, IC, IH, IW)
+            const float[:, :, :, ::1] weight not None,  # IN  (OC, IC/G, 3, 3)
+            const float[::1] bias,                      # IN  (OC,) or None
+            float[:, :, :, ::1] y not None,             # OUT (N, OC, OH, OW)
+            int n_threads):
+    """Write y; one task per block of tiles and group, or per panel of filters."""
+    cdef Problem p = problem_of(geometry, False)
+    p.source, p.weight, p.target = &x[0, 0, 0, 0], &weight[0, 0, 0, 0], &y[0, 0, 0, 0]
+    p.bias = &bias[0] if bias is not None else NULL
+    convolve(&p, n_threads)
+
+
+def backward_input(geometry,
+                   const float[:, :, :, ::1] grad_y not None,   # IN  (N, OC, OH, OW)
+                   const float[:, :, :, ::1] weight not None,   # IN  (OC, IC/G, 3, 3)
+                   float[:, :, :, ::1] grad_x not None,         # OUT (N, IC, IH, IW)
+                   int n_threads):
+    """Write grad_x, as `forward` does; what are filters there are channels here, and the last tap comes first."""
+    cdef Problem p = problem_of(geometry, True)
+    p.source, p.weight, p.target = &grad_y[0, 0, 0, 0], &weight[0, 0, 0, 0], &grad_x[0, 0, 0, 0]
+    p.bias = NULL
+    convolve(&p, n_threads)
+
+
+cdef Problem problem_of(object geometry, bint backward):
+    """What is to be convolved, and how it is cut; not yet where it is."""
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef Problem p
+    p.N, p.G, p.flipped = s.N, s.G, backward
+    if backward:
+        p.C, p.K, p.channel_step, p.filter_step = s.FG, s.CG, 9 * s.CG, 9
+        p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.OH, s.OW, s.IH, s.IW, 2 - s.top, 2 - s.left
+        p.mode, p.padding = CONSTANT, 0
+    else:
+        p.C, p.K, p.channel_step, p.filter_step = s.CG, s.FG, 9, 9 * s.CG
+        p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.IH, s.IW, s.OH, s.OW, s.top, s.left
+        p.mode, p.padding = s.mode, s.padding_value
+    cut(&p)
+    return p
+
+
+cdef convolve(Problem* p, int n_threads):
+    """Transform what all tasks share, the filters or the tiles, then run the tasks."""
+    dtype = np.dtype(DTYPE)
+    cdef Py_ssize_t filters = p.points * p.weight_step, tiles = p.points * p.tile_step
+    cdef Py_ssize_t rest = p.sum_numbers + p.pixel_numbers + p.half_numbers
+    cdef float[:, ::1] shared = aligned(1, tiles if p.tiles_first else p.G * filters, dtype)
+    cdef float[:, ::1] memory = aligned(n_threads, rest + (filters if p.tiles_first else tiles), dtype)
+    cdef float* s = &shared[0, 0]
+    cdef Py_ssize_t channel_blocks = blocks(p.C, CHANNELS), filter_tasks = p.panels * channel_blocks
+    cdef Py_ssize_t channel_vectors = blocks(p.C, vf_LANES), band = 0, task
+    if p.tiles_first:
+        while band < p.bands:
+            for task in prange(channel_vectors, nogil=True, schedule="dynamic", num_threads=n_threads):
+                read_tiles(p, band, 0, task, s, &memory[threadid(), 0])
+            for task in prange(p.panels, nogil=True, schedule="dynamic", num_threads=n_threads):
+                convolve_panel(p, band, task, s, &memory[threadid(), 0])
+            band = band + p.R
+    else:
+        for task in prange(p.G * filter_tasks, nogil=True, schedule="static", num_threads=n_threads):
+            transform_filters(p, task // filter_tasks, task % p.panels, task % filter_tasks // p.panels * CHANNELS,
+                              CHANNELS, panel_of(p, s, task // filter_tasks, task % p.panels))
+        for task in prange(blocks(p.bands, p.R) * p.G, nogil=True, schedule="dynamic", num_threads=n_threads):
+            convolve_block(p, task // p.G * p.R, task % p.G, s, &memory[threadid(), 0])
+
+
+cdef void cut(Problem* p) noexcept nogil:
+    """Choose the tile, and how many of them make a block; the cut looks at the problem alone."""
+    cdef Py_ssize_t small = blocks(p.OH, 2) * blocks(p.OW, 2), large = blocks(p.OH, 4) * blocks(p.OW, 4)
+    cdef Py_ssize_t most, width, weights
+    p.m = 2 if 16 * small <= 36 * large else 4      # whichever takes fewer multiplications
+    p.side = p.m + 2
+    p.points = p.side * p.side
+    # An odd number of vectors between what is read or written together: powers of two would meet in a few cache sets.
+    p.pitch = odd_vectors(p.C)
+    p.panels = blocks(p.K, PANEL * vf_LANES)
+    most = max(<Py_ssize_t> 1, TILE_NUMBERS // (p.points * p.pitch))
+    p.TH, p.TW = blocks(p.OH, p.m), blocks(p.OW, p.m)
+    p.TC = blocks(p.TW, blocks(p.TW, min(<Py_ssize_t> STRIP, most)))
+    p.strips = blocks(p.TW, p.TC)
+    p.bands = p.N * p.strips * p.TH
+    # Filters are best transformed once, for blocks of tiles that stay in the cache. But where few blocks would come of
+    # it, or where the filters would not stay in the cache, each task transforms its own filters.
+    weights = p.points * p.C * p.K
+    p.R = bands_of(p, min(<Py_ssize_t> TILES, most))
+    p.tiles_first = p.G == 1 and (weights > MANY_WEIGHTS or p.bands * p.TC <= most and (
+        weights > SOME_WEIGHTS or blocks(p.bands, p.R) < min(<Py_ssize_t> TASKS, p.panels)))
+    if p.tiles_first:
+        p.R = bands_of(p, most)
+    p.tile_step = odd_vectors(p.R * p.TC * p.pitch)
+    p.weight_step = odd_vectors((PANEL if p.tiles_first else blocks(p.K, vf_LANES)) * vf_LANES * p.C)
+    width = p.TC * p.m + 2
+    p.sum_numbers = p.R * p.TC * p.points * PANEL * vf_LANES
+    p.pixel_numbers = (min(p.R, p.TH) * p.m + 2) * vf_LANES * max(
+        width, p.IW if p.strips == 1 or p.mode != CONSTANT else 0)
+    p.half_numbers = p.side * width * vf_LANES
+
+
+cdef inline Py_ssize_t bands_of(Problem* p, Py_ssize_t tiles) noexcept nogil:
+    """How many rows of tiles make a block of about so many tiles: whole strips, where it holds one."""
+    cdef Py_ssize_t bands = max(<Py_ssize_t> 1, min(p.bands, tiles // p.TC))
+    return bands - bands % p.TH if bands > p.TH else bands
+
+
+cdef inline Py_ssize_t odd_vectors(Py_ssize_t numbers) noexcept nogil:
+    """At least so many numbers, and an odd number of vectors."""
+    return (blocks(numbers, vf_LANES) | 1) * vf_LANES
+
+
+cdef inline Py_ssize_t first_of(Py_ssize_t vector, Py_ssize_t count) noexcept nogil:
+    """The first channel or filter of a vector; the last vector is as full as the others and overlaps the one before."""
+    return max(<Py_ssize_t> 0, min(vector * vf_LANES, count - vf_LANES))
+
+
+cdef Run run_of(Problem* p, Py_ssize_t band, Py_ssize_t end) noexcept nogil:
+    """The tiles from a row of them on that lie in the same strip, up to another row."""
+    cdef Run run
+    cdef Py_ssize_t right
+    run.n = band // (p.strips * p.TH)
+    run.th = band % p.TH
+    run.tw = band // p.TH % p.strips * p.TC
+    run.rows = min(p.TH - run.th, end - band)
+    run.columns = min(p.TC, p.TW - run.tw)
+    run.left, right = 0, p.IW
+    if p.strips > 1 and p.mode == CONSTANT:         # else a pattern may read anywhere
+        run.left = min(max(run.tw * p.m - p.left, 0), p.IW)
+        right = max(run.left, min((run.tw + run.columns) * p.m + 2 - p.left, p.IW))
+    run.width = right - run.left
+    run.out_width = min(run.columns * p.m, p.OW - run.tw * p.m)
+    return run
+
+
+# The filters
+
+cdef inline float* panel_of(Problem* p, float* weights, Py_ssize_t group, Py_ssize_t panel) noexcept nogil:
+    """Where the transformed filters of a panel begin in those of all groups."""
+    return weights + group * p.points * p.weight_step + panel * PANEL * vf_LANES * p.C
+
+
+cdef inline Py_ssize_t panel_vectors(Problem* p, Py_ssize_t panel) noexcept nogil:
+    return min(<Py_ssize_t> PANEL, blocks(p.K, vf_LANES) - panel * PANEL)
+
+
+cdef void transform_filters(Problem* p, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t c, Py_ssize_t count,
+                            float* weights) noexcept nogil:
+    """weights[point][channel][lane] = G g Gᵀ of a panel of filters, for a few channels."""
+    cdef float[16 * LANES] taps
+    cdef Py_ssize_t first = 8 * vf_LANES if p.flipped else 0, step = -vf_LANES if p.flipped else vf_LANES
+    cdef Py_ssize_t v = panel_vectors(p, panel), end = min(c + count, p.C), i, half
+    cdef float* target
+    while c < end:
+        for i in range(v):
+            read_taps(p, group, first_of(panel * PANEL + i, p.K), c, taps)
+            for half in range(vf_LANES // vd_LANES):
+                target = weights + (c * v + i) * vf_LANES + half * vd_LANES
+                if p.m == 2:
+                    filter_tile_2(taps + first + half * vd_LANES, step, target, p.weight_step)
+                else:
+                    filter_tile_4(taps + first + half * vd_LANES, step, target, p.weight_step)
+        c += 1
+
+
+cdef void read_taps(Problem* p, Py_ssize_t group, Py_ssize_t f, Py_ssize_t c, float* taps) noexcept nogil:
+    """taps[tap][lane] of one channel for the filters from f on."""
+    cdef const float* weight = p.weight + group * 9 * p.C * p.K + f * p.filter_step + c * p.channel_step
+    cdef const float* end = p.weight + p.G * 9 * p.C * p.K
+    cdef Py_ssize_t lane, tap
+    if p.K >= vf_LANES and (vf_LANES <= 9 or weight + (vf_LANES - 1) * p.filter_step + vf_LANES <= end):
+        tap = 0
+        while tap < 9:
+            transpose_vf(weight + tap, p.filter_step, taps + tap * vf_LANES, vf_LANES)
+            tap = 9 if tap + vf_LANES >= 9 else min(tap + vf_LANES, 9 - vf_LANES)
+    else:
+        for tap in range(9):
+            for lane in range(vf_LANES):
+                taps[tap * vf_LANES + lane] = weight[lane * p.filter_step + tap] if lane < p.K else 0
+
+
+# A block of tiles
+
+cdef void convolve_block(Problem* p, Py_ssize_t band, Py_ssize_t group, float* weights, float* tiles) noexcept nogil:
+    """Write the pixels of a block of tiles for all filters of a group, whose transforms are given."""
+    cdef float* rest = tiles + p.points * p.tile_step
+    cdef Py_ssize_t vector, panel
+    for vector in range(blocks(p.C, vf_LANES)):
+        read_tiles(p, band, group, vector, tiles, rest)
+    for panel in range(p.panels):
+        multiply(p, band, panel, tiles, panel_of(p, weights, group, panel), rest)
+        write_pixels(p, band, group, panel, rest)
+
+
+cdef void convolve_panel(Problem* p, Py_ssize_t band, Py_ssize_t panel, float* tiles, float* weights) noexcept nogil:
+    """Write the pixels of a block of tiles, whose transforms are given, for one panel of filters."""
+    cdef float* rest = weights + p.points * p.weight_step
+    transform_filters(p, 0, panel, 0, p.C, weights)
+    multiply(p, band, panel, tiles, weights, rest)
+    write_pixels(p, band, 0, panel, rest)
+
+
+cdef Py_ssize_t tiles_of(Problem* p, Py_ssize_t band) noexcept nogil:
+    """The tiles of the block that begins with a row of them."""
+    cdef Py_ssize_t end = min(band + p.R, p.bands), tiles = 0
+    cdef Run run
+    while band < end:
+        run = run_of(p, band, end)
+        tiles += run.rows * run.columns
+        band += run.rows
+    return tiles
+
+
+cdef void read_tiles(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t vector, float* tiles,
+                     float* rest) noexcept nogil:
+    """tiles[point][tile][channel] = Bᵀ d B of a block, for a vector of channels."""
+    cdef Py_ssize_t end = min(band + p.R, p.bands), plane = p.IH * p.IW, c = first_of(vector, p.C), i
+    cdef float* pixels = rest + p.sum_numbers
+    cdef float* half = pixels + p.pixel_numbers
+    cdef Run run
+    tiles += c
+    while band < end:
+        run = run_of(p, band, end)
+        read_pixels(p, &run, p.source + ((run.n * p.G + group) * p.C + c) * plane, min(p.C, vf_LANES), pixels)
+        for i in range(run.rows):
+            transform_tiles(p, &run, pixels + i * p.m * run.width * vf_LANES, half, tiles)
+            tiles += run.columns * p.pitch
+        band += run.rows
+
+
+cdef void read_pixels(Problem* p, Run* run, const float* plane, Py_ssize_t channels, float* pixels) noexcept nogil:
+    """pixels[row][column][lane] = what a run reads, with padding above and below; rows that lie together in one go."""
+    cdef Py_ssize_t first = run.th * p.m - p.top, rows = run.rows * p.m + 2, pitch = run.width * vf_LANES
+    cdef Py_ssize_t i = 0, j, row, count
+    while i < rows:
+        row = source_cell(first + i, p.IH, p.mode)
+        count = 1
+        if row < 0:
+            for j in range(pitch):
+                pixels[j] = p.padding
+        else:
+            while i + count < rows and source_cell(first + i + count, p.IH, p.mode) == row + count:
+                count += 1
+            if run.width == p.IW:
+                lanes_of(plane + row * p.IW, p.IH * p.IW, channels, count * p.IW, pixels)
+            else:
+                for j in range(count):
+                    lanes_of(plane + (row + j) * p.IW + run.left, p.IH * p.IW, channels, run.width, pixels + j * pitch)
+        pixels += count * pitch
+        i += count
+
+
+cdef void transform_tiles(Problem* p, Run* run, const float* pixels, float* half, float* tiles) noexcept nogil:
+    """A row of tiles: first down the columns of the padded image, which neighbours share, then along the rows."""
+    cdef Py_ssize_t width = run.columns * p.m + 2, left = run.tw * p.m - p.left, i, q, column
+    cdef float[LANES] padding
+    for i in range(vf_LANES):
+        padding[i] = p.padding
+    for q in range(width):
+        column = source_cell(left + q, p.IW, p.mode)
+        if column < 0:
+            transform_input(p.m, padding, 0, half + q * vf_LANES, width * vf_LANES)
+        else:
+            transform_input(p.m, pixels + (column - run.left) * vf_LANES, run.width * vf_LANES, half + q * vf_LANES,
+                            width * vf_LANES)
+    for q in range(run.columns):
+        for i in range(p.side):
+            transform_input(p.m, half + (i * width + q * p.m) * vf_LANES, vf_LANES,
+                            tiles + i * p.side * p.tile_step + q * p.pitch, p.tile_step)
+
+
+cdef inline void transform_input(Py_ssize_t m, const float* d, Py_ssize_t d_step, float* v,
+                                 Py_ssize_t v_step) noexcept nogil:
+    if m == 2:
+        input_2(d, d_step, v, v_step)
+    else:
+        input_4(d, d_step, v, v_step)
+
+
+cdef void multiply(Problem* p, Py_ssize_t band, Py_ssize_t panel, const float* tiles, const float* weights,
+                   float* sums) noexcept nogil:
+    """sums[tile][point][lane]: for each point, tiles × channels times channels × filters of a panel."""
+    cdef Py_ssize_t count = tiles_of(p, band), parts = blocks(count, ROWS), v = panel_vectors(p, panel)
+    cdef Py_ssize_t point, part, tile, rows
+    for point in range(p.points):
+        for part in range(parts):                   # of even size: a part of a few tiles would starve the FMA units
+            tile = part * count // parts
+            rows = (part + 1) * count // parts - tile
+            products[rows][v](p.C, tiles + tile * p.pitch, p.pitch, weights,
+                              sums + (tile * p.points + point) * PANEL * vf_LANES, p.points * PANEL * vf_LANES)
+        tiles += p.tile_step
+        weights += p.weight_step
+
+
+cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t panel, float* rest) noexcept nogil:
+    """The images' pixels = Aᵀ sums A + bias, for the tiles of a block and a panel of filters."""
+    cdef Py_ssize_t end = min(band + p.R, p.bands), step = p.points * PANEL * vf_LANES
+    cdef Py_ssize_t filters = min(p.K, vf_LANES), plane = p.OH * p.OW, tile = 0, vector, f, rows, i, q
+    cdef float* pixels = rest + p.sum_numbers
+    cdef float* half = pixels + p.pixel_numbers
+    cdef const float* sums
+    cdef float* target
+    cdef float[LANES] bias
+    cdef vf total
+    cdef Run run
+    while band < end:
+        run = run_of(p, band, end)
+        rows = min(run.rows * p.m, p.OH - run.th * p.m)
+        for vector in range(panel_vectors(p, panel)):
+            f = first_of(panel * PANEL + vector, p.K)
+            for i in range(vf_LANES):
+                bias[i] = p.bias[group * p.K + f + i] if p.bias != NULL and i < filters else 0
+            sums = rest + tile * step + vector * vf_LANES
+            for i in range(run.rows):
+                target = pixels + i * p.m * run.out_width * vf_LANES
+                total = splat_vf(0)
+                # Where tiles reach beyond the image, each overwrites what the one to its right left too much.
+                for q in range(run.columns - 1, -1, -1):
+                    total = total + transform_output(p.m, sums + (i * run.columns + q) * step, bias,
+                                                     target + q * p.m * vf_LANES, run.out_width * vf_LANES, half)
+                if sum_vf(total - total) != 0:
+                    by_definition(p, &run, i, group, f, filters, bias, target)
+            target = p.target + ((run.n * p.G + group) * p.K + f) * plane + run.th * p.m * p.OW + run.tw * p.m
+            if run.out_width == p.OW:
+                planes_of(pixels, filters, rows * p.OW, target, plane)
+            else:
+                for i in range(rows):
+                    planes_of(pixels + i * run.out_width * vf_LANES, filters, run.out_width, target + i * p.OW, plane)
+        tile += run.rows * run.columns
+        band += run.rows
+
+
+cdef inline vf transform_output(Py_ssize_t m, const float* sums, const float* bias, float* pixels, Py_ssize_t pitch,
+                                float* half) noexcept nogil:
+    """m × m pixels = Aᵀ sums A + bias for a vector of filters; return a sum that is finite if all of them are."""
+    cdef Py_ssize_t i
+    cdef vf total = splat_vf(0), b = load_vf(bias), nothing = splat_vf(<float> -0.0)
+    if m == 2:
+        for i in range(4):
+            output_2(sums + i * PANEL * vf_LANES, 4 * PANEL * vf_LANES, nothing, half + i * vf_LANES, 4 * vf_LANES)
+        for i in range(2):
+            total = total + output_2(half + 4 * i * vf_LANES, vf_LANES, b, pixels + i * pitch, vf_LANES)
+    else:
+        for i in range(6):
+            output_4(sums + i * PANEL * vf_LANES, 6 * PANEL * vf_LANES, nothing, half + i * vf_LANES, 6 * vf_LANES)
+        for i in range(4):
+            total = total + output_4(half + 6 * i * vf_LANES, vf_LANES, b, pixels + i * pitch, vf_LANES)
+    return total
+
+
+cdef void by_definition(Problem* p, Run* run, Py_ssize_t row, Py_ssize_t group, Py_ssize_t f, Py_ssize_t filters,
+                        const float* bias, float* pixels) noexcept nogil:
+    """A row of tiles in which something is not finite, the plain way: a transform would spread it over whole tiles."""
+    cdef Py_ssize_t first = (run.th + row) * p.m, lane, i, j, c, u, v, ih, iw
+    cdef const float* plane = p.source + (run.n * p.G + group) * p.C * p.IH * p.IW
+    cdef const float* weight
+    cdef float total
+    for i in range(min(p.m, p.OH - first)):
+        for j in range(run.out_width):
+            for lane in range(filters):
+                weight = p.weight + group * 9 * p.C * p.K + (f + lane) * p.filter_step
+                total = 0
+                for c in range(p.C):
+                    for u in range(3):
+                        ih = source_cell(first + i + u - p.top, p.IH, p.mode)
+                        for v in range(3):
+                            iw = source_cell(run.tw * p.m + j + v - p.left, p.IW, p.mode)
+                            total = total + weight[c * p.channel_step + (8 - 3 * u - v if p.flipped else 3 * u + v)] * (
+                                p.padding if ih < 0 or iw < 0 else plane[(c * p.IH + ih) * p.IW + iw])
+                pixels[(i * run.out_width + j) * vf_LANES + lane] = total + bias[lane]
+
+
+# Between planes and lanes
+
+cdef void lanes_of(const float* planes, Py_ssize_t step, Py_ssize_t count, Py_ssize_t pixels,
+                   float* target) noexcept nogil:
+    """target[pixel][lane] = planes[lane][pixel]; the last whole vector overlaps the one before."""
+    cdef Py_ssize_t i, j
+    if count == vf_LANES and pixels >= vf_LANES:
+        for i in range(blocks(pixels, vf_LANES)):
+            j = min(i * vf_LANES, pixels - vf_LANES)
+            transpose_vf(planes + j, step, target + j * vf_LANES, vf_LANES)
+    else:
+        for j in range(pixels):
+            for i in range(count):
+                target[j * vf_LANES + i] = planes[i * step + j]
+
+
+cdef void planes_of(const float* source, Py_ssize_t count, Py_ssize_t pixels, float* planes,
+                    Py_ssize_t step) noexcept nogil:
+    """planes[lane][pixel] = source[pixel][lane]: `lanes_of` backward."""
+    cdef Py_ssize_t i, j
+    if count == vf_LANES and pixels >= vf_LANES:
+        for i in range(blocks(pixels, vf_LANES)):
+            j = min(i * vf_LANES, pixels - vf_LANES)
+            transpose_vf(source + j * vf_LANES, vf_LANES, planes + j, step)
+    else:
+        for i in range(count):
+            for j in range(pixels):
+                planes[i * step + j] = source[j * vf_LANES + i]
+
+
+# What it can compute, and where it should
+
+def supports(direction, geometry, dtype, level):
+    """Refuse what is no convolution with 3×3 filters of stride 1 in float32, and gradients of patterns."""
+    if dtype != DTYPE:
+        return "computes in float32 only"
+    if geometry.filter_size != (3, 3):
+        return f"filter is {geometry.filter_size[0]}×{geometry.filter_size[1]}, wants 3×3"
+    if geometry.stride != (1, 1):
+        return f"stride is {geometry.stride}, wants 1"
+    if geometry.dilation != (1, 1):
+        return f"dilation is {geometry.dilation}, wants 1"
+    if direction == "backward_input" and geometry.padding_mode != CONSTANT:
+        return f"padding is {geometry.padding_value}: its gradient goes back to the cells it repeats"
+    return None
+
+
+def suits(direction, geometry, dtype, level):
+    """Leave problems to others whose transforms cost more than they save; in units of one vector of multiply-adds.
+
+    Measured: for each of its points, a tile's transform costs as much as 12 multiply-adds per vector of channels or of
+    filters, a filter's as much as 16. The others are taken to reach 0.85 of what the FMA units can do, products here
+    reach 0.95.
+    """
+    cdef Problem p = problem_of(geometry, direction == "backward_input")
+    cdef Py_ssize_t tiles = max(<Py_ssize_t> 1, p.N) * p.TH * p.TW
+    cdef Py_ssize_t channels = blocks(p.C, vf_LANES), filters = blocks(p.K, vf_LANES)
+    cdef double plain = max(<Py_ssize_t> 1, p.N) * p.OH * p.OW * 9 * p.C * p.K / (0.85 * vf_LANES)
+    cdef double cost = p.points * (tiles * (p.C * filters / 0.95 + 12 * (channels + filters)) + 16 * p.C * filters)
+    if cost < plain:
+        return None
+    return f"takes about {cost / plain:.1f} times as long as a plain sum: few channels, filters or tiles"
