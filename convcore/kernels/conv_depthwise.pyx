@@ -26,12 +26,12 @@ cdef enum:
     CHANNEL_NUMBERS = 4096      # of x in the channels that a task goes through together, about
     TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
 
-FLOAT, SIZE = np.dtype(np.float32), np.dtype(np.intp)
+DTYPE, SIZE = np.dtype(np.float32), np.dtype(np.intp)
 
 
 def supports(direction, geometry, dtype, level):
     """Refuse what is not depthwise, and what would need too much working memory."""
-    if dtype != FLOAT:
+    if dtype != DTYPE:
         return "computes in float32 only"
     if geometry.groups != geometry.in_channels:
         return f"each group must be one channel, not {geometry.in_channels // geometry.groups}"
@@ -63,7 +63,7 @@ def forward(geometry,
     cdef Layout l = input_layout(&s)
     cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, SIZE)
     cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, SIZE)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, FLOAT)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, DTYPE)
     cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
     cdef const float* b = &bias[0] if bias is not None else NULL
     cdef Py_ssize_t task, thread
@@ -109,7 +109,7 @@ def backward_input(geometry,
     cdef Py_ssize_t[:, ::1] spans = aligned(1, 2, SIZE)
     cdef Py_ssize_t[:, ::1] taps = aligned(1, s.FG * s.KD * s.KH * s.KW * 2, SIZE)
     cdef Py_ssize_t[:, ::1] starts = aligned(1, places + 1, SIZE)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, FLOAT)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, DTYPE)
     cdef Rows rows = gradient_rows(&s, &l, <Tap*> &taps[0, 0], &starts[0, 0])
     cdef bint finite = all_finite(&weight[0, 0, 0, 0, 0], s.OC * s.KD * s.KH * s.KW)
     cdef Py_ssize_t task, thread, cells = s.ID * s.IH * s.IW
@@ -228,8 +228,8 @@ def backward_weight(geometry,
     cdef Py_ssize_t images = blocks(s.N, min(s.N, blocks(TASKS, channel_blocks))), shares = blocks(s.N, images)
     cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, SIZE)
     cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, SIZE)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(&s, channels), FLOAT)
-    cdef float[:, ::1] partial = aligned(shares, s.OC * s.KD * s.KH * s.KW, FLOAT)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(&s, channels), DTYPE)
+    cdef float[:, ::1] partial = aligned(shares, s.OC * s.KD * s.KH * s.KW, DTYPE)
     cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
     cdef float* total = &grad_weight[0, 0, 0, 0, 0]
     cdef Py_ssize_t task, thread, share, j
