@@ -16,6 +16,7 @@ from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside
 include "depthwise_rows.pxi"
 
 VOLUMETRIC = True
+DTYPE = np.float32              # the only one
 
 cdef enum:
     BAND_NUMBERS = 6144         # in what a band reads, so that it stays in a first-level cache of 32 KiB
@@ -26,7 +27,7 @@ cdef enum:
     CHANNEL_NUMBERS = 4096      # of x in the channels that a task goes through together, about
     TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
 
-DTYPE, SIZE = np.dtype(np.float32), np.dtype(np.intp)
+NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
 
 
 def supports(direction, geometry, dtype, level):
@@ -58,41 +59,51 @@ def forward(geometry,
             const float[::1] bias,                              # IN  (OC,) or None
             float[:, :, :, :, ::1] y not None,                  # OUT (N, OC, OD, OH, OW)
             int n_threads):
-    """Write y; one task per channel of an image."""
+    """Write y; one task per few channels of an image."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Layout l = input_layout(&s)
-    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, SIZE)
-    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, SIZE)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, DTYPE)
+    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
+    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, NUMBER)
     cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
     cdef const float* b = &bias[0] if bias is not None else NULL
     cdef Py_ssize_t task, thread
     find_spans(&l, <Span*> &spans[0, 0])
     for thread in range(n_threads):
         put_frame(&l, &scratch[thread, 0])
-    for task in prange(s.N * s.IC, nogil=True, schedule="static", num_threads=n_threads):
-        forward_channel(&s, &l, &rows, &x[0, 0, 0, 0, 0] + task * s.ID * s.IH * s.IW, &weight[0, 0, 0, 0, 0], b,
-                        &y[0, 0, 0, 0, 0] + task * s.FG * s.OD * s.OH * s.OW, &scratch[threadid(), 0], task % s.IC)
+    for task in prange(blocks(s.N * s.IC, l.channels), nogil=True, schedule="static", num_threads=n_threads):
+        forward_channels(&s, &l, &rows, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0],
+                         task * l.channels, &scratch[threadid(), 0])
 
 
-cdef void forward_channel(ConvSizes* s, Layout* l, Rows* rows, const float* x, const float* weight, const float* bias,
-                          float* y, float* tile, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t f, k, od, oh, block, count, taps = s.KD * s.KH * s.KW
-    cdef float* out = tile + l.tile
+cdef void forward_channels(ConvSizes* s, Layout* l, Rows* rows, const float* x, const float* weight, const float* bias,
+                           float* y, Py_ssize_t first, float* tiles) noexcept nogil:
+    """Channels are counted through the batch, from `first`."""
+    cdef Py_ssize_t channels = min(l.channels, s.N * s.IC - first), taps = s.KD * s.KH * s.KW
+    cdef Py_ssize_t i, f, k, od, oh, block, count
+    # Where rows are narrower than a vector, what is written beside one is overwritten with the next, if that comes.
+    cdef bint overwritten = l.bands == 1 and s.OD == 1 and rows.spread == 1
+    cdef float* out = tiles + l.tiles
     cdef float* target
+    x += first * s.ID * s.IH * s.IW
+    y += first * s.FG * s.OD * s.OH * s.OW
     for od in range(s.OD):
-        for block in range(blocks(s.OH, l.band)):
+        for block in range(l.bands):
             oh = block * l.band
             count = min(l.band, s.OH - oh)
-            lay_out_input(s, l, x, od, oh, count, tile)
-            for f in range(s.FG):
-                k = c * s.FG + f
-                target = y + ((f * s.OD + od) * s.OH + oh) * s.OW
-                if s.OW >= nf_LANES:
-                    convolve(rows, tile, weight + k * taps, bias[k] if bias != NULL else 0, target, s.OW, count, s.OW)
-                else:
-                    convolve(rows, tile, weight + k * taps, bias[k] if bias != NULL else 0, out, l.out_pitch, count, s.OW)
-                    join(out, l, 1, count, target, s.OW, s.OW)
+            lay_out_input(s, l, x, od, oh, count, channels, tiles)
+            k = first % s.IC * s.FG
+            for i in range(channels):
+                for f in range(s.FG):
+                    target = y + (((i * s.FG + f) * s.OD + od) * s.OH + oh) * s.OW
+                    if s.OW >= nf_LANES or (overwritten and ((channels - i) * s.FG - f - 1) * s.OH * s.OW >= nf_LANES):
+                        convolve(rows, tiles + i * l.tile, weight + k * taps, bias[k] if bias != NULL else 0, target,
+                                 s.OW, count, s.OW)
+                    else:
+                        convolve(rows, tiles + i * l.tile, weight + k * taps, bias[k] if bias != NULL else 0, out,
+                                 l.out_pitch, count, s.OW)
+                        join(out, l, 1, count, target, s.OW, s.OW)
+                    k = k + 1 if k + 1 < s.OC else 0
 
 
 # backward_input: as forward, with the filter turned over, once for each place in a step of the stride
@@ -102,65 +113,80 @@ def backward_input(geometry,
                    const float[:, :, :, :, ::1] weight not None,        # IN  (OC, 1, KD, KH, KW)
                    float[:, :, :, :, ::1] grad_x not None,              # OUT (N, IC, ID, IH, IW)
                    int n_threads):
-    """Write grad_x; one task per channel of an image."""
+    """Write grad_x; one task per few channels of an image."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Layout l = gradient_layout(&s)
     cdef Py_ssize_t places = s.SD * s.SH * s.SW
-    cdef Py_ssize_t[:, ::1] spans = aligned(1, 2, SIZE)
-    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.FG * s.KD * s.KH * s.KW * 2, SIZE)
-    cdef Py_ssize_t[:, ::1] starts = aligned(1, places + 1, SIZE)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, DTYPE)
+    cdef Py_ssize_t[:, ::1] spans = aligned(1, 2, INDEX)
+    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.FG * s.KD * s.KH * s.KW * 2, INDEX)
+    cdef Py_ssize_t[:, ::1] starts = aligned(1, places + 1, INDEX)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, NUMBER)
     cdef Rows rows = gradient_rows(&s, &l, <Tap*> &taps[0, 0], &starts[0, 0])
     cdef bint finite = all_finite(&weight[0, 0, 0, 0, 0], s.OC * s.KD * s.KH * s.KW)
-    cdef Py_ssize_t task, thread, cells = s.ID * s.IH * s.IW
+    cdef Py_ssize_t task, thread
     find_spans(&l, <Span*> &spans[0, 0])
     for thread in range(n_threads):
         put_frame(&l, &scratch[thread, 0])
-    for task in prange(s.N * s.IC, nogil=True, schedule="static", num_threads=n_threads):
+    for task in prange(blocks(s.N * s.IC, l.channels), nogil=True, schedule="static", num_threads=n_threads):
         if finite:
-            backward_input_channel(&s, &l, &rows, &starts[0, 0],
-                                   &grad_y[0, 0, 0, 0, 0] + task * s.FG * s.OD * s.OH * s.OW,
-                                   &weight[0, 0, 0, 0, 0] + task % s.IC * s.FG * s.KD * s.KH * s.KW,
-                                   &grad_x[0, 0, 0, 0, 0] + task * cells, &scratch[threadid(), 0])
+            backward_input_channels(&s, &l, &rows, &starts[0, 0], &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
+                                    &grad_x[0, 0, 0, 0, 0], task * l.channels, &scratch[threadid(), 0])
         else:
-            send_back(&s, &grad_y[0, 0, 0, 0, 0] + task * s.FG * s.OD * s.OH * s.OW,
-                      &weight[0, 0, 0, 0, 0] + task % s.IC * s.FG * s.KD * s.KH * s.KW,
-                      &grad_x[0, 0, 0, 0, 0] + task * cells)
+            send_back_channels(&s, &l, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &grad_x[0, 0, 0, 0, 0],
+                               task * l.channels)
 
 
-cdef void backward_input_channel(ConvSizes* s, Layout* l, Rows* rows, const Py_ssize_t* starts, const float* grad_y,
-                                 const float* weight, float* grad_x, float* tile) noexcept nogil:
-    cdef Axis depth = depth_axis(s), height = height_axis(s), width = width_axis(s)
-    cdef Py_ssize_t d, h, w, row, block, count, place
-    cdef bint padded = s.mode != CONSTANT
-    cdef bint direct = s.SW == 1 and width.size >= nf_LANES and not padded
-    cdef float* out = tile + l.tile
-    cdef float* target
-    cdef Rows part = rows[0]
-    if padded:
-        memset(grad_x, 0, s.ID * s.IH * s.IW * sizeof(float))
+cdef void backward_input_channels(ConvSizes* s, Layout* l, Rows* rows, const Py_ssize_t* starts, const float* grad_y,
+                                  const float* weight, float* grad_x, Py_ssize_t first, float* tiles) noexcept nogil:
+    """Channels are counted through the batch, from `first`."""
+    cdef Py_ssize_t channels = min(l.channels, s.N * s.IC - first), cells = s.ID * s.IH * s.IW
+    cdef Py_ssize_t d, h, block, row, count
+    cdef Axis depth = depth_axis(s), height = height_axis(s)
+    grad_y += first * s.FG * s.OD * s.OH * s.OW
+    grad_x += first * cells
+    if s.mode != CONSTANT:
+        memset(grad_x, 0, channels * cells * sizeof(float))
     for d in range(depth.size):
-        for block in range(blocks(blocks(height.size, s.SH), l.band)):
+        for block in range(l.bands):
             row = block * l.band
-            lay_out_gradients(s, l, &depth, grad_y, d, row, min(l.band, blocks(height.size, s.SH) - row), tile)
-            for h in range(s.SH):
+            lay_out_gradients(s, l, &depth, grad_y, d, row, channels, tiles)
+            for h in range(min(s.SH, height.size)):
                 count = min(l.band, blocks(height.size - h, s.SH) - row)
-                if count <= 0:
-                    continue
-                target = grad_x + (d * s.IH + h + s.SH * row) * s.IW
-                for w in range(min(s.SW, width.size)):
-                    place = (d % s.SD * s.SH + h) * s.SW + w
-                    part.taps = rows.taps + starts[place]
-                    part.count = starts[place + 1] - starts[place]
-                    if direct:
-                        convolve(&part, tile, weight, 0, target, s.SH * s.IW, count, s.IW)
-                    else:
-                        convolve(&part, tile, weight, 0, out + w * l.band * l.out_pitch, l.out_pitch, count,
-                                 blocks(width.size - w, s.SW))
-                if padded:
-                    fold(s, out, l, d, h + s.SH * row, count, grad_x)
-                elif not direct:
-                    join(out, l, s.SW, count, target, s.SH * s.IW, s.IW)
+                if count > 0:
+                    backward_input_rows(s, l, rows, starts + (d % s.SD * s.SH + h) * s.SW, tiles, weight, d,
+                                        h + s.SH * row, count, grad_x, first % s.IC, channels)
+
+
+cdef void backward_input_rows(ConvSizes* s, Layout* l, Rows* rows, const Py_ssize_t* starts, float* tiles,
+                              const float* weight, Py_ssize_t d, Py_ssize_t h, Py_ssize_t count, float* grad_x,
+                              Py_ssize_t c, Py_ssize_t channels) noexcept nogil:
+    """Write or add rows h, h + SH, ... of plane d of the (padded) image's gradient, in some channels from c."""
+    cdef Py_ssize_t width = width_axis(s).size, length = blocks(width, s.SW), cells = s.ID * s.IH * s.IW
+    cdef Py_ssize_t longer = width - (length - 1) * s.SW                    # places that have so many columns
+    cdef bint padded = s.mode != CONSTANT
+    cdef bint direct = s.SW == 1 and not padded
+    # Where rows are narrower than a vector, what is written beside one is overwritten with the next, if that comes.
+    cdef bint overwritten = l.bands == 1 and s.ID == 1 and s.SH == 1 and rows.spread == 1
+    cdef float* out = tiles + l.tiles
+    cdef float* target = grad_x + (d * s.IH + h) * s.IW
+    cdef Py_ssize_t i, w
+    cdef Rows part = rows[0]
+    for i in range(channels):
+        for w in range(min(s.SW, width)):
+            part.taps = rows.taps + starts[w]
+            part.count = starts[w + 1] - starts[w]
+            if direct and (width >= nf_LANES or (overwritten and (channels - i - 1) * cells >= nf_LANES)):
+                convolve(&part, tiles + i * l.tile, weight + c * s.FG * s.KD * s.KH * s.KW, 0, target, s.SH * s.IW,
+                         count, width)
+            else:
+                convolve(&part, tiles + i * l.tile, weight + c * s.FG * s.KD * s.KH * s.KW, 0,
+                         out + w * l.band * l.out_pitch, l.out_pitch, count, length if w < longer else length - 1)
+        if padded:
+            fold(s, out, l, d, h, count, grad_x + i * cells)
+        elif not direct or (width < nf_LANES and not (overwritten and (channels - i - 1) * cells >= nf_LANES)):
+            join(out, l, s.SW, count, target, s.SH * s.IW, width)
+        target += cells
+        c = c + 1 if c + 1 < s.IC else 0
 
 
 cdef void fold(ConvSizes* s, const float* out, Layout* l, Py_ssize_t d, Py_ssize_t h, Py_ssize_t count,
@@ -192,6 +218,14 @@ cdef bint all_finite(const float* x, Py_ssize_t count) noexcept nogil:
     for j in range(count):
         found |= x[j] - x[j] != 0
     return not found
+
+
+cdef void send_back_channels(ConvSizes* s, Layout* l, const float* grad_y, const float* weight, float* grad_x,
+                             Py_ssize_t first) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(first, min(first + l.channels, s.N * s.IC)):
+        send_back(s, grad_y + i * s.FG * s.OD * s.OH * s.OW, weight + i % s.IC * s.FG * s.KD * s.KH * s.KW,
+                  grad_x + i * s.ID * s.IH * s.IW)
 
 
 cdef void send_back(ConvSizes* s, const float* grad_y, const float* weight, float* grad_x) noexcept nogil:
@@ -226,10 +260,10 @@ def backward_weight(geometry,
     cdef Layout l = input_layout(&s)
     cdef Py_ssize_t channels = channels_of(&s, &l), channel_blocks = blocks(s.IC, channels)
     cdef Py_ssize_t images = blocks(s.N, min(s.N, blocks(TASKS, channel_blocks))), shares = blocks(s.N, images)
-    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, SIZE)
-    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, SIZE)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(&s, channels), DTYPE)
-    cdef float[:, ::1] partial = aligned(shares, s.OC * s.KD * s.KH * s.KW, DTYPE)
+    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
+    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(&s, channels), NUMBER)
+    cdef float[:, ::1] partial = aligned(shares, s.OC * s.KD * s.KH * s.KW, NUMBER)
     cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
     cdef float* total = &grad_weight[0, 0, 0, 0, 0]
     cdef Py_ssize_t task, thread, share, j
@@ -255,44 +289,49 @@ cdef inline Py_ssize_t sum_numbers(ConvSizes* s, Py_ssize_t channels) noexcept n
 cdef inline Py_ssize_t channels_of(ConvSizes* s, Layout* l) noexcept nogil:
     """The channels of a task: small planes that lie side by side are read together."""
     cdef Py_ssize_t most = (SCRATCH_NUMBERS - l.numbers) // sum_numbers(s, 1)
-    return max(<Py_ssize_t> 1, min(s.IC, min(most, CHANNEL_NUMBERS // (s.ID * s.IH * s.IW))))
+    most = min(most, CHANNEL_NUMBERS // (s.ID * s.IH * s.IW))
+    return max(<Py_ssize_t> 1, min(most, blocks(s.IC, TASKS)))
 
 
 cdef void backward_weight_share(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y, const float* x,
                                 float* partial, Py_ssize_t n0, Py_ssize_t images, Py_ssize_t c0, Py_ssize_t channels,
-                                float* tile) noexcept nogil:
-    cdef Py_ssize_t n, c, taps = s.KD * s.KH * s.KW, one = sum_numbers(s, 1)
+                                float* tiles) noexcept nogil:
+    cdef Py_ssize_t n, c, block, taps = s.KD * s.KH * s.KW, one = sum_numbers(s, 1)
     cdef Py_ssize_t together = max(<Py_ssize_t> 1, SUM_PIXELS // (s.OD * s.OH * s.OW))     # images in one sum
-    cdef float* sums = tile + l.numbers
+    cdef float* sums = tiles + l.numbers
     images = min(images, s.N - n0)
     channels = min(channels, s.IC - c0)
     memset(partial + c0 * s.FG * taps, 0, channels * s.FG * taps * sizeof(float))
     memset(sums, 0, channels * one * sizeof(float))
     for n in range(images):
-        for c in range(channels):
-            add_image(s, l, rows, grad_y, x, n0 + n, c0 + c, sums + c * one, tile)
-            if n == images - 1 or n % together == together - 1:
+        for block in range(blocks(channels, l.channels)):
+            c = block * l.channels
+            add_channels(s, l, rows, grad_y, x, n0 + n, c0 + c, min(l.channels, channels - c), sums + c * one, tiles)
+        if n == images - 1 or n % together == together - 1:
+            for c in range(channels):
                 add_lanes(s, rows, sums + c * one, partial + (c0 + c) * s.FG * taps)
 
 
-cdef void add_image(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y, const float* x, Py_ssize_t n, Py_ssize_t c,
-                    float* sums, float* tile) noexcept nogil:
-    """Add the products of one channel of an image to its sums."""
-    cdef Py_ssize_t f, od, oh, block, count, plane, one = sum_numbers(s, 1) // s.FG
-    cdef float* edge = tile + l.tile
+cdef void add_channels(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y, const float* x, Py_ssize_t n,
+                       Py_ssize_t c, Py_ssize_t channels, float* sums, float* tiles) noexcept nogil:
+    """Add the products of some channels of an image to their sums."""
+    cdef Py_ssize_t i, f, od, oh, block, count, plane, one = sum_numbers(s, 1) // s.FG
+    cdef float* edge = tiles + l.tiles
     cdef const float* g
+    x += (n * s.IC + c) * s.ID * s.IH * s.IW
     for od in range(s.OD):
-        for block in range(blocks(s.OH, l.band)):
+        for block in range(l.bands):
             oh = block * l.band
             count = min(l.band, s.OH - oh)
-            lay_out_input(s, l, x + (n * s.IC + c) * s.ID * s.IH * s.IW, od, oh, count, tile)
-            for f in range(s.FG):
-                plane = (n * s.OC + c * s.FG + f) * s.OD + od
-                g = grad_y + (plane * s.OH + oh) * s.OW
-                if s.OW < nf_LANES and plane == s.N * s.OC * s.OD - 1:      # vectors would leave the array
-                    copy_run(g, edge, count * s.OW)
-                    g = edge
-                multiply_rows(rows, tile, g, s.OW, count, s.OW, sums + f * one)
+            lay_out_input(s, l, x, od, oh, count, channels, tiles)
+            for i in range(channels):
+                for f in range(s.FG):
+                    plane = (n * s.OC + (c + i) * s.FG + f) * s.OD + od
+                    g = grad_y + (plane * s.OH + oh) * s.OW
+                    if s.OW < nf_LANES and (plane + 1) * s.OH * s.OW + nf_LANES > s.N * s.OC * s.OD * s.OH * s.OW:
+                        copy_rows(g, 0, edge, 0, 1, count * s.OW)   # vectors would leave the array
+                        g = edge
+                    multiply_rows(rows, tiles + i * l.tile, g, s.OW, count, s.OW, sums + (i * s.FG + f) * one)
 
 
 cdef void multiply_rows(Rows* rows, const float* tile, const float* grad_y, Py_ssize_t pitch, Py_ssize_t count,
@@ -305,7 +344,7 @@ cdef void multiply_rows(Rows* rows, const float* tile, const float* grad_y, Py_s
         at_once = taps_at_once(rows.height, rows.count - t)
         dots = dots_kernels[rows.height][at_once]
         for first in range(min(rows.spread, count)):
-            every = blocks(count - first, rows.spread)
+            every = blocks(count - first, rows.spread) if rows.spread > 1 else count
             if width >= nf_LANES:
                 dots(rows.taps + t, every, width // nf_LANES, tile + first * rows.step, rows.spread * rows.step,
                      grad_y + first * pitch, rows.spread * pitch, sums + t * sums_of_tap)
@@ -318,21 +357,21 @@ cdef void multiply_rows(Rows* rows, const float* tile, const float* grad_y, Py_s
 cdef void add_lanes(ConvSizes* s, Rows* rows, float* sums, float* total) noexcept nogil:
     """Add the lanes of all sums to the weights that they belong to, and begin anew."""
     cdef Py_ssize_t f, t, u, lane, height = max(rows.height, 1), sets = rows.count * height
-    cdef Py_ssize_t first = nf_LANES - s.OW % nf_LANES if s.OW > nf_LANES else 0   # lane of the columns that remain
+    cdef Py_ssize_t columns = s.OW % nf_LANES                                   # that remain,
+    cdef Py_ssize_t first = nf_LANES - columns if s.OW > nf_LANES else 0        # and the lane where they begin
     cdef float* whole
     cdef float* rest
-    cdef float sum_
     for f in range(s.FG):
         for t in range(rows.count):
             for u in range(height):
                 whole = sums + (f * 2 * sets + t * height + u) * nf_LANES
                 rest = whole + sets * nf_LANES
-                sum_ = 0
-                for lane in range(nf_LANES):
-                    sum_ += whole[lane]
-                for lane in range(first, first + s.OW % nf_LANES):
-                    sum_ += rest[lane]
-                total[f * s.KD * s.KH * s.KW + rows.taps[t].weight + u * rows.weight_step] += sum_
+                for lane in range(first):
+                    rest[lane] = 0
+                for lane in range(first + columns, nf_LANES):
+                    rest[lane] = 0
+                total[f * s.KD * s.KH * s.KW + rows.taps[t].weight + u * rows.weight_step] += (
+                    sum_nf(load_nf(whole) + load_nf(rest)))
     memset(sums, 0, 2 * s.FG * sets * nf_LANES * sizeof(float))
 
 
@@ -411,7 +450,7 @@ cdef void convolve(Rows* rows, const float* tile, const float* weight, float bia
             rows_kernels[0][1](rows.count, rows.taps, weight, 0, bias, tile + r, nf_LANES, y + r, nf_LANES, nf_LANES)
         return
     for first in range(min(rows.spread, count)):
-        every = blocks(count - first, rows.spread)
+        every = blocks(count - first, rows.spread) if rows.spread > 1 else count
         r = 0
         while r < every:
             at_once = rows_at_once(every - r)
@@ -426,19 +465,20 @@ cdef void join(const float* out, Layout* l, Py_ssize_t step, Py_ssize_t count, f
                Py_ssize_t width) noexcept nogil:
     """Copy rows that were computed apart, one per place in a step of the stride, to where they belong."""
     cdef Py_ssize_t i, w, j, apart = l.band * l.out_pitch
-    for i in range(count):
-        if step == 1:
-            copy_run(out, target, width)
-        elif step == 2:
-            zip_run(out, out + apart, target, width // 2)
-            if width % 2:
-                target[width - 1] = out[width // 2]
-        else:
+    if step == 1:
+        copy_rows(out, l.out_pitch, target, target_step, count, width)
+    elif step == 2:
+        zip_rows(out, out + apart, l.out_pitch, target, target_step, count, width // 2)
+        if width % 2:
+            for i in range(count):
+                target[i * target_step + width - 1] = out[i * l.out_pitch + width // 2]
+    else:
+        for i in range(count):
             for w in range(min(step, width)):
                 for j in range(blocks(width - w, step)):
                     target[w + j * step] = out[w * apart + j]
-        out += l.out_pitch
-        target += target_step
+            out += l.out_pitch
+            target += target_step
 
 
 # An axis of the input gradient. Cell i of the image, or of the padded image where its gradient is to be folded, has
@@ -518,8 +558,11 @@ cdef struct Layout:
     int mode
     float padding
     Span* spans                             # of each phase, the cells that lie inside the plane
-    Py_ssize_t band                         # output rows in a band, at most
+    Py_ssize_t pairs                        # where apart is 2: columns of both phases that lie inside the plane,
+    Py_ssize_t even, odd                    # and where in a row the left ones and the right ones of them begin
+    Py_ssize_t band, bands                  # output rows in a band, at most, and how many bands there are
     Py_ssize_t rows, pitch, tile            # in a plane of a tile, numbers in a row, numbers in a tile
+    Py_ssize_t channels, tiles              # laid out one after the other, lest loads wait for what was just stored
     Py_ssize_t out_pitch, numbers           # of rows that are computed apart; numbers in all
     bint framed                             # all tiles have the same frame: it is put there once
 
@@ -534,8 +577,8 @@ cdef Layout input_layout(ConvSizes* s) noexcept:
     l.length = s.OW + (s.KW - 1) * s.DW // s.SW
     l.planes = l.slots = s.KD
     l.mode, l.padding = s.mode, <float> s.padding_value
+    l.framed = s.mode == CONSTANT and s.KD == 1 and s.front == 0 and (s.OD - 1) * s.SD < s.ID
     cut(&l, s.OH, 1, s.OW)
-    l.framed = (l.band == s.OH and s.mode == CONSTANT and s.KD == 1 and s.front == 0 and (s.OD - 1) * s.SD < s.ID)
     return l
 
 
@@ -552,8 +595,8 @@ cdef Layout gradient_layout(ConvSizes* s) noexcept:
     l.slots = most_taps_of_a_place(&depth)
     l.planes = s.FG * l.slots
     l.mode, l.padding = CONSTANT, 0
+    l.framed = s.KD == 1
     cut(&l, blocks(height.size, s.SH), s.SW, blocks(width.size, s.SW))
-    l.framed = l.band == blocks(height.size, s.SH) and s.KD == 1
     return l
 
 
@@ -569,9 +612,13 @@ cdef void cut(Layout* l, Py_ssize_t outputs, Py_ssize_t out_rows, Py_ssize_t out
     rows = max((BAND_NUMBERS - fixed) // row, min(most, 4 * twice // l.row_step))
     rows = max(<Py_ssize_t> 1, min(rows, outputs))
     l.band = min(outputs, round_up(blocks(outputs, blocks(outputs, rows)), MOST_ROWS))
+    l.bands = blocks(outputs, l.band)
+    l.framed = l.framed and l.bands == 1
     l.rows = (l.band - 1) * l.row_step + l.reach
     l.tile = l.planes * l.rows * l.pitch + nf_LANES                         # vectors may begin at the last number
-    l.numbers = l.tile + l.band * out_rows * l.out_pitch + nf_LANES
+    l.channels = max(<Py_ssize_t> 1, BAND_NUMBERS // l.tile) if l.framed else 1
+    l.tiles = l.channels * l.tile
+    l.numbers = l.tiles + l.band * out_rows * l.out_pitch + nf_LANES
 
 
 cdef void find_spans(Layout* l, Span* spans) noexcept nogil:
@@ -580,71 +627,88 @@ cdef void find_spans(Layout* l, Span* spans) noexcept nogil:
     for phase in range(l.phases):
         spans[phase].first = min(first_inside(l.column + phase, l.apart), l.length)
         spans[phase].end = max(spans[phase].first, end_inside(l.column + phase, l.apart, l.width, l.length))
+    l.pairs = 0
+    if l.apart == 2 and l.phases == 2:
+        l.pairs = min(spans[0].end - spans[0].first, spans[1].end - spans[1].first)
+        l.even, l.odd = spans[0].first, l.length + spans[1].first
+        if spans[1].first < spans[0].first:
+            l.even, l.odd = l.odd, l.even
 
 
-cdef void put_frame(Layout* l, float* tile) noexcept nogil:
+cdef void put_frame(Layout* l, float* tiles) noexcept nogil:
     if l.framed:
-        fill(tile, l.tile, l.padding)
+        fill(tiles, l.tiles, l.padding)
 
 
 cdef void lay_out_input(ConvSizes* s, Layout* l, const float* x, Py_ssize_t od, Py_ssize_t oh, Py_ssize_t count,
-                        float* tile) noexcept nogil:
-    """Lay out what output rows oh to oh + count of plane od read."""
+                        Py_ssize_t channels, float* tiles) noexcept nogil:
+    """Lay out what output rows oh to oh + count of plane od read in some channels."""
     cdef Py_ssize_t kd, id
     for kd in range(s.KD):
         id = source_cell(od * s.SD + kd * s.DD - s.front, s.ID, s.mode)
-        lay_out(l, x + id * s.IH * s.IW if id >= 0 else NULL, l.row + oh * s.SH, (count - 1) * s.SH + l.reach,
-                tile + kd * l.rows * l.pitch)
+        lay_out(l, x + id * s.IH * s.IW if id >= 0 else NULL, s.ID * s.IH * s.IW, l.row + oh * s.SH,
+                (count - 1) * s.SH + l.reach, channels, tiles + kd * l.rows * l.pitch)
 
 
 cdef void lay_out_gradients(ConvSizes* s, Layout* l, Axis* depth, const float* grad_y, Py_ssize_t d, Py_ssize_t row,
-                            Py_ssize_t count, float* tile) noexcept nogil:
-    """Lay out what plane d of the input gradient reads, of `count` steps of the stride from `row`."""
-    cdef Py_ssize_t f, kd, od, slot
-    for f in range(s.FG):
-        slot = f * l.slots
-        for kd in range(s.KD):
-            if place_of(depth, kd) == d % s.SD:
-                od = d // s.SD + shift_of(depth, kd)
-                lay_out(l, grad_y + (f * s.OD + od) * s.OH * s.OW if 0 <= od < s.OD else NULL, l.row + row,
-                        count - 1 + l.reach, tile + slot * l.rows * l.pitch)
-                slot += 1
+                            Py_ssize_t channels, float* tiles) noexcept nogil:
+    """Lay out what a band of plane d of the input gradient reads in some channels, from step `row` of the stride."""
+    cdef Py_ssize_t f, kd, od, slot = 0, pixels = s.OD * s.OH * s.OW
+    for kd in range(s.KD):
+        if place_of(depth, kd) == d % s.SD:
+            od = d // s.SD + shift_of(depth, kd)
+            for f in range(s.FG):
+                lay_out(l, grad_y + f * pixels + od * s.OH * s.OW if 0 <= od < s.OD else NULL, s.FG * pixels,
+                        l.row + row, l.rows, channels, tiles + (f * l.slots + slot) * l.rows * l.pitch)
+            slot += 1
 
 
-cdef void lay_out(Layout* l, const float* plane, Py_ssize_t row, Py_ssize_t count, float* tile) noexcept nogil:
-    """Lay out `count` rows of a plane; NULL: a plane of padding."""
-    cdef Py_ssize_t i, source
-    for i in range(count):
-        source = source_cell(row + i, l.height, l.mode) if plane != NULL else -1
-        if source >= 0:
-            lay_out_row(l, plane + source * l.width, tile)
-        elif not l.framed:
-            fill(tile, l.phases * l.length, l.padding)
-        tile += l.pitch
+cdef void lay_out(Layout* l, const float* plane, Py_ssize_t plane_step, Py_ssize_t row, Py_ssize_t count,
+                  Py_ssize_t channels, float* tile) noexcept nogil:
+    """Lay out `count` rows of a plane of each channel; NULL: a plane of padding."""
+    cdef Py_ssize_t i, c, source
+    cdef Py_ssize_t first = min(max(<Py_ssize_t> 0, -row), count), end = max(first, min(count, l.height - row))
+    for c in range(channels):
+        if plane == NULL:
+            fill(tile, count * l.pitch, l.padding)
+        else:
+            lay_out_inside(l, plane + (row + first) * l.width, tile + first * l.pitch, end - first)
+            if not l.framed:
+                for i in range(count):
+                    source = source_cell(row + i, l.height, l.mode)
+                    if source < 0:
+                        fill(tile + i * l.pitch, l.pitch, l.padding)
+                    else:
+                        if not first <= i < end:
+                            lay_out_inside(l, plane + source * l.width, tile + i * l.pitch, 1)
+                        lay_out_around(l, plane + source * l.width, tile + i * l.pitch)
+            plane += plane_step
+        tile += l.tile
 
 
-cdef inline void lay_out_row(Layout* l, const float* source, float* row) noexcept nogil:
-    cdef Py_ssize_t phase, j, first, end, column
-    if not l.framed:
-        for phase in range(l.phases):
-            column = l.column + phase
-            put_padding(l, source, column, 0, l.spans[phase].first, row + phase * l.length)
-            put_padding(l, source, column, l.spans[phase].end, l.length, row + phase * l.length)
+cdef inline void lay_out_inside(Layout* l, const float* source, float* tile, Py_ssize_t rows) noexcept nogil:
+    """Lay out the columns that lie inside the plane, of rows that do."""
+    cdef Py_ssize_t r, phase, j
     if l.apart == 1:
-        first, end = l.spans[0].first, l.spans[0].end
-        copy_run(source + l.column + first, row + first, end - first)
+        copy_rows(source + l.column + l.spans[0].first, l.width, tile + l.spans[0].first, l.pitch, rows,
+                  l.spans[0].end - l.spans[0].first)
         return
-    first = end = 0
-    if l.apart == 2 and l.phases == 2:
-        first = max(l.spans[0].first, l.spans[1].first)
-        end = max(first, min(l.spans[0].end, l.spans[1].end))
-        unzip_run(source + l.column + 2 * first, row + first, row + l.length + first, end - first)
-    for phase in range(l.phases):                                   # what is left, or all
+    if l.pairs > 0:
+        unzip_rows(source + min(l.column + 2 * l.spans[0].first, l.column + 1 + 2 * l.spans[1].first), l.width,
+                   tile + l.even, tile + l.odd, l.pitch, rows, l.pairs)
+    for phase in range(l.phases):
+        for j in range(l.spans[phase].first + l.pairs, l.spans[phase].end):
+            for r in range(rows):
+                tile[r * l.pitch + phase * l.length + j] = source[r * l.width + l.column + phase + j * l.apart]
+
+
+cdef void lay_out_around(Layout* l, const float* source, float* row) noexcept nogil:
+    """Lay out the columns of a row that lie outside the plane."""
+    cdef Py_ssize_t phase, column
+    for phase in range(l.phases):
         column = l.column + phase
-        for j in range(l.spans[phase].first, min(first, l.spans[phase].end)):
-            row[phase * l.length + j] = source[column + j * l.apart]
-        for j in range(max(end, l.spans[phase].first), l.spans[phase].end):
-            row[phase * l.length + j] = source[column + j * l.apart]
+        put_padding(l, source, column, 0, l.spans[phase].first, row + phase * l.length)
+        put_padding(l, source, column, l.spans[phase].end, l.length, row + phase * l.length)
 
 
 cdef inline void put_padding(Layout* l, const float* source, Py_ssize_t column, Py_ssize_t first, Py_ssize_t end,
