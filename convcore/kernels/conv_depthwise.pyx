@@ -337,41 +337,39 @@ cdef void add_channels(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y,
 cdef void multiply_rows(Rows* rows, const float* tile, const float* grad_y, Py_ssize_t pitch, Py_ssize_t count,
                         Py_ssize_t width, float* sums) noexcept nogil:
     """Add grad_y · cells to the sums of each tap: first sets for whole vectors, then sets for the last columns."""
-    cdef Py_ssize_t sums_of_tap = max(rows.height, 1) * nf_LANES, rest = max(<Py_ssize_t> 0, width - nf_LANES)
+    cdef Py_ssize_t sums_of_tap = rows.height * nf_LANES, rest = max(<Py_ssize_t> 0, width - nf_LANES)
     cdef Py_ssize_t t = 0, at_once, first, every
     cdef dots_kernel dots
     while t < rows.count:
-        at_once = taps_at_once(rows.height, rows.count - t)
-        dots = dots_kernels[rows.height][at_once]
+        at_once = taps_at_once(rows.kind, rows.count - t)
+        dots = dots_kernels[rows.kind][at_once]
         for first in range(min(rows.spread, count)):
             every = blocks(count - first, rows.spread) if rows.spread > 1 else count
             if width >= nf_LANES:
-                dots(rows.taps + t, every, width // nf_LANES, tile + first * rows.step, rows.spread * rows.step,
+                dots(rows.taps + t, every, width // nf_LANES, tile + first * rows.step, rows.x_step,
                      grad_y + first * pitch, rows.spread * pitch, sums + t * sums_of_tap)
             if width % nf_LANES:
-                dots(rows.taps + t, every, 1, tile + first * rows.step + rest, rows.spread * rows.step,
+                dots(rows.taps + t, every, 1, tile + first * rows.step + rest, rows.x_step,
                      grad_y + first * pitch + rest, rows.spread * pitch, sums + (rows.count + t) * sums_of_tap)
         t += at_once
 
 
 cdef void add_lanes(ConvSizes* s, Rows* rows, float* sums, float* total) noexcept nogil:
     """Add the lanes of all sums to the weights that they belong to, and begin anew."""
-    cdef Py_ssize_t f, t, u, lane, height = max(rows.height, 1), sets = rows.count * height
-    cdef Py_ssize_t columns = s.OW % nf_LANES                                   # that remain,
-    cdef Py_ssize_t first = nf_LANES - columns if s.OW > nf_LANES else 0        # and the lane where they begin
+    cdef Py_ssize_t f, t, u, lane, sets = rows.count * rows.height
+    cdef Py_ssize_t first = nf_LANES - s.OW % nf_LANES if s.OW > nf_LANES else 0    # lane of the columns that remain
     cdef float* whole
     cdef float* rest
+    cdef float found
     for f in range(s.FG):
         for t in range(rows.count):
-            for u in range(height):
-                whole = sums + (f * 2 * sets + t * height + u) * nf_LANES
+            for u in range(rows.height):
+                whole = sums + (f * 2 * sets + t * rows.height + u) * nf_LANES
                 rest = whole + sets * nf_LANES
-                for lane in range(first):
-                    rest[lane] = 0
-                for lane in range(first + columns, nf_LANES):
-                    rest[lane] = 0
-                total[f * s.KD * s.KH * s.KW + rows.taps[t].weight + u * rows.weight_step] += (
-                    sum_nf(load_nf(whole) + load_nf(rest)))
+                found = sum_nf(load_nf(whole))
+                for lane in range(first, first + s.OW % nf_LANES):
+                    found += rest[lane]
+                total[f * s.KD * s.KH * s.KW + rows.taps[t].weight + u * rows.weight_step] += found
     memset(sums, 0, 2 * s.FG * sets * nf_LANES * sizeof(float))
 
 
@@ -380,21 +378,33 @@ cdef void add_lanes(ConvSizes* s, Rows* rows, float* sums, float* total) noexcep
 cdef struct Rows:
     Tap* taps
     Py_ssize_t count                # of taps
-    Py_ssize_t height               # filter rows that one load serves; 0: each tap is on its own
-    Py_ssize_t weight_step          # between the weights of two such rows
+    int kind                        # of the micro-kernels: 0 takes each tap on its own,
+    Py_ssize_t height               # the others columns of so many
+    Py_ssize_t weight_step          # between the weights of a column
+    Py_ssize_t x_step               # between the rows of cells that a micro-kernel goes through
     Py_ssize_t step                 # between the cells of two output rows
     Py_ssize_t spread               # how far apart output rows lie that see the same rows of cells
 
 
-cdef Rows input_rows(ConvSizes* s, Layout* l, Tap* taps) noexcept:
-    """Of x. Without a stride, a row of cells serves as many output rows as the filter has rows."""
+cdef Rows rows_of(Layout* l, Tap* taps, Py_ssize_t KH, Py_ssize_t SH, Py_ssize_t DH, Py_ssize_t weight_step) noexcept:
+    """No taps yet. With a dilation but no stride, output rows that lie DH apart make a convolution without one."""
     cdef Rows rows
-    cdef Py_ssize_t kd, kh, kw, column
     rows.taps, rows.count = taps, 0
-    rows.height = s.KH if s.SH == 1 and has_kernels(s.KH) else 0
-    rows.weight_step, rows.step, rows.spread = s.KW, l.row_step * l.pitch, s.DH if rows.height else 1
+    rows.kind = kind_of(KH, SH) if SH == 1 or DH == 1 else 0
+    rows.height = KH if rows.kind else 1
+    rows.weight_step = weight_step
+    rows.step = SH * l.pitch
+    rows.spread = DH if rows.kind else 1
+    rows.x_step = DH * l.pitch if rows.kind else rows.step
+    return rows
+
+
+cdef Rows input_rows(ConvSizes* s, Layout* l, Tap* taps) noexcept:
+    """Of x."""
+    cdef Rows rows = rows_of(l, taps, s.KH, s.SH, s.DH, s.KW)
+    cdef Py_ssize_t kd, kh, kw, column
     for kd in range(s.KD):
-        for kh in range(1 if rows.height else s.KH):
+        for kh in range(1 if rows.kind else s.KH):
             for kw in range(s.KW):
                 column = kw * s.DW
                 taps[rows.count].cell = (kd * l.rows + kh * s.DH) * l.pitch + column % s.SW * l.length + column // s.SW
@@ -406,11 +416,8 @@ cdef Rows input_rows(ConvSizes* s, Layout* l, Tap* taps) noexcept:
 cdef Rows gradient_rows(ConvSizes* s, Layout* l, Tap* taps, Py_ssize_t* starts) noexcept:
     """Of grad_y. Taps are ordered by the places that they serve; those of place p begin at starts[p]."""
     cdef Axis depth = depth_axis(s), height = height_axis(s), width = width_axis(s)
-    cdef Rows rows
+    cdef Rows rows = rows_of(l, taps, s.KH if s.SH == 1 else 0, 1, s.DH, -s.KW)
     cdef Py_ssize_t place = 0, d, h, w, f, slot, kd, kh, kw
-    rows.taps, rows.count = taps, 0
-    rows.height = s.KH if s.SH == 1 and has_kernels(s.KH) else 0
-    rows.weight_step, rows.step, rows.spread = -s.KW, l.pitch, s.DH if rows.height else 1
     for d in range(s.SD):
         for h in range(s.SH):
             for w in range(s.SW):
@@ -421,7 +428,7 @@ cdef Rows gradient_rows(ConvSizes* s, Layout* l, Tap* taps, Py_ssize_t* starts) 
                     for kd in range(s.KD):
                         if place_of(&depth, kd) != d:
                             continue
-                        for kh in range(s.KH - 1 if rows.height else 0, s.KH):
+                        for kh in range(rows.height - 1, s.KH):
                             for kw in range(s.KW):
                                 if place_of(&height, kh) == h and place_of(&width, kw) == w:
                                     taps[rows.count].cell = (
@@ -438,7 +445,7 @@ cdef void convolve(Rows* rows, const float* tile, const float* weight, float bia
                    Py_ssize_t count, Py_ssize_t width) noexcept nogil:
     """Write `count` rows of y; where they are narrower than a vector, they are written as wide as a vector."""
     cdef Py_ssize_t first, every, r, at_once
-    if count == 1 and width > nf_LANES and rows.height == 0:        # a single row: its vectors side by side
+    if count == 1 and width > nf_LANES and rows.kind == 0:        # a single row: its vectors side by side
         r = 0
         while r < width // nf_LANES:
             at_once = rows_at_once(width // nf_LANES - r)
@@ -454,9 +461,9 @@ cdef void convolve(Rows* rows, const float* tile, const float* weight, float bia
         r = 0
         while r < every:
             at_once = rows_at_once(every - r)
-            rows_kernels[rows.height][at_once](
+            rows_kernels[rows.kind][at_once](
                 rows.count, rows.taps, weight, rows.weight_step, bias,
-                tile + (first + r * rows.spread) * rows.step, rows.spread * rows.step,
+                tile + (first + r * rows.spread) * rows.step, rows.x_step,
                 y + (first + r * rows.spread) * pitch, rows.spread * pitch, width)
             r += at_once
 
