@@ -39,6 +39,12 @@ def widest(op, variant):
     return "f4" if getattr(registry.load(op, variant, isa.DEFAULT), "DTYPE", None) == np.float32 else "f8"
 
 
+def takes(variant, geometry, dtype):
+    """Whether a variant computes all directions of a problem in this dtype."""
+    directions = ("forward", "backward_input", "backward_weight")
+    return not any(refused(geometry.op, variant, isa.DEFAULT, d, geometry, dtype) for d in directions)
+
+
 def integers(shape, dtype, seed, bound=3):
     """Whole numbers from −bound to bound: so small that every order of summation gives the same bits."""
     return np.random.default_rng(seed).integers(-bound, bound + 1, shape).astype(dtype)

@@ -4,8 +4,9 @@ A variant is a module `<op>_<variant>`, or `<family>_<variant>` where one module
 dimensions (`conv_direct` is the variant "direct" of conv1d, conv2d and conv3d), with any of the op's directions as
 functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's SIGNATURES list
 them, and optionally two functions ``(direction, geometry, dtype, level)`` that return None or the reason why not:
-``supports``, whether it can compute a problem at all, and ``suits``, whether it is the one to choose where the choice is
-free (the rules were found with the bench; they look at the problem, never at the number of threads). A module that says ``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match.
+``supports``, whether it can compute a problem at all, and ``suits``, whether it is the one to take where the choice is
+free (rules found with the bench; they look at the problem, never at the number of threads). A module that says
+``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match.
 """
 
 import contextlib
@@ -101,8 +102,8 @@ def register(op, module, name):
         An op that has kernels, for example "conv2d".
     module : module or object
         Has any of the op's directions as callables ``direction(geometry, *inputs, *outputs, n_threads)``, which write
-        the outputs, C-contiguous arrays; optionally ``supports`` and ``suits(direction, geometry, dtype, level)``, which
-        return None or the reason why the variant cannot compute a problem, or why another is to be preferred.
+        the outputs, C-contiguous arrays; optionally ``supports`` and ``suits(direction, geometry, dtype, level)``,
+        which return None or the reason why it cannot compute a problem, or why another is to be preferred.
     name : str
         A name that the op does not have yet, or that was registered before: then the new one replaces it.
 
