@@ -89,7 +89,7 @@ CELLS = cells("conv2d")  # the variants, levels and directions; of conv1d and co
 
 @pytest.mark.parametrize("op", ["conv1d", "conv3d"])
 def test_all_numbers_of_dimensions_have_the_same_built_in_variants(op):
-    shared = [cell.values for cell in CELLS if cell.values[0] in ("shifted", "im2col", "direct")]
+    shared = [cell.values for cell in CELLS if cell.values[0] in ("depthwise", "shifted", "im2col", "direct")]
     assert [cell.values for cell in cells(op)] == shared
 
 
@@ -355,8 +355,11 @@ def test_backward_bias_by_hand():
 
 
 def test_an_empty_batch_has_zero_gradients():
+    geometry = ConvGeometry.of((0, 2, 5, 5), (3, 2, 3, 3))
     for variant in kernels.variants("conv2d"):
         dtype = widest("conv2d", variant)
+        if refused("conv2d", variant, None, "backward_input", geometry, dtype):
+            continue
         x, weight, g, bias = (np.ones(shape, dtype) for shape in ((0, 2, 5, 5), (3, 2, 3, 3), (0, 3, 3, 3), 3))
         assert kernels.conv2d_forward(x, weight, bias, variant=variant).shape == (0, 3, 3, 3)
         assert kernels.conv2d_backward_input(g, weight, x.shape, variant=variant).shape == x.shape

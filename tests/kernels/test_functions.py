@@ -112,7 +112,11 @@ def test_variant_level_threads_and_out(function):
         if widest(op_of(function), variant) == "f4":
             arrays = {name: CALLS[function][name].astype("f4") for name in data_of(function)}
             out = out.astype("f4")
-        got = call(function, **arrays, variant=variant, level=isa.DEFAULT, n_threads=2, out=out)
+        try:
+            got = call(function, **arrays, variant=variant, level=isa.DEFAULT, n_threads=2, out=out)
+        except ValueError as error:
+            assert f"variant {variant} cannot do " in str(error)  # noqa: PT017  it may refuse, and says so
+            continue
         for one, wanted, given_out in zip(*((a if isinstance(a, tuple) else (a,)) for a in (got, expected, out)),
                                           strict=True):  # fmt: skip
             assert one is given_out
