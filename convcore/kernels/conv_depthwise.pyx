@@ -22,8 +22,10 @@ cdef enum:
     BAND_NUMBERS = 6144         # in what a band reads, so that it stays in a first-level cache of 32 KiB
     TALL_NUMBERS = 262144       # where bands so low would lay out most rows twice
     SCRATCH_NUMBERS = 2000000   # that a thread works with, at most: 8 MB
+    FILTERS = 6                 # of a channel, at most, for the input gradient, where the choice is free
     PLACES = 1024               # in a step of the stride, at most, for the input gradient
     SUM_PIXELS = 4096           # of grad_y in one running sum, about
+    IMAGES = 4                  # gone through at once for the weight gradient, at most
     CHANNEL_NUMBERS = 4096      # of x in the channels that a task goes through together, about
     TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
 
@@ -47,8 +49,13 @@ def supports(direction, geometry, dtype, level):
 
 
 def suits(direction, geometry, dtype, level):
-    """Leave a single channel to those that let many filters share what they load."""
-    return "there is one channel only" if geometry.in_channels == 1 else None
+    """Leave many filters of a channel to those that let them share what they load."""
+    if geometry.in_channels == 1:
+        return "there is one channel only"
+    filters = geometry.out_channels // geometry.in_channels
+    if direction == "backward_input" and filters > FILTERS:
+        return f"{filters} filters of a channel make a matrix product"
+    return None
 
 
 # forward: for each tap, a few rows of y += weight · rows of cells
@@ -296,46 +303,58 @@ cdef inline Py_ssize_t channels_of(ConvSizes* s, Layout* l) noexcept nogil:
 cdef void backward_weight_share(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y, const float* x,
                                 float* partial, Py_ssize_t n0, Py_ssize_t images, Py_ssize_t c0, Py_ssize_t channels,
                                 float* tiles) noexcept nogil:
-    cdef Py_ssize_t n, c, block, taps = s.KD * s.KH * s.KW, one = sum_numbers(s, 1)
-    cdef Py_ssize_t together = max(<Py_ssize_t> 1, SUM_PIXELS // (s.OD * s.OH * s.OW))     # images in one sum
+    cdef Py_ssize_t n, c, block, taps = s.KD * s.KH * s.KW, one = sum_numbers(s, 1), added = 0
+    # Of small planes, several images of a channel are gone through at once.
+    cdef Py_ssize_t at_once = min(min(l.channels, IMAGES), images), channels_at_once = l.channels // at_once
     cdef float* sums = tiles + l.numbers
     images = min(images, s.N - n0)
     channels = min(channels, s.IC - c0)
     memset(partial + c0 * s.FG * taps, 0, channels * s.FG * taps * sizeof(float))
     memset(sums, 0, channels * one * sizeof(float))
-    for n in range(images):
-        for block in range(blocks(channels, l.channels)):
-            c = block * l.channels
-            add_channels(s, l, rows, grad_y, x, n0 + n, c0 + c, min(l.channels, channels - c), sums + c * one, tiles)
-        if n == images - 1 or n % together == together - 1:
+    for n in range(blocks(images, at_once)):
+        for block in range(blocks(channels, channels_at_once)):
+            c = block * channels_at_once
+            add_channels(s, l, rows, grad_y, x, n0 + n * at_once, min(at_once, images - n * at_once), c0 + c,
+                         min(channels_at_once, channels - c), sums + c * one, tiles)
+        added += at_once * s.OD * s.OH * s.OW
+        if added >= SUM_PIXELS or n == blocks(images, at_once) - 1:
+            added = 0
             for c in range(channels):
                 add_lanes(s, rows, sums + c * one, partial + (c0 + c) * s.FG * taps)
 
 
 cdef void add_channels(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y, const float* x, Py_ssize_t n,
-                       Py_ssize_t c, Py_ssize_t channels, float* sums, float* tiles) noexcept nogil:
-    """Add the products of some channels of an image to their sums."""
-    cdef Py_ssize_t i, f, od, oh, block, count, plane, one = sum_numbers(s, 1) // s.FG
+                       Py_ssize_t images, Py_ssize_t c, Py_ssize_t channels, float* sums, float* tiles) noexcept nogil:
+    """Add the products of some channels of some images to the channels' sums."""
+    cdef Py_ssize_t i, f, od, oh, block, count, plane, within, one = sum_numbers(s, 1) // s.FG
+    cdef Py_ssize_t pixels = s.OD * s.OH * s.OW, x_image = channels * l.tile
     cdef float* edge = tiles + l.tiles
-    cdef const float* g
-    x += (n * s.IC + c) * s.ID * s.IH * s.IW
+    cdef float* tile
     for od in range(s.OD):
         for block in range(l.bands):
             oh = block * l.band
             count = min(l.band, s.OH - oh)
-            lay_out_input(s, l, x, od, oh, count, channels, tiles)
+            for i in range(images):
+                lay_out_input(s, l, x + ((n + i) * s.IC + c) * s.ID * s.IH * s.IW, od, oh, count, channels,
+                              tiles + i * x_image)
             for i in range(channels):
                 for f in range(s.FG):
-                    plane = (n * s.OC + (c + i) * s.FG + f) * s.OD + od
-                    g = grad_y + (plane * s.OH + oh) * s.OW
-                    if s.OW < nf_LANES and (plane + 1) * s.OH * s.OW + nf_LANES > s.N * s.OC * s.OD * s.OH * s.OW:
-                        copy_rows(g, 0, edge, 0, 1, count * s.OW)   # vectors would leave the array
-                        g = edge
-                    multiply_rows(rows, tiles + i * l.tile, g, s.OW, count, s.OW, sums + (i * s.FG + f) * one)
+                    tile = tiles + i * l.tile
+                    plane = (n * s.OC + (c + i) * s.FG + f) * pixels + (od * s.OH + oh) * s.OW
+                    within = images                     # images in which vectors beside the rows stay in the array
+                    while s.OW < nf_LANES and within > 0 and (
+                            plane + (within - 1) * s.OC * pixels + count * s.OW + nf_LANES > s.N * s.OC * pixels):
+                        within -= 1
+                    multiply_rows(rows, within, tile, x_image, grad_y + plane, s.OC * pixels, s.OW, count,
+                                  sums + (i * s.FG + f) * one)
+                    for within in range(within, images):
+                        copy_rows(grad_y + plane + within * s.OC * pixels, 0, edge, 0, 1, count * s.OW)
+                        multiply_rows(rows, 1, tile + within * x_image, 0, edge, 0, s.OW, count,
+                                      sums + (i * s.FG + f) * one)
 
 
-cdef void multiply_rows(Rows* rows, const float* tile, const float* grad_y, Py_ssize_t pitch, Py_ssize_t count,
-                        Py_ssize_t width, float* sums) noexcept nogil:
+cdef void multiply_rows(Rows* rows, Py_ssize_t images, const float* tile, Py_ssize_t x_image, const float* grad_y,
+                        Py_ssize_t g_image, Py_ssize_t width, Py_ssize_t count, float* sums) noexcept nogil:
     """Add grad_y · cells to the sums of each tap: first sets for whole vectors, then sets for the last columns."""
     cdef Py_ssize_t sums_of_tap = rows.height * nf_LANES, rest = max(<Py_ssize_t> 0, width - nf_LANES)
     cdef Py_ssize_t t = 0, at_once, first, every
@@ -346,11 +365,12 @@ cdef void multiply_rows(Rows* rows, const float* tile, const float* grad_y, Py_s
         for first in range(min(rows.spread, count)):
             every = blocks(count - first, rows.spread) if rows.spread > 1 else count
             if width >= nf_LANES:
-                dots(rows.taps + t, every, width // nf_LANES, tile + first * rows.step, rows.x_step,
-                     grad_y + first * pitch, rows.spread * pitch, sums + t * sums_of_tap)
+                dots(rows.taps + t, images, every, width // nf_LANES, tile + first * rows.step, x_image, rows.x_step,
+                     grad_y + first * width, g_image, rows.spread * width, sums + t * sums_of_tap)
             if width % nf_LANES:
-                dots(rows.taps + t, every, 1, tile + first * rows.step + rest, rows.x_step,
-                     grad_y + first * pitch + rest, rows.spread * pitch, sums + (rows.count + t) * sums_of_tap)
+                dots(rows.taps + t, images, every, 1, tile + first * rows.step + rest, x_image, rows.x_step,
+                     grad_y + first * width + rest, g_image, rows.spread * width,
+                     sums + (rows.count + t) * sums_of_tap)
         t += at_once
 
 
