@@ -1,0 +1,753 @@
+"""Depthwise convolution: each channel by itself, a few output rows at a time in registers; no matrix product.
+
+A band of rows of one channel is laid out with what stands around it, so that each tap reads whole vectors and no loop
+asks where the image ends; with a stride, the columns that one tap reads stand side by side. The input gradient is laid
+out likewise from grad_y, and falls into as many convolutions without a stride as a step of the stride has places.
+"""
+
+import numpy as np
+
+from cython.parallel cimport prange, threadid
+from libc.string cimport memset
+
+from convcore.kernels.buffers import aligned
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, source_cell
+
+include "depthwise_rows.pxi"
+
+VOLUMETRIC = True
+DTYPE = np.float32              # the only one
+
+cdef enum:
+    BAND_NUMBERS = 6144         # in what a band reads, so that it stays in a first-level cache of 32 KiB
+    TALL_NUMBERS = 262144       # where bands so low would lay out most rows twice
+    SCRATCH_NUMBERS = 2000000   # that a thread works with, at most: 8 MB
+    FILTERS = 6                 # of a channel, at most, for the input gradient, where the choice is free
+    PLACES = 1024               # in a step of the stride, at most, for the input gradient
+    SUM_PIXELS = 4096           # of grad_y in one running sum, about
+    IMAGES = 4                  # gone through at once for the weight gradient, at most
+    CHANNEL_NUMBERS = 4096      # of x in the channels that a task goes through together, about
+    TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
+
+NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
+
+
+def supports(direction, geometry, dtype, level):
+    """Refuse what is not depthwise, and what would need too much working memory."""
+    if dtype != DTYPE:
+        return "computes in float32 only"
+    if geometry.groups != geometry.in_channels:
+        return f"each group must be one channel, not {geometry.in_channels // geometry.groups}"
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef Layout l = gradient_layout(&s) if direction == "backward_input" else input_layout(&s)
+    if direction == "backward_input" and s.SD * s.SH * s.SW > PLACES:
+        return f"a step of the stride has {s.SD * s.SH * s.SW} places, more than {PLACES}"
+    cdef Py_ssize_t numbers = l.numbers + sum_numbers(&s, 1) * (direction == "backward_weight")
+    if numbers > SCRATCH_NUMBERS:
+        return f"the least part of it works with {numbers} numbers, more than {SCRATCH_NUMBERS}"
+    return None
+
+
+def suits(direction, geometry, dtype, level):
+    """Leave many filters of a channel to those that let them share what they load."""
+    if geometry.in_channels == 1:
+        return "there is one channel only"
+    filters = geometry.out_channels // geometry.in_channels
+    if direction == "backward_input" and filters > FILTERS:
+        return f"{filters} filters of a channel make a matrix product"
+    return None
+
+
+# forward: for each tap, a few rows of y += weight · rows of cells
+
+def forward(geometry,
+            const float[:, :, :, :, ::1] x not None,            # IN  (N, IC, ID, IH, IW)
+            const float[:, :, :, :, ::1] weight not None,       # IN  (OC, 1, KD, KH, KW)
+            const float[::1] bias,                              # IN  (OC,) or None
+            float[:, :, :, :, ::1] y not None,                  # OUT (N, OC, OD, OH, OW)
+            int n_threads):
+    """Write y; one task per few channels of an image."""
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Layout l = input_layout(&s)
+    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
+    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, NUMBER)
+    cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
+    cdef const float* b = &bias[0] if bias is not None else NULL
+    cdef Py_ssize_t task, thread
+    find_spans(&l, <Span*> &spans[0, 0])
+    for thread in range(n_threads):
+        put_frame(&l, &scratch[thread, 0])
+    for task in prange(blocks(s.N * s.IC, l.channels), nogil=True, schedule="static", num_threads=n_threads):
+        forward_channels(&s, &l, &rows, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0],
+                         task * l.channels, &scratch[threadid(), 0])
+
+
+cdef void forward_channels(ConvSizes* s, Layout* l, Rows* rows, const float* x, const float* weight, const float* bias,
+                           float* y, Py_ssize_t first, float* tiles) noexcept nogil:
+    """Channels are counted through the batch, from `first`."""
+    cdef Py_ssize_t channels = min(l.channels, s.N * s.IC - first), taps = s.KD * s.KH * s.KW
+    cdef Py_ssize_t i, f, k, od, oh, block, count
+    # Where rows are narrower than a vector, what is written beside one is overwritten with the next, if that comes.
+    cdef bint overwritten = l.bands == 1 and s.OD == 1 and rows.spread == 1
+    cdef float* out = tiles + l.tiles
+    cdef float* target
+    x += first * s.ID * s.IH * s.IW
+    y += first * s.FG * s.OD * s.OH * s.OW
+    for od in range(s.OD):
+        for block in range(l.bands):
+            oh = block * l.band
+            count = min(l.band, s.OH - oh)
+            lay_out_input(s, l, x, od, oh, count, channels, tiles)
+            k = first % s.IC * s.FG
+            for i in range(channels):
+                for f in range(s.FG):
+                    target = y + (((i * s.FG + f) * s.OD + od) * s.OH + oh) * s.OW
+                    if s.OW >= nf_LANES or (overwritten and ((channels - i) * s.FG - f - 1) * s.OH * s.OW >= nf_LANES):
+                        convolve(rows, tiles + i * l.tile, weight + k * taps, bias[k] if bias != NULL else 0, target,
+                                 s.OW, count, s.OW)
+                    else:
+                        convolve(rows, tiles + i * l.tile, weight + k * taps, bias[k] if bias != NULL else 0, out,
+                                 l.out_pitch, count, s.OW)
+                        join(out, l, 1, count, target, s.OW, s.OW)
+                    k = k + 1 if k + 1 < s.OC else 0
+
+
+# backward_input: as forward, with the filter turned over, once for each place in a step of the stride
+
+def backward_input(geometry,
+                   const float[:, :, :, :, ::1] grad_y not None,        # IN  (N, OC, OD, OH, OW)
+                   const float[:, :, :, :, ::1] weight not None,        # IN  (OC, 1, KD, KH, KW)
+                   float[:, :, :, :, ::1] grad_x not None,              # OUT (N, IC, ID, IH, IW)
+                   int n_threads):
+    """Write grad_x; one task per few channels of an image."""
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Layout l = gradient_layout(&s)
+    cdef Py_ssize_t places = s.SD * s.SH * s.SW
+    cdef Py_ssize_t[:, ::1] spans = aligned(1, 2, INDEX)
+    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.FG * s.KD * s.KH * s.KW * 2, INDEX)
+    cdef Py_ssize_t[:, ::1] starts = aligned(1, places + 1, INDEX)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, NUMBER)
+    cdef Rows rows = gradient_rows(&s, &l, <Tap*> &taps[0, 0], &starts[0, 0])
+    cdef bint finite = all_finite(&weight[0, 0, 0, 0, 0], s.OC * s.KD * s.KH * s.KW)
+    cdef Py_ssize_t task, thread
+    find_spans(&l, <Span*> &spans[0, 0])
+    for thread in range(n_threads):
+        put_frame(&l, &scratch[thread, 0])
+    for task in prange(blocks(s.N * s.IC, l.channels), nogil=True, schedule="static", num_threads=n_threads):
+        if finite:
+            backward_input_channels(&s, &l, &rows, &starts[0, 0], &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
+                                    &grad_x[0, 0, 0, 0, 0], task * l.channels, &scratch[threadid(), 0])
+        else:
+            send_back_channels(&s, &l, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &grad_x[0, 0, 0, 0, 0],
+                               task * l.channels)
+
+
+cdef void backward_input_channels(ConvSizes* s, Layout* l, Rows* rows, const Py_ssize_t* starts, const float* grad_y,
+                                  const float* weight, float* grad_x, Py_ssize_t first, float* tiles) noexcept nogil:
+    """Channels are counted through the batch, from `first`."""
+    cdef Py_ssize_t channels = min(l.channels, s.N * s.IC - first), cells = s.ID * s.IH * s.IW
+    cdef Py_ssize_t d, h, block, row, count
+    cdef Axis depth = depth_axis(s), height = height_axis(s)
+    grad_y += first * s.FG * s.OD * s.OH * s.OW
+    grad_x += first * cells
+    if s.mode != CONSTANT:
+        memset(grad_x, 0, channels * cells * sizeof(float))
+    for d in range(depth.size):
+        for block in range(l.bands):
+            row = block * l.band
+            lay_out_gradients(s, l, &depth, grad_y, d, row, channels, tiles)
+            for h in range(min(s.SH, height.size)):
+                count = min(l.band, blocks(height.size - h, s.SH) - row)
+                if count > 0:
+                    backward_input_rows(s, l, rows, starts + (d % s.SD * s.SH + h) * s.SW, tiles, weight, d,
+                                        h + s.SH * row, count, grad_x, first % s.IC, channels)
+
+
+cdef void backward_input_rows(ConvSizes* s, Layout* l, Rows* rows, const Py_ssize_t* starts, float* tiles,
+                              const float* weight, Py_ssize_t d, Py_ssize_t h, Py_ssize_t count, float* grad_x,
+                              Py_ssize_t c, Py_ssize_t channels) noexcept nogil:
+    """Write or add rows h, h + SH, ... of plane d of the (padded) image's gradient, in some channels from c."""
+    cdef Py_ssize_t width = width_axis(s).size, length = blocks(width, s.SW), cells = s.ID * s.IH * s.IW
+    cdef Py_ssize_t longer = width - (length - 1) * s.SW                    # places that have so many columns
+    cdef bint padded = s.mode != CONSTANT
+    cdef bint direct = s.SW == 1 and not padded
+    # Where rows are narrower than a vector, what is written beside one is overwritten with the next, if that comes.
+    cdef bint overwritten = l.bands == 1 and s.ID == 1 and s.SH == 1 and rows.spread == 1
+    cdef float* out = tiles + l.tiles
+    cdef float* target = grad_x + (d * s.IH + h) * s.IW
+    cdef Py_ssize_t i, w
+    cdef Rows part = rows[0]
+    for i in range(channels):
+        for w in range(min(s.SW, width)):
+            part.taps = rows.taps + starts[w]
+            part.count = starts[w + 1] - starts[w]
+            if direct and (width >= nf_LANES or (overwritten and (channels - i - 1) * cells >= nf_LANES)):
+                convolve(&part, tiles + i * l.tile, weight + c * s.FG * s.KD * s.KH * s.KW, 0, target, s.SH * s.IW,
+                         count, width)
+            else:
+                convolve(&part, tiles + i * l.tile, weight + c * s.FG * s.KD * s.KH * s.KW, 0,
+                         out + w * l.band * l.out_pitch, l.out_pitch, count, length if w < longer else length - 1)
+        if padded:
+            fold(s, out, l, d, h, count, grad_x + i * cells)
+        elif not direct or (width < nf_LANES and not (overwritten and (channels - i - 1) * cells >= nf_LANES)):
+            join(out, l, s.SW, count, target, s.SH * s.IW, width)
+        target += cells
+        c = c + 1 if c + 1 < s.IC else 0
+
+
+cdef void fold(ConvSizes* s, const float* out, Layout* l, Py_ssize_t d, Py_ssize_t h, Py_ssize_t count,
+               float* grad_x) noexcept nogil:
+    """Add rows h, h + SH, ... of the padded image's gradient to the cells that they repeat."""
+    cdef Py_ssize_t id = source_cell(d - s.front, s.ID, s.mode)
+    cdef Py_ssize_t i, w, j, column, first, end, length
+    cdef float* target
+    cdef const float* source
+    for i in range(count):
+        target = grad_x + (id * s.IH + source_cell(h + i * s.SH - s.top, s.IH, s.mode)) * s.IW
+        for w in range(min(s.SW, width_axis(s).size)):
+            source = out + (w * l.band + i) * l.out_pitch
+            length = blocks(width_axis(s).size - w, s.SW)
+            column = w - s.left
+            first = min(first_inside(column, s.SW), length)
+            end = max(first, end_inside(column, s.SW, s.IW, length))
+            for j in range(first):
+                target[source_cell(column + j * s.SW, s.IW, s.mode)] += source[j]
+            for j in range(first, end):
+                target[column + j * s.SW] += source[j]
+            for j in range(end, length):
+                target[source_cell(column + j * s.SW, s.IW, s.mode)] += source[j]
+
+
+cdef bint all_finite(const float* x, Py_ssize_t count) noexcept nogil:
+    cdef bint found = False
+    cdef Py_ssize_t j
+    for j in range(count):
+        found |= x[j] - x[j] != 0
+    return not found
+
+
+cdef void send_back_channels(ConvSizes* s, Layout* l, const float* grad_y, const float* weight, float* grad_x,
+                             Py_ssize_t first) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(first, min(first + l.channels, s.N * s.IC)):
+        send_back(s, grad_y + i * s.FG * s.OD * s.OH * s.OW, weight + i % s.IC * s.FG * s.KD * s.KH * s.KW,
+                  grad_x + i * s.ID * s.IH * s.IW)
+
+
+cdef void send_back(ConvSizes* s, const float* grad_y, const float* weight, float* grad_x) noexcept nogil:
+    """The input gradient by its definition, for weights of which zeros around grad_y would make NaN."""
+    cdef Py_ssize_t f, od, oh, ow, kd, kh, kw, id, ih, iw
+    memset(grad_x, 0, s.ID * s.IH * s.IW * sizeof(float))
+    for f in range(s.FG):
+        for od in range(s.OD):
+            for oh in range(s.OH):
+                for ow in range(s.OW):
+                    for kd in range(s.KD):
+                        id = source_cell(od * s.SD + kd * s.DD - s.front, s.ID, s.mode)
+                        for kh in range(s.KH):
+                            ih = source_cell(oh * s.SH + kh * s.DH - s.top, s.IH, s.mode)
+                            for kw in range(s.KW):
+                                iw = source_cell(ow * s.SW + kw * s.DW - s.left, s.IW, s.mode)
+                                if id >= 0 and ih >= 0 and iw >= 0:
+                                    grad_x[(id * s.IH + ih) * s.IW + iw] += (
+                                        grad_y[((f * s.OD + od) * s.OH + oh) * s.OW + ow]
+                                        * weight[((f * s.KD + kd) * s.KH + kh) * s.KW + kw])
+
+
+# backward_weight: for each tap, one running sum per lane of grad_y · cells; lanes and images are added up in order
+
+def backward_weight(geometry,
+                    const float[:, :, :, :, ::1] grad_y not None,       # IN  (N, OC, OD, OH, OW)
+                    const float[:, :, :, :, ::1] x not None,            # IN  (N, IC, ID, IH, IW)
+                    float[:, :, :, :, ::1] grad_weight not None,        # OUT (OC, 1, KD, KH, KW)
+                    int n_threads):
+    """Write grad_weight; one task per few channels and share of the images; shares are added up in order."""
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Layout l = input_layout(&s)
+    cdef Py_ssize_t channels = channels_of(&s, &l), channel_blocks = blocks(s.IC, channels)
+    cdef Py_ssize_t images = blocks(s.N, min(s.N, blocks(TASKS, channel_blocks))), shares = blocks(s.N, images)
+    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
+    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(&s, channels), NUMBER)
+    cdef float[:, ::1] partial = aligned(shares, s.OC * s.KD * s.KH * s.KW, NUMBER)
+    cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
+    cdef float* total = &grad_weight[0, 0, 0, 0, 0]
+    cdef Py_ssize_t task, thread, share, j
+    find_spans(&l, <Span*> &spans[0, 0])
+    for thread in range(n_threads):
+        put_frame(&l, &scratch[thread, 0])
+    for task in prange(shares * channel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        backward_weight_share(&s, &l, &rows, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
+                              &partial[task // channel_blocks, 0], task // channel_blocks * images, images,
+                              task % channel_blocks * channels, channels, &scratch[threadid(), 0])
+    for j in range(s.OC * s.KD * s.KH * s.KW):
+        total[j] = partial[0, j]
+    for share in range(1, shares):
+        for j in range(s.OC * s.KD * s.KH * s.KW):
+            total[j] += partial[share, j]
+
+
+cdef inline Py_ssize_t sum_numbers(ConvSizes* s, Py_ssize_t channels) noexcept nogil:
+    """One vector of sums for whole vectors of columns, and one for the columns that remain, per tap."""
+    return channels * s.FG * s.KD * s.KH * s.KW * 2 * nf_LANES
+
+
+cdef inline Py_ssize_t channels_of(ConvSizes* s, Layout* l) noexcept nogil:
+    """The channels of a task: small planes that lie side by side are read together."""
+    cdef Py_ssize_t most = (SCRATCH_NUMBERS - l.numbers) // sum_numbers(s, 1)
+    most = min(most, CHANNEL_NUMBERS // (s.ID * s.IH * s.IW))
+    return max(<Py_ssize_t> 1, min(most, blocks(s.IC, TASKS)))
+
+
+cdef void backward_weight_share(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y, const float* x,
+                                float* partial, Py_ssize_t n0, Py_ssize_t images, Py_ssize_t c0, Py_ssize_t channels,
+                                float* tiles) noexcept nogil:
+    cdef Py_ssize_t n, c, block, taps = s.KD * s.KH * s.KW, one = sum_numbers(s, 1), added = 0
+    # Of small planes, several images of a channel are gone through at once.
+    cdef Py_ssize_t at_once = min(min(l.channels, IMAGES), images), channels_at_once = l.channels // at_once
+    cdef float* sums = tiles + l.numbers
+    images = min(images, s.N - n0)
+    channels = min(channels, s.IC - c0)
+    memset(partial + c0 * s.FG * taps, 0, channels * s.FG * taps * sizeof(float))
+    memset(sums, 0, channels * one * sizeof(float))
+    for n in range(blocks(images, at_once)):
+        for block in range(blocks(channels, channels_at_once)):
+            c = block * channels_at_once
+            add_channels(s, l, rows, grad_y, x, n0 + n * at_once, min(at_once, images - n * at_once), c0 + c,
+                         min(channels_at_once, channels - c), sums + c * one, tiles)
+        added += at_once * s.OD * s.OH * s.OW
+        if added >= SUM_PIXELS or n == blocks(images, at_once) - 1:
+            added = 0
+            for c in range(channels):
+                add_lanes(s, rows, sums + c * one, partial + (c0 + c) * s.FG * taps)
+
+
+cdef void add_channels(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y, const float* x, Py_ssize_t n,
+                       Py_ssize_t images, Py_ssize_t c, Py_ssize_t channels, float* sums, float* tiles) noexcept nogil:
+    """Add the products of some channels of some images to the channels' sums."""
+    cdef Py_ssize_t i, f, od, oh, block, count, plane, within, one = sum_numbers(s, 1) // s.FG
+    cdef Py_ssize_t pixels = s.OD * s.OH * s.OW, x_image = channels * l.tile
+    cdef float* edge = tiles + l.tiles
+    cdef float* tile
+    for od in range(s.OD):
+        for block in range(l.bands):
+            oh = block * l.band
+            count = min(l.band, s.OH - oh)
+            for i in range(images):
+                lay_out_input(s, l, x + ((n + i) * s.IC + c) * s.ID * s.IH * s.IW, od, oh, count, channels,
+                              tiles + i * x_image)
+            for i in range(channels):
+                for f in range(s.FG):
+                    tile = tiles + i * l.tile
+                    plane = (n * s.OC + (c + i) * s.FG + f) * pixels + (od * s.OH + oh) * s.OW
+                    within = images                     # images in which vectors beside the rows stay in the array
+                    while s.OW < nf_LANES and within > 0 and (
+                            plane + (within - 1) * s.OC * pixels + count * s.OW + nf_LANES > s.N * s.OC * pixels):
+                        within -= 1
+                    multiply_rows(rows, within, tile, x_image, grad_y + plane, s.OC * pixels, s.OW, count,
+                                  sums + (i * s.FG + f) * one)
+                    for within in range(within, images):
+                        copy_rows(grad_y + plane + within * s.OC * pixels, 0, edge, 0, 1, count * s.OW)
+                        multiply_rows(rows, 1, tile + within * x_image, 0, edge, 0, s.OW, count,
+                                      sums + (i * s.FG + f) * one)
+
+
+cdef void multiply_rows(Rows* rows, Py_ssize_t images, const float* tile, Py_ssize_t x_image, const float* grad_y,
+                        Py_ssize_t g_image, Py_ssize_t width, Py_ssize_t count, float* sums) noexcept nogil:
+    """Add grad_y · cells to the sums of each tap: first sets for whole vectors, then sets for the last columns."""
+    cdef Py_ssize_t sums_of_tap = rows.height * nf_LANES, rest = max(<Py_ssize_t> 0, width - nf_LANES)
+    cdef Py_ssize_t t = 0, at_once, first, every
+    cdef dots_kernel dots
+    while t < rows.count:
+        at_once = taps_at_once(rows.kind, rows.count - t)
+        dots = dots_kernels[rows.kind][at_once]
+        for first in range(min(rows.spread, count)):
+            every = blocks(count - first, rows.spread) if rows.spread > 1 else count
+            if width >= nf_LANES:
+                dots(rows.taps + t, images, every, width // nf_LANES, tile + first * rows.step, x_image, rows.x_step,
+                     grad_y + first * width, g_image, rows.spread * width, sums + t * sums_of_tap)
+            if width % nf_LANES:
+                dots(rows.taps + t, images, every, 1, tile + first * rows.step + rest, x_image, rows.x_step,
+                     grad_y + first * width + rest, g_image, rows.spread * width,
+                     sums + (rows.count + t) * sums_of_tap)
+        t += at_once
+
+
+cdef void add_lanes(ConvSizes* s, Rows* rows, float* sums, float* total) noexcept nogil:
+    """Add the lanes of all sums to the weights that they belong to, and begin anew."""
+    cdef Py_ssize_t f, t, u, lane, sets = rows.count * rows.height
+    cdef Py_ssize_t first = nf_LANES - s.OW % nf_LANES if s.OW > nf_LANES else 0    # lane of the columns that remain
+    cdef float* whole
+    cdef float* rest
+    cdef float found
+    for f in range(s.FG):
+        for t in range(rows.count):
+            for u in range(rows.height):
+                whole = sums + (f * 2 * sets + t * rows.height + u) * nf_LANES
+                rest = whole + sets * nf_LANES
+                found = sum_nf(load_nf(whole))
+                for lane in range(first, first + s.OW % nf_LANES):
+                    found += rest[lane]
+                total[f * s.KD * s.KH * s.KW + rows.taps[t].weight + u * rows.weight_step] += found
+    memset(sums, 0, 2 * s.FG * sets * nf_LANES * sizeof(float))
+
+
+# Rows: which cells and weights the outputs of a band are made of, and how its output rows share what they load
+
+cdef struct Rows:
+    Tap* taps
+    Py_ssize_t count                # of taps
+    int kind                        # of the micro-kernels: 0 takes each tap on its own,
+    Py_ssize_t height               # the others columns of so many
+    Py_ssize_t weight_step          # between the weights of a column
+    Py_ssize_t x_step               # between the rows of cells that a micro-kernel goes through
+    Py_ssize_t step                 # between the cells of two output rows
+    Py_ssize_t spread               # how far apart output rows lie that see the same rows of cells
+
+
+cdef Rows rows_of(Layout* l, Tap* taps, Py_ssize_t KH, Py_ssize_t SH, Py_ssize_t DH, Py_ssize_t weight_step) noexcept:
+    """No taps yet. With a dilation but no stride, output rows that lie DH apart make a convolution without one."""
+    cdef Rows rows
+    rows.taps, rows.count = taps, 0
+    rows.kind = kind_of(KH, SH) if SH == 1 or DH == 1 else 0
+    rows.height = KH if rows.kind else 1
+    rows.weight_step = weight_step
+    rows.step = SH * l.pitch
+    rows.spread = DH if rows.kind else 1
+    rows.x_step = DH * l.pitch if rows.kind else rows.step
+    return rows
+
+
+cdef Rows input_rows(ConvSizes* s, Layout* l, Tap* taps) noexcept:
+    """Of x."""
+    cdef Rows rows = rows_of(l, taps, s.KH, s.SH, s.DH, s.KW)
+    cdef Py_ssize_t kd, kh, kw, column
+    for kd in range(s.KD):
+        for kh in range(1 if rows.kind else s.KH):
+            for kw in range(s.KW):
+                column = kw * s.DW
+                taps[rows.count].cell = (kd * l.rows + kh * s.DH) * l.pitch + column % s.SW * l.length + column // s.SW
+                taps[rows.count].weight = (kd * s.KH + kh) * s.KW + kw
+                rows.count += 1
+    return rows
+
+
+cdef Rows gradient_rows(ConvSizes* s, Layout* l, Tap* taps, Py_ssize_t* starts) noexcept:
+    """Of grad_y. Taps are ordered by the places that they serve; those of place p begin at starts[p]."""
+    cdef Axis depth = depth_axis(s), height = height_axis(s), width = width_axis(s)
+    cdef Rows rows = rows_of(l, taps, s.KH if s.SH == 1 else 0, 1, s.DH, -s.KW)
+    cdef Py_ssize_t place = 0, d, h, w, f, slot, kd, kh, kw
+    for d in range(s.SD):
+        for h in range(s.SH):
+            for w in range(s.SW):
+                starts[place] = rows.count
+                place += 1
+                for f in range(s.FG):
+                    slot = 0
+                    for kd in range(s.KD):
+                        if place_of(&depth, kd) != d:
+                            continue
+                        for kh in range(rows.height - 1, s.KH):
+                            for kw in range(s.KW):
+                                if place_of(&height, kh) == h and place_of(&width, kw) == w:
+                                    taps[rows.count].cell = (
+                                        ((f * l.slots + slot) * l.rows + shift_of(&height, kh) - l.row) * l.pitch
+                                        + shift_of(&width, kw) - l.column)
+                                    taps[rows.count].weight = ((f * s.KD + kd) * s.KH + kh) * s.KW + kw
+                                    rows.count += 1
+                        slot += 1
+    starts[place] = rows.count
+    return rows
+
+
+cdef void convolve(Rows* rows, const float* tile, const float* weight, float bias, float* y, Py_ssize_t pitch,
+                   Py_ssize_t count, Py_ssize_t width) noexcept nogil:
+    """Write `count` rows of y; where they are narrower than a vector, they are written as wide as a vector."""
+    cdef Py_ssize_t first, every, r, at_once
+    if count == 1 and width > nf_LANES and rows.kind == 0:        # a single row: its vectors side by side
+        r = 0
+        while r < width // nf_LANES:
+            at_once = rows_at_once(width // nf_LANES - r)
+            rows_kernels[0][at_once](rows.count, rows.taps, weight, 0, bias, tile + r * nf_LANES, nf_LANES,
+                                     y + r * nf_LANES, nf_LANES, nf_LANES)
+            r += at_once
+        if width % nf_LANES:
+            r = width - nf_LANES
+            rows_kernels[0][1](rows.count, rows.taps, weight, 0, bias, tile + r, nf_LANES, y + r, nf_LANES, nf_LANES)
+        return
+    for first in range(min(rows.spread, count)):
+        every = blocks(count - first, rows.spread) if rows.spread > 1 else count
+        r = 0
+        while r < every:
+            at_once = rows_at_once(every - r)
+            rows_kernels[rows.kind][at_once](
+                rows.count, rows.taps, weight, rows.weight_step, bias,
+                tile + (first + r * rows.spread) * rows.step, rows.x_step,
+                y + (first + r * rows.spread) * pitch, rows.spread * pitch, width)
+            r += at_once
+
+
+cdef void join(const float* out, Layout* l, Py_ssize_t step, Py_ssize_t count, float* target, Py_ssize_t target_step,
+               Py_ssize_t width) noexcept nogil:
+    """Copy rows that were computed apart, one per place in a step of the stride, to where they belong."""
+    cdef Py_ssize_t i, w, j, apart = l.band * l.out_pitch
+    if step == 1:
+        copy_rows(out, l.out_pitch, target, target_step, count, width)
+    elif step == 2:
+        zip_rows(out, out + apart, l.out_pitch, target, target_step, count, width // 2)
+        if width % 2:
+            for i in range(count):
+                target[i * target_step + width - 1] = out[i * l.out_pitch + width // 2]
+    else:
+        for i in range(count):
+            for w in range(min(step, width)):
+                for j in range(blocks(width - w, step)):
+                    target[w + j * step] = out[w * apart + j]
+            out += l.out_pitch
+            target += target_step
+
+
+# An axis of the input gradient. Cell i of the image, or of the padded image where its gradient is to be folded, has
+# place i % S in a step of the stride; tap k serves the cells of one place, and at cell place + j·S reads output j + shift.
+
+cdef struct Axis:
+    Py_ssize_t size, before                 # cells; padding before the first
+    Py_ssize_t K, S, D
+
+
+cdef inline Axis axis_of(ConvSizes* s, Py_ssize_t size, Py_ssize_t before, Py_ssize_t outputs, Py_ssize_t K,
+                         Py_ssize_t S, Py_ssize_t D) noexcept nogil:
+    cdef Axis axis
+    axis.K, axis.S, axis.D = K, S, D
+    axis.size, axis.before = size, before
+    if s.mode != CONSTANT:
+        axis.size, axis.before = (outputs - 1) * S + (K - 1) * D + 1, 0
+    return axis
+
+
+cdef inline Axis depth_axis(ConvSizes* s) noexcept nogil:
+    return axis_of(s, s.ID, s.front, s.OD, s.KD, s.SD, s.DD)
+
+
+cdef inline Axis height_axis(ConvSizes* s) noexcept nogil:
+    return axis_of(s, s.IH, s.top, s.OH, s.KH, s.SH, s.DH)
+
+
+cdef inline Axis width_axis(ConvSizes* s) noexcept nogil:
+    return axis_of(s, s.IW, s.left, s.OW, s.KW, s.SW, s.DW)
+
+
+cdef inline Py_ssize_t place_of(Axis* axis, Py_ssize_t k) noexcept nogil:
+    cdef Py_ssize_t place = (k * axis.D - axis.before) % axis.S
+    return place + axis.S if place < 0 else place
+
+
+cdef inline Py_ssize_t shift_of(Axis* axis, Py_ssize_t k) noexcept nogil:
+    return (place_of(axis, k) + axis.before - k * axis.D) // axis.S
+
+
+cdef Span shifts_of(Axis* axis) noexcept:
+    """The least shift of a tap, and the largest."""
+    cdef Span span
+    cdef Py_ssize_t k
+    span.first = span.end = shift_of(axis, 0)
+    for k in range(1, axis.K):
+        span.first = min(span.first, shift_of(axis, k))
+        span.end = max(span.end, shift_of(axis, k))
+    return span
+
+
+cdef Py_ssize_t most_taps_of_a_place(Axis* axis) noexcept:
+    cdef Py_ssize_t k, j, count, most = 0
+    for k in range(axis.K):
+        count = 0
+        for j in range(axis.K):
+            count += place_of(axis, j) == place_of(axis, k)
+        most = max(most, count)
+    return most
+
+
+# Layout: the planes of cells that a band of outputs reads, rows with what stands around them. Cells `apart` columns
+# from each other, which one tap reads, stand side by side: column c of a row is found at [c % apart, c // apart].
+
+cdef struct Span:
+    Py_ssize_t first, end
+
+
+cdef struct Layout:
+    Py_ssize_t height, width                # of a plane
+    Py_ssize_t row, column                  # of the plane, where the first output's cells begin; may lie outside
+    Py_ssize_t row_step                     # from the cells of one output row to the next
+    Py_ssize_t apart, phases, length        # c % apart that there are, and c // apart
+    Py_ssize_t reach                        # rows that one output row reads
+    Py_ssize_t planes, slots                # in a tile; those of one filter
+    int mode
+    float padding
+    Span* spans                             # of each phase, the cells that lie inside the plane
+    Py_ssize_t pairs                        # where apart is 2: columns of both phases that lie inside the plane,
+    Py_ssize_t even, odd                    # and where in a row the left ones and the right ones of them begin
+    Py_ssize_t band, bands                  # output rows in a band, at most, and how many bands there are
+    Py_ssize_t rows, pitch, tile            # in a plane of a tile, numbers in a row, numbers in a tile
+    Py_ssize_t channels, tiles              # laid out one after the other, lest loads wait for what was just stored
+    Py_ssize_t out_pitch, numbers           # of rows that are computed apart; numbers in all
+    bint framed                             # all tiles have the same frame: it is put there once
+
+
+cdef Layout input_layout(ConvSizes* s) noexcept:
+    """Of x, for the outputs' rows."""
+    cdef Layout l
+    l.height, l.width = s.IH, s.IW
+    l.row, l.column = -s.top, -s.left
+    l.row_step, l.reach = s.SH, (s.KH - 1) * s.DH + 1
+    l.apart, l.phases = s.SW, min(s.SW, (s.KW - 1) * s.DW + 1)
+    l.length = s.OW + (s.KW - 1) * s.DW // s.SW
+    l.planes = l.slots = s.KD
+    l.mode, l.padding = s.mode, <float> s.padding_value
+    l.framed = s.mode == CONSTANT and s.KD == 1 and s.front == 0 and (s.OD - 1) * s.SD < s.ID
+    cut(&l, s.OH, 1, s.OW)
+    return l
+
+
+cdef Layout gradient_layout(ConvSizes* s) noexcept:
+    """Of grad_y, for rows of the input gradient that have the same place in a step of the stride."""
+    cdef Axis depth = depth_axis(s), height = height_axis(s), width = width_axis(s)
+    cdef Span rows = shifts_of(&height), columns = shifts_of(&width)
+    cdef Layout l
+    l.height, l.width = s.OH, s.OW
+    l.row, l.column = rows.first, columns.first
+    l.row_step, l.reach = 1, rows.end - rows.first + 1
+    l.apart = l.phases = 1
+    l.length = blocks(width.size, s.SW) + columns.end - columns.first
+    l.slots = most_taps_of_a_place(&depth)
+    l.planes = s.FG * l.slots
+    l.mode, l.padding = CONSTANT, 0
+    l.framed = s.KD == 1
+    cut(&l, blocks(height.size, s.SH), s.SW, blocks(width.size, s.SW))
+    return l
+
+
+cdef void cut(Layout* l, Py_ssize_t outputs, Py_ssize_t out_rows, Py_ssize_t out_width) noexcept nogil:
+    """Cut the output rows into bands, each of which is made of `out_rows` rows that are computed apart."""
+    cdef Py_ssize_t twice = max(<Py_ssize_t> 0, l.reach - l.row_step)       # rows that two bands lay out
+    cdef Py_ssize_t row, fixed, most, rows
+    l.pitch = round_up(l.phases * l.length, nf_LANES)
+    l.out_pitch = round_up(out_width, nf_LANES)
+    row = l.planes * l.row_step * l.pitch + out_rows * l.out_pitch          # numbers per output row
+    fixed = l.planes * (l.reach - l.row_step) * l.pitch
+    most = (TALL_NUMBERS - fixed) // row
+    rows = max((BAND_NUMBERS - fixed) // row, min(most, 4 * twice // l.row_step))
+    rows = max(<Py_ssize_t> 1, min(rows, outputs))
+    l.band = min(outputs, round_up(blocks(outputs, blocks(outputs, rows)), MOST_ROWS))
+    l.bands = blocks(outputs, l.band)
+    l.framed = l.framed and l.bands == 1
+    l.rows = (l.band - 1) * l.row_step + l.reach
+    l.tile = l.planes * l.rows * l.pitch + nf_LANES                         # vectors may begin at the last number
+    l.channels = max(<Py_ssize_t> 1, BAND_NUMBERS // l.tile) if l.framed else 1
+    l.tiles = l.channels * l.tile
+    l.numbers = l.tiles + l.band * out_rows * l.out_pitch + nf_LANES
+
+
+cdef void find_spans(Layout* l, Span* spans) noexcept nogil:
+    cdef Py_ssize_t phase
+    l.spans = spans
+    for phase in range(l.phases):
+        spans[phase].first = min(first_inside(l.column + phase, l.apart), l.length)
+        spans[phase].end = max(spans[phase].first, end_inside(l.column + phase, l.apart, l.width, l.length))
+    l.pairs = 0
+    if l.apart == 2 and l.phases == 2:
+        l.pairs = min(spans[0].end - spans[0].first, spans[1].end - spans[1].first)
+        l.even, l.odd = spans[0].first, l.length + spans[1].first
+        if spans[1].first < spans[0].first:
+            l.even, l.odd = l.odd, l.even
+
+
+cdef void put_frame(Layout* l, float* tiles) noexcept nogil:
+    if l.framed:
+        fill(tiles, l.tiles, l.padding)
+
+
+cdef void lay_out_input(ConvSizes* s, Layout* l, const float* x, Py_ssize_t od, Py_ssize_t oh, Py_ssize_t count,
+                        Py_ssize_t channels, float* tiles) noexcept nogil:
+    """Lay out what output rows oh to oh + count of plane od read in some channels."""
+    cdef Py_ssize_t kd, id
+    for kd in range(s.KD):
+        id = source_cell(od * s.SD + kd * s.DD - s.front, s.ID, s.mode)
+        lay_out(l, x + id * s.IH * s.IW if id >= 0 else NULL, s.ID * s.IH * s.IW, l.row + oh * s.SH,
+                (count - 1) * s.SH + l.reach, channels, tiles + kd * l.rows * l.pitch)
+
+
+cdef void lay_out_gradients(ConvSizes* s, Layout* l, Axis* depth, const float* grad_y, Py_ssize_t d, Py_ssize_t row,
+                            Py_ssize_t channels, float* tiles) noexcept nogil:
+    """Lay out what a band of plane d of the input gradient reads in some channels, from step `row` of the stride."""
+    cdef Py_ssize_t f, kd, od, slot = 0, pixels = s.OD * s.OH * s.OW
+    for kd in range(s.KD):
+        if place_of(depth, kd) == d % s.SD:
+            od = d // s.SD + shift_of(depth, kd)
+            for f in range(s.FG):
+                lay_out(l, grad_y + f * pixels + od * s.OH * s.OW if 0 <= od < s.OD else NULL, s.FG * pixels,
+                        l.row + row, l.rows, channels, tiles + (f * l.slots + slot) * l.rows * l.pitch)
+            slot += 1
+
+
+cdef void lay_out(Layout* l, const float* plane, Py_ssize_t plane_step, Py_ssize_t row, Py_ssize_t count,
+                  Py_ssize_t channels, float* tile) noexcept nogil:
+    """Lay out `count` rows of a plane of each channel; NULL: a plane of padding."""
+    cdef Py_ssize_t i, c, source
+    cdef Py_ssize_t first = min(max(<Py_ssize_t> 0, -row), count), end = max(first, min(count, l.height - row))
+    for c in range(channels):
+        if plane == NULL:
+            fill(tile, count * l.pitch, l.padding)
+        else:
+            lay_out_inside(l, plane + (row + first) * l.width, tile + first * l.pitch, end - first)
+            if not l.framed:
+                for i in range(count):
+                    source = source_cell(row + i, l.height, l.mode)
+                    if source < 0:
+                        fill(tile + i * l.pitch, l.pitch, l.padding)
+                    else:
+                        if not first <= i < end:
+                            lay_out_inside(l, plane + source * l.width, tile + i * l.pitch, 1)
+                        lay_out_around(l, plane + source * l.width, tile + i * l.pitch)
+            plane += plane_step
+        tile += l.tile
+
+
+cdef inline void lay_out_inside(Layout* l, const float* source, float* tile, Py_ssize_t rows) noexcept nogil:
+    """Lay out the columns that lie inside the plane, of rows that do."""
+    cdef Py_ssize_t r, phase, j
+    if l.apart == 1:
+        copy_rows(source + l.column + l.spans[0].first, l.width, tile + l.spans[0].first, l.pitch, rows,
+                  l.spans[0].end - l.spans[0].first)
+        return
+    if l.pairs > 0:
+        unzip_rows(source + min(l.column + 2 * l.spans[0].first, l.column + 1 + 2 * l.spans[1].first), l.width,
+                   tile + l.even, tile + l.odd, l.pitch, rows, l.pairs)
+    for phase in range(l.phases):
+        for j in range(l.spans[phase].first + l.pairs, l.spans[phase].end):
+            for r in range(rows):
+                tile[r * l.pitch + phase * l.length + j] = source[r * l.width + l.column + phase + j * l.apart]
+
+
+cdef void lay_out_around(Layout* l, const float* source, float* row) noexcept nogil:
+    """Lay out the columns of a row that lie outside the plane."""
+    cdef Py_ssize_t phase, column
+    for phase in range(l.phases):
+        column = l.column + phase
+        put_padding(l, source, column, 0, l.spans[phase].first, row + phase * l.length)
+        put_padding(l, source, column, l.spans[phase].end, l.length, row + phase * l.length)
+
+
+cdef inline void put_padding(Layout* l, const float* source, Py_ssize_t column, Py_ssize_t first, Py_ssize_t end,
+                             float* row) noexcept nogil:
+    """Fill cells first to end, which lie outside the plane, of the phase that begins at a column."""
+    cdef Py_ssize_t j, cell
+    for j in range(first, end):
+        cell = source_cell(column + j * l.apart, l.width, l.mode)
+        row[j] = l.padding if cell < 0 else source[cell]
+
+
+cdef void fill(float* target, Py_ssize_t count, float value) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(count):
+        target[j] = value
