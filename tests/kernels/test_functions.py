@@ -103,6 +103,7 @@ def test_float32_stays_float32(function):
 
 @pytest.mark.parametrize("function", CALLS)
 def test_variant_level_threads_and_out(function):
+    """Of the variants that take such a problem: among them always the definition."""
     expected = call(function)
     for variant in kernels.variants(op_of(function)):
         if function.endswith("backward_bias") and variant not in ("direct", "reference"):
@@ -112,7 +113,11 @@ def test_variant_level_threads_and_out(function):
         if widest(op_of(function), variant) == "f4":
             arrays = {name: CALLS[function][name].astype("f4") for name in data_of(function)}
             out = out.astype("f4")
-        got = call(function, **arrays, variant=variant, level=isa.DEFAULT, n_threads=2, out=out)
+        try:
+            got = call(function, **arrays, variant=variant, level=isa.DEFAULT, n_threads=2, out=out)
+        except ValueError as error:
+            assert variant != "reference" and f": variant {variant} cannot do " in str(error)
+            continue
         for one, wanted, given_out in zip(*((a if isinstance(a, tuple) else (a,)) for a in (got, expected, out)),
                                           strict=True):  # fmt: skip
             assert one is given_out
