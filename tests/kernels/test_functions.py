@@ -116,7 +116,8 @@ def test_variant_level_threads_and_out(function):
         try:
             got = call(function, **arrays, variant=variant, level=isa.DEFAULT, n_threads=2, out=out)
         except ValueError as error:
-            assert variant != "reference" and f": variant {variant} cannot do " in str(error)
+            if variant == "reference" or f": variant {variant} cannot do " not in str(error):
+                raise
             continue
         for one, wanted, given_out in zip(*((a if isinstance(a, tuple) else (a,)) for a in (got, expected, out)),
                                           strict=True):  # fmt: skip
