@@ -103,6 +103,7 @@ def test_float32_stays_float32(function):
 
 @pytest.mark.parametrize("function", CALLS)
 def test_variant_level_threads_and_out(function):
+    """Of the variants that take such a problem: among them always the definition."""
     expected = call(function)
     for variant in kernels.variants(op_of(function)):
         arrays = {}
@@ -112,8 +113,9 @@ def test_variant_level_threads_and_out(function):
             out = out.astype("f4")
         try:
             got = call(function, **arrays, variant=variant, level=isa.DEFAULT, n_threads=2, out=out)
-        except ValueError as refusal:
-            assert f"variant {variant} cannot do" in str(refusal)
+        except ValueError as error:
+            if variant == "reference" or f": variant {variant} cannot do " not in str(error):
+                raise
             continue
         for one, wanted, given_out in zip(*((a if isinstance(a, tuple) else (a,)) for a in (got, expected, out)),
                                           strict=True):  # fmt: skip
