@@ -17,6 +17,7 @@ from convcore.kernels.buffers import aligned
 include "conv_images.pxi"
 
 VOLUMETRIC = True
+DTYPE = np.float32              # the only one
 
 cdef enum:
     TILE_NUMBERS = 98304        # numbers of a tile that a task reads or writes: less than half of a 1 MiB cache for both
@@ -71,7 +72,7 @@ def backward_input(geometry,
 
 def supports(direction, geometry, dtype, level):
     """Refuse other numbers than float32, a constant around the image that is not 0, and images that fill the scratch."""
-    if dtype != np.float32:
+    if dtype != DTYPE:
         return "computes in float32 only"
     if direction == "forward" and geometry.padding_mode == CONSTANT and geometry.padding_value != 0:
         return f"pads with zeros or a pattern, not with {geometry.padding_value}"
@@ -271,7 +272,7 @@ cdef convolve(Plan* p, const float* source, const float* weight, const float* bi
     cdef Py_ssize_t groups = blocks(p.N, p.lanes), channel_tasks = blocks(p.target_channels, p.TB)
     cdef Py_ssize_t unit_tasks = blocks(p.axes[p.outer].target, p.units), weights = p.source_channels * p.target_channels * p.taps
     cdef Py_ssize_t task, i, room = 0
-    number, index = np.dtype(np.float32), np.dtype(np.intp)
+    number, index = np.dtype(DTYPE), np.dtype(np.intp)
     cdef Py_ssize_t[:, ::1] tables, lists
     cdef float[:, ::1] packed = aligned(1, p.G * weights, number)
     cdef float[:, ::1] start = aligned(1, p.G * p.target_channels, number)

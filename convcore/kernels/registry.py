@@ -18,9 +18,9 @@ import re
 from convcore import isa
 
 VARIANTS = {
-    "conv1d": ["images", "im2col", "direct", "reference"],
-    "conv2d": ["images", "im2col", "direct", "reference"],
-    "conv3d": ["images", "im2col", "direct", "reference"],
+    "conv1d": ["images", "shifted", "im2col", "direct", "reference"],
+    "conv2d": ["images", "shifted", "im2col", "direct", "reference"],
+    "conv3d": ["images", "shifted", "im2col", "direct", "reference"],
     "max_pool1d": ["direct", "reference"],
     "max_pool2d": ["direct", "reference"],
     "max_pool3d": ["direct", "reference"],
