@@ -431,7 +431,7 @@ cdef correlate(Plan* p, const float* grad_y, const float* x, float* grad_weight,
     cdef Py_ssize_t shares = min(groups, TASKS // (p.G * filter_blocks * channel_blocks), PARTIAL_NUMBERS // weights)
     cdef Py_ssize_t share_groups = blocks(groups, max(<Py_ssize_t> 1, shares)), task, share, j
     cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
-    cdef Py_ssize_t[:, ::1] runs = aligned(n_threads, 3 * most_runs(p), INDEX)
+    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, p.taps + 1 + 3 * p.taps * most_runs(p), INDEX)
     cdef float[:, ::1] source_tiles = aligned(n_threads, source_numbers(p), NUMBER)
     cdef float[:, ::1] target_tiles = aligned(n_threads, target_numbers(p), NUMBER)
     cdef float[:, ::1] totals = aligned(n_threads, total_numbers(p), NUMBER)
@@ -445,7 +445,7 @@ cdef correlate(Plan* p, const float* grad_y, const float* x, float* grad_weight,
                         share * share_groups * p.lanes, min(p.N, (share + 1) * share_groups * p.lanes),
                         task // (filter_blocks * channel_blocks) % p.G, task // channel_blocks % filter_blocks * p.TB,
                         task % channel_blocks * p.SB, &target_tiles[threadid(), 0], &source_tiles[threadid(), 0],
-                        &totals[threadid(), 0], <Run*> &runs[threadid(), 0])
+                        &totals[threadid(), 0], <Run*> &lists[threadid(), p.taps + 1], &lists[threadid(), 0])
     for share in range(shares - 1):
         for j in range(weights):
             grad_weight[j] += partial[share, j]
@@ -453,10 +453,11 @@ cdef correlate(Plan* p, const float* grad_y, const float* x, float* grad_weight,
 
 cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* grad_weight, Py_ssize_t n_begin,
                           Py_ssize_t n_end, Py_ssize_t g, Py_ssize_t f0, Py_ssize_t c0, float* target_tile,
-                          float* source_tile, float* totals, Run* runs) noexcept nogil:
+                          float* source_tile, float* totals, Run* runs, Py_ssize_t* ends) noexcept nogil:
     """The weights of the filters from f0 and channels from c0, of some images."""
     cdef Py_ssize_t filters = min(p.TB, p.target_channels - f0), channels = min(p.SB, p.source_channels - c0)
-    cdef Py_ssize_t count, n, b, unit, units, begin, end, tap, f, c, F, C, i, j, k
+    cdef Py_ssize_t filter_blocks = blocks(filters, p.target_block), channel_blocks = blocks(channels, p.source_block)
+    cdef Py_ssize_t n, unit, units, begin, end, y_begin, y_end, tap, f, c, F, C, i, b, j, k
     cdef Axis* outer = &p.axes[p.outer]
     cdef float* total
     for i in range(blocks(n_end - n_begin, p.lanes)):
@@ -464,29 +465,38 @@ cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* g
         for b in range(blocks(outer.target, p.units)):
             unit = b * p.units
             units = min(p.units, outer.target - unit)
+            y_begin, y_end = unit * p.target_inner, (unit + units) * p.target_inner
             find_reach(p, unit, units, &begin, &end)
-            lay_out(p, x, n, p.G * p.source_channels, p.source_cells, g * p.source_channels + c0, channels, begin, end,
-                    source_tile)
-            lay_out(p, grad_y, n, p.G * p.target_channels, p.target_cells, g * p.target_channels + f0, filters,
-                    unit * p.target_inner, (unit + units) * p.target_inner, target_tile)
+            for j in range(channel_blocks):
+                c = j * p.source_block
+                lay_out(p, x, n, p.G * p.source_channels, p.source_cells, g * p.source_channels + c0 + c,
+                        min(p.source_block, channels - c), begin, end, source_tile + c * (end - begin) * p.lanes)
+            for j in range(filter_blocks):
+                f = j * p.target_block
+                lay_out(p, grad_y, n, p.G * p.target_channels, p.target_cells, g * p.target_channels + f0 + f,
+                        min(p.target_block, filters - f), y_begin, y_end, target_tile + f * (y_end - y_begin) * p.lanes)
+            ends[0] = 0
             for tap in range(p.taps):
-                count = list_pairs(p, tap, unit, units, begin, runs)
-                for j in range(blocks(filters, p.target_block)):
-                    f = j * p.target_block
-                    F = min(p.target_block, filters - f)
-                    for k in range(blocks(channels, p.source_block)):
-                        c = k * p.source_block
-                        C = min(p.source_block, channels - c)
-                        total = totals + ((f * channels + c * F) * p.taps + tap * F * C) * vf_LANES
-                        pair_kernels[F][C](runs, count, target_tile + f * vf_LANES, filters * vf_LANES,
-                                           source_tile + c * vf_LANES, channels * vf_LANES, p.axes[2].S, total,
+                ends[tap + 1] = ends[tap] + list_pairs(p, tap, unit, units, begin, runs + ends[tap])
+            total = totals
+            for j in range(filter_blocks):
+                f = j * p.target_block
+                F = min(p.target_block, filters - f)
+                for k in range(channel_blocks):
+                    c = k * p.source_block
+                    C = min(p.source_block, channels - c)
+                    for tap in range(p.taps):
+                        pair_kernels[F][C](runs + ends[tap], ends[tap + 1] - ends[tap],
+                                           target_tile + f * (y_end - y_begin) * p.lanes, F * p.lanes,
+                                           source_tile + c * (end - begin) * p.lanes, C * p.lanes, p.axes[2].S, total,
                                            i > 0 or b > 0)
+                        total += F * C * p.lanes
     add_lanes(totals, filters * channels * p.taps)
     total = totals
-    for j in range(blocks(filters, p.target_block)):
+    for j in range(filter_blocks):
         f = j * p.target_block
         F = min(p.target_block, filters - f)
-        for k in range(blocks(channels, p.source_block)):
+        for k in range(channel_blocks):
             c = k * p.source_block
             C = min(p.source_block, channels - c)
             spread(total, F, C, p.taps, grad_weight + ((g * p.target_channels + f0 + f) * p.source_channels + c0 + c) * p.taps,
