@@ -293,16 +293,12 @@ cdef Py_ssize_t place_of(Plan* p, Axis* axis, Py_ssize_t k) noexcept nogil:
     return place + (axis.K - 1 - k) // step
 
 
-cdef Py_ssize_t most_runs(Plan* p) noexcept:
-    """The runs of the key that has the most."""
-    cdef Py_ssize_t key, most, product = 1
-    cdef int i
-    for i in range(3):
-        most = 1
-        for key in range(p.axes[i].keys):
-            most = max(most, p.axes[i].ends[key + 1] - p.axes[i].ends[key])
-        product *= most
-    return product
+cdef Py_ssize_t most_runs(Plan* p, int axis) noexcept:
+    """The runs of the key that has the most, and one at least."""
+    cdef Py_ssize_t key, most = 1
+    for key in range(p.axes[axis].keys):
+        most = max(most, p.axes[axis].ends[key + 1] - p.axes[axis].ends[key])
+    return most
 
 
 cdef void find_reach(Plan* p, Py_ssize_t unit, Py_ssize_t units, Py_ssize_t* begin, Py_ssize_t* end) noexcept nogil:
@@ -334,65 +330,85 @@ cdef convolve(Plan* p, const float* source, const float* weight, const float* bi
     cdef Py_ssize_t unit_tasks = blocks(p.axes[p.outer].target, p.units), channel_tasks = blocks(p.target_channels, p.TB)
     cdef Py_ssize_t weights = p.source_channels * p.target_channels * p.taps, task, g, t
     cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
-    cdef Py_ssize_t[:, ::1] runs = aligned(n_threads, 3 * most_runs(p), INDEX)
-    cdef float[:, ::1] packed = aligned(1, p.G * weights, NUMBER)
-    cdef float[:, ::1] start = aligned(1, p.G * p.target_channels, NUMBER)
-    cdef float[:, ::1] source_tiles = aligned(n_threads, source_numbers(p), NUMBER)
-    cdef float[:, ::1] target_tiles = aligned(n_threads, target_numbers(p), NUMBER)
+    cdef Py_ssize_t most_rows = most_runs(p, 0) * most_runs(p, 1)
+    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, 3 * most_rows * (1 + most_runs(p, 2)), INDEX)
+    cdef float[:, ::1] fixed = aligned(1, p.G * (weights + p.target_channels), NUMBER)
+    cdef Py_ssize_t after_source = source_numbers(p)
+    cdef float[:, ::1] tiles = aligned(n_threads, after_source + target_numbers(p), NUMBER)
+    cdef float* packed = &fixed[0, 0]
+    cdef float* start = packed + p.G * weights
     for g in range(p.G):
-        pack_group(p, weight + g * weights, &packed[0, g * weights])
+        pack_group(p, weight + g * weights, packed + g * weights)
     for t in range(p.G * p.target_channels):
-        start[0, t] = bias[t] if bias != NULL else 0
+        start[t] = bias[t] if bias != NULL else 0
     for task in prange(blocks(p.N, p.lanes) * p.G * channel_tasks * unit_tasks, nogil=True, schedule="dynamic",
                        num_threads=n_threads):
-        convolve_tile(p, source, &packed[0, 0], &start[0, 0], target,
+        convolve_tile(p, source, packed, start, target,
                       task // (p.G * channel_tasks * unit_tasks) * p.lanes, task // (channel_tasks * unit_tasks) % p.G,
                       task // unit_tasks % channel_tasks * p.TB, task % unit_tasks * p.units,
-                      &source_tiles[threadid(), 0], &target_tiles[threadid(), 0], <Run*> &runs[threadid(), 0])
+                      &tiles[threadid(), 0], &tiles[threadid(), after_source], <Run*> &lists[threadid(), 0],
+                      <Run*> &lists[threadid(), 3 * most_rows])
 
 
 cdef void convolve_tile(Plan* p, const float* source, const float* packed, const float* start, float* target,
                         Py_ssize_t n, Py_ssize_t g, Py_ssize_t t0, Py_ssize_t unit, float* source_tile,
-                        float* target_tile, Run* runs) noexcept nogil:
+                        float* target_tile, Run* rows, Run* runs) noexcept nogil:
     """The target channels from t0 and units from `unit`, of the images of a task, for all source channels."""
+    cdef Axis* h = &p.axes[1]
+    cdef Axis* w = &p.axes[2]
     cdef Py_ssize_t channels = min(p.TB, p.target_channels - t0)
     cdef Py_ssize_t units = min(p.units, p.axes[p.outer].target - unit), cells = units * p.target_inner
-    cdef Py_ssize_t source_begin, source_end, b, c, k, K, t, M, cell, count
-    find_reach(p, unit, units, &source_begin, &source_end)
+    cdef Py_ssize_t columns = units if p.outer == 2 else w.target, first_column = unit if p.outer == 2 else 0
+    cdef Py_ssize_t first_row = 0 if p.outer == 2 else unit * p.target_inner // w.target
+    cdef Py_ssize_t begin, end, b, c, k, K, t, M, row, column, rows_listed, count
+    cdef float* cell
+    find_reach(p, unit, units, &begin, &end)
     packed += g * p.source_channels * p.target_channels * p.taps
     start += g * p.target_channels + t0
     for b in range(blocks(p.source_channels, p.SB)):
         k = b * p.SB
         K = min(p.SB, p.source_channels - k)
-        lay_out(p, source, n, p.G * p.source_channels, p.source_cells, g * p.source_channels + k, K, source_begin,
-                source_end, source_tile)
-        for cell in range(cells):
-            count = list_runs(p, unit * p.target_inner + cell, source_begin, runs)
-            for c in range(blocks(channels, p.target_block)):
-                t = c * p.target_block
-                M = min(p.target_block, channels - t)
-                cell_kernels[M][p.vectors](
-                    runs, count, K, source_tile, packed + (k * p.target_channels + (t0 + t) * K) * p.taps,
-                    start + t if k == 0 else NULL, target_tile + (t * cells + cell) * p.lanes, cells * p.lanes)
+        lay_out(p, source, n, p.G * p.source_channels, p.source_cells, g * p.source_channels + k, K, begin, end,
+                source_tile)
+        cell = target_tile
+        for row in range(first_row, first_row + cells // columns):
+            rows_listed = list_rows(p, row // h.target, row % h.target, begin, rows)
+            for column in range(first_column, first_column + columns):
+                count = list_runs(w, column, rows, rows_listed, runs)
+                for c in range(blocks(channels, p.target_block)):
+                    t = c * p.target_block
+                    M = min(p.target_block, channels - t)
+                    cell_kernels[M][p.vectors](
+                        runs, count, K, source_tile, packed + (k * p.target_channels + (t0 + t) * K) * p.taps,
+                        start + t if k == 0 else NULL, cell + t * cells * p.lanes, cells * p.lanes)
+                cell += p.lanes
     put_back(p, target_tile, n, g * p.target_channels + t0, channels, unit * p.target_inner, cells, target)
 
 
-cdef Py_ssize_t list_runs(Plan* p, Py_ssize_t cell, Py_ssize_t source_begin, Run* runs) noexcept nogil:
-    """List the source cells, counted from `source_begin`, that belong to a target cell; return how many runs they are."""
+cdef inline Py_ssize_t list_rows(Plan* p, Py_ssize_t depth, Py_ssize_t row, Py_ssize_t begin, Run* rows) noexcept nogil:
+    """List where the source rows of a target row begin, counted in cells from `begin`, and their taps."""
     cdef Axis* d = &p.axes[0]
     cdef Axis* h = &p.axes[1]
     cdef Axis* w = &p.axes[2]
-    cdef Py_ssize_t depth = cell // (h.target * w.target), row = cell // w.target % h.target, column = cell % w.target
-    cdef Py_ssize_t a, b, c, cells, taps, count = 0
+    cdef Py_ssize_t a, b, count = 0
     for a in range(d.ends[depth], d.ends[depth + 1]):
         for b in range(h.ends[row], h.ends[row + 1]):
-            cells = (d.runs[a].cell * h.source + h.runs[b].cell) * w.source - source_begin
-            taps = (d.runs[a].other * h.K + h.runs[b].other) * w.K
-            for c in range(w.ends[column], w.ends[column + 1]):
-                runs[count].cell = cells + w.runs[c].cell
-                runs[count].other = taps + w.runs[c].other
-                runs[count].length = w.runs[c].length
-                count += 1
+            rows[count].cell = (d.runs[a].cell * h.source + h.runs[b].cell) * w.source - begin
+            rows[count].other = (d.runs[a].other * h.K + h.runs[b].other) * w.K
+            count += 1
+    return count
+
+
+cdef inline Py_ssize_t list_runs(Axis* w, Py_ssize_t column, const Run* rows, Py_ssize_t rows_listed,
+                                 Run* runs) noexcept nogil:
+    """List the source cells of one cell of a target row."""
+    cdef Py_ssize_t r, c, count = 0
+    for r in range(rows_listed):
+        for c in range(w.ends[column], w.ends[column + 1]):
+            runs[count].cell = rows[r].cell + w.runs[c].cell
+            runs[count].other = rows[r].other + w.runs[c].other
+            runs[count].length = w.runs[c].length
+            count += 1
     return count
 
 
@@ -431,10 +447,9 @@ cdef correlate(Plan* p, const float* grad_y, const float* x, float* grad_weight,
     cdef Py_ssize_t shares = min(groups, TASKS // (p.G * filter_blocks * channel_blocks), PARTIAL_NUMBERS // weights)
     cdef Py_ssize_t share_groups = blocks(groups, max(<Py_ssize_t> 1, shares)), task, share, j
     cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
-    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, p.taps + 1 + 3 * p.taps * most_runs(p), INDEX)
-    cdef float[:, ::1] source_tiles = aligned(n_threads, source_numbers(p), NUMBER)
-    cdef float[:, ::1] target_tiles = aligned(n_threads, target_numbers(p), NUMBER)
-    cdef float[:, ::1] totals = aligned(n_threads, total_numbers(p), NUMBER)
+    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, p.taps + 1 + 3 * p.taps * most_runs(p, 0) * most_runs(p, 1) * most_runs(p, 2), INDEX)
+    cdef Py_ssize_t after_source = source_numbers(p), after_target = after_source + target_numbers(p)
+    cdef float[:, ::1] tiles = aligned(n_threads, after_target + total_numbers(p), NUMBER)
     cdef float[:, ::1] partial
     shares = blocks(groups, share_groups)
     partial = aligned(shares - 1, weights, NUMBER)          # the first share needs none
@@ -444,8 +459,8 @@ cdef correlate(Plan* p, const float* grad_y, const float* x, float* grad_weight,
         correlate_share(p, grad_y, x, grad_weight if share == 0 else &partial[share - 1, 0],
                         share * share_groups * p.lanes, min(p.N, (share + 1) * share_groups * p.lanes),
                         task // (filter_blocks * channel_blocks) % p.G, task // channel_blocks % filter_blocks * p.TB,
-                        task % channel_blocks * p.SB, &target_tiles[threadid(), 0], &source_tiles[threadid(), 0],
-                        &totals[threadid(), 0], <Run*> &lists[threadid(), p.taps + 1], &lists[threadid(), 0])
+                        task % channel_blocks * p.SB, &tiles[threadid(), after_source], &tiles[threadid(), 0],
+                        &tiles[threadid(), after_target], <Run*> &lists[threadid(), p.taps + 1], &lists[threadid(), 0])
     for share in range(shares - 1):
         for j in range(weights):
             grad_weight[j] += partial[share, j]
