@@ -4,11 +4,14 @@ All lanes belong to the same cell, so whatever a filter does not reach is left o
 spent on padding, on outputs that do not exist, or on the gaps of a stride. Images are transposed on their way in, to
 [cell][channel][image], and on their way out. Between stands one micro-kernel: a few channels of one target cell, summed
 over the source cells that belong to it; forward and input gradient differ only in which cells those are. The weight
-gradient is summed per lane, and over the lanes at the end.
+gradient is summed per lane, and over the lanes at the end. As nothing is multiplied with the zeros of the padding, an
+infinite number above them has no effect.
 """
 
 from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
+
+import math
 
 import numpy as np
 
@@ -16,48 +19,13 @@ from cython cimport floating
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, source_cell
 from convcore.kernels.buffers import aligned
 
-include "conv_images.pxi"
+include "images_tile.pxi"
+include "images_plan.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one
 
-cdef enum:
-    TILE_NUMBERS = 98304        # numbers of a tile that a task reads or writes: less than half of a 1 MiB cache for both
-    CHANNELS = 16               # whose tile should fit, before a task takes fewer rows
-    UNITS = 4                   # rows of a task, at least, where tasks are wanted: neighbours lay out some rows twice
-    TASKS = 8                   # tasks to cut a problem into where it is large enough, whatever the number of threads
-    TOTAL_NUMBERS = 262144      # sums in lanes of a task of the weight gradient, about
-    PARTIAL_NUMBERS = 524288    # numbers in the weight gradients of all shares of the images, at most
-    SCRATCH_NUMBERS = 2097152   # 8 MiB for a thread
-
 NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
-
-cdef enum Direction:
-    FORWARD
-    BACKWARD_INPUT
-    BACKWARD_WEIGHT
-
-# The source is x and the target y, in the input gradient the other way round.
-cdef struct Axis:
-    Py_ssize_t source, target   # cells
-    Py_ssize_t K, S, D, before  # taps, stride, dilation, padding in front
-    Py_ssize_t keys             # by which runs are listed: target cells, in the weight gradient taps
-    Py_ssize_t* ends            # the first run of each key, and one past the last
-    Run* runs
-
-cdef struct Plan:
-    Direction direction
-    Py_ssize_t N, G
-    Py_ssize_t source_channels, target_channels     # of a group
-    Py_ssize_t source_cells, target_cells, taps
-    Axis[3] axes                # depth, height, width
-    int outer                   # the first axis with more than one cell: tasks take units of it
-    Py_ssize_t source_inner, target_inner           # cells in a unit
-    int mode                    # of the padding
-    Py_ssize_t vectors, lanes   # of images laid out at a time
-    Py_ssize_t source_block, target_block           # channels in a micro-kernel
-    Py_ssize_t SB, TB           # source channels and target channels laid out at a time
-    Py_ssize_t units, source_units                  # of the outer axis: of the target at a time, and what they reach
 
 
 def forward(geometry,
@@ -93,245 +61,40 @@ def backward_weight(geometry,
 
 
 def supports(direction, geometry, dtype, level):
-    """Refuse other numbers than float32, a constant around the image that is not 0, and images that fill the scratch."""
+    """Refuse other numbers than float32, a constant other than 0 around the image, and images that fill the scratch."""
     if dtype != DTYPE:
         return "computes in float32 only"
     if direction != "backward_input" and geometry.padding_mode == CONSTANT and geometry.padding_value != 0:
         return f"pads with zeros or a pattern, not with {geometry.padding_value}"
+    cells = max(math.prod(geometry.in_size), math.prod(geometry.out_size))
+    if cells > LARGEST_IMAGE:
+        return f"an image has {cells} cells, more than {LARGEST_IMAGE}"
     cdef Plan p = plan_of(geometry.volumetric, direction_of(direction))
-    cdef Py_ssize_t numbers = source_numbers(&p) + target_numbers(&p) + total_numbers(&p)
-    return f"a task needs {numbers} numbers of scratch, more than {SCRATCH_NUMBERS}" if numbers > SCRATCH_NUMBERS else None
+    cdef double size = scratch_bytes(&p)
+    return f"needs {size / 2**20:.1f} MiB of scratch, more than {SCRATCH / 2**20:.0f}" if size > SCRATCH else None
+
+
+def suits(direction, geometry, dtype, level):
+    """Prefer a kernel with pixels in its lanes where that is estimated to take less time."""
+    cdef Plan p = plan_of(geometry.volumetric, direction_of(direction))
+    cdef double ratio = own_cost(&p) / cost_on_pixels(&p)
+    return f"takes about {ratio:.2f} times as long as a kernel with pixels in its lanes" if ratio > 1 else None
 
 
 cdef Direction direction_of(str name):
     return FORWARD if name == "forward" else BACKWARD_INPUT if name == "backward_input" else BACKWARD_WEIGHT
 
 
-# how a problem is cut
-
-cdef Plan plan_of(geometry, Direction direction):
-    cdef ConvSizes s = conv_sizes(geometry)
-    cdef Plan p
-    cdef Axis* outer
-    cdef Py_ssize_t tasks
-    cdef int i
-    p.direction, p.N, p.G, p.taps, p.mode = direction, s.N, s.G, s.KD * s.KH * s.KW, s.mode
-    p.axes[0] = axis_of(s.ID, s.OD, s.KD, s.SD, s.DD, s.front, direction)
-    p.axes[1] = axis_of(s.IH, s.OH, s.KH, s.SH, s.DH, s.top, direction)
-    p.axes[2] = axis_of(s.IW, s.OW, s.KW, s.SW, s.DW, s.left, direction)
-    p.source_channels, p.target_channels = (s.FG, s.CG) if direction == BACKWARD_INPUT else (s.CG, s.FG)
-    p.outer = 0
-    while p.outer < 2 and max(p.axes[p.outer].source, p.axes[p.outer].target) == 1:
-        p.outer += 1
-    p.source_inner = p.target_inner = 1
-    for i in range(p.outer + 1, 3):
-        p.source_inner *= p.axes[i].source
-        p.target_inner *= p.axes[i].target
-    outer = &p.axes[p.outer]
-    p.source_cells, p.target_cells = outer.source * p.source_inner, outer.target * p.target_inner
-    p.vectors = 1 if direction == BACKWARD_WEIGHT else best_vectors(&p)
-    p.lanes = p.vectors * vf_LANES
-    if direction == BACKWARD_WEIGHT:
-        p.source_block = even_block(p.source_channels, PAIR_CHANNELS)
-        p.target_block = even_block(p.target_channels, PAIR_FILTERS)
-    else:
-        p.source_block = 1
-        p.target_block = even_block(p.target_channels, MOST_CHANNELS[p.vectors])
-    tasks = TASKS if direction == BACKWARD_WEIGHT else blocks(p.N, p.lanes) * p.G
-    p.units = outer.target
-    while p.units > 1 and (
-        reach(&p, p.units) * p.source_inner * p.lanes * min(p.source_channels, <Py_ssize_t> CHANNELS) > TILE_NUMBERS
-        or p.units * p.target_inner * p.lanes * min(p.target_channels, <Py_ssize_t> CHANNELS) > TILE_NUMBERS
-        or (p.units > UNITS and tasks * blocks(outer.target, p.units) < TASKS)
-    ):
-        p.units = blocks(p.units, 2)
-    p.source_units = reach(&p, p.units)
-    p.SB = channels_laid_out(p.source_channels, p.source_block, TILE_NUMBERS // (p.source_units * p.source_inner * p.lanes))
-    p.TB = channels_laid_out(p.target_channels, p.target_block, TILE_NUMBERS // (p.units * p.target_inner * p.lanes))
-    while total_numbers(&p) > TOTAL_NUMBERS and (p.SB > p.source_block or p.TB > p.target_block):
-        if p.TB > p.target_block and p.TB >= p.SB:
-            p.TB = channels_laid_out(p.target_channels, p.target_block, p.TB // 2)
-        else:
-            p.SB = channels_laid_out(p.source_channels, p.source_block, p.SB // 2)
-    return p
-
-
-cdef Axis axis_of(Py_ssize_t I, Py_ssize_t O, Py_ssize_t K, Py_ssize_t S, Py_ssize_t D, Py_ssize_t before,
-                  Direction direction):
-    cdef Axis axis
-    axis.source, axis.target = (O, I) if direction == BACKWARD_INPUT else (I, O)
-    axis.K, axis.S, axis.D, axis.before = K, S, D, before
-    axis.keys = K if direction == BACKWARD_WEIGHT else axis.target
-    axis.ends, axis.runs = NULL, NULL
-    return axis
-
-
-cdef Py_ssize_t best_vectors(Plan* p) noexcept:
-    """The vectors of images that keep the units busiest: more where channels are few, fewer where lanes stay empty."""
-    cdef Py_ssize_t v = 1, best = 1
-    cdef double rate, best_rate = 0
-    while v <= MOST_VECTORS:
-        rate = min(1.0, <double> v * even_block(p.target_channels, MOST_CHANNELS[v]) / BUSY)
-        rate *= <double> p.N / round_up(p.N, v * vf_LANES)
-        if rate > best_rate:
-            best, best_rate = v, rate
-        v *= 2
-    return best
-
-
-cdef Py_ssize_t even_block(Py_ssize_t count, Py_ssize_t most) noexcept:
-    """The size of the fewest blocks of at most `most`, all about the same."""
-    return blocks(count, blocks(count, most))
-
-
-cdef Py_ssize_t channels_laid_out(Py_ssize_t channels, Py_ssize_t block, Py_ssize_t most) noexcept:
-    """A share of the channels, about equal to the others, of at most `most` and of whole blocks; one block at least."""
-    return min(channels, round_up(even_block(channels, max(block, most // block * block)), block))
-
-
-cdef Py_ssize_t reach(Plan* p, Py_ssize_t units) noexcept:
-    """How many units of the source belong to so many units of the target, at most."""
-    cdef Axis* axis = &p.axes[p.outer]
-    cdef Py_ssize_t extent = (axis.K - 1) * axis.D
-    if p.mode != CONSTANT:
-        return axis.source
-    if p.direction == BACKWARD_INPUT:
-        return min(axis.source, (units - 1 + extent) // axis.S + 1)
-    return min(axis.source, (units - 1) * axis.S + extent + 1)
-
-
-cdef Py_ssize_t source_numbers(Plan* p) noexcept:
-    return p.SB * p.source_units * p.source_inner * p.lanes
-
-
-cdef Py_ssize_t target_numbers(Plan* p) noexcept:
-    return p.TB * p.units * p.target_inner * p.lanes
-
-
-cdef Py_ssize_t total_numbers(Plan* p) noexcept:
-    """The sums in lanes of a task of the weight gradient, squares that are summed at once."""
-    return round_up(p.SB * p.TB * p.taps, vf_LANES) * vf_LANES if p.direction == BACKWARD_WEIGHT else 0
-
-
-# which cells belong together: output o and input cell i through tap k where o·S + k·D − before is i
-
-cdef Py_ssize_t[:, ::1] find_all_runs(Plan* p):
-    """List the runs of all axes, in a table that is to be kept as long as they are read."""
-    cdef Py_ssize_t[3] room
-    cdef Py_ssize_t[:, ::1] table
-    cdef Axis* axis
-    cdef int i
-    for i in range(3):
-        axis = &p.axes[i]
-        room[i] = axis.keys + 2 + 3 * axis.K * (axis.source if p.direction == BACKWARD_INPUT else axis.target)
-    table = aligned(1, room[0] + room[1] + room[2], INDEX)
-    find_runs(p, &p.axes[0], False, &table[0, 0])
-    find_runs(p, &p.axes[1], False, &table[0, room[0]])
-    find_runs(p, &p.axes[2], True, &table[0, room[0] + room[1]])
-    return table
-
-
-cdef void find_runs(Plan* p, Axis* axis, bint joined, Py_ssize_t* table) noexcept:
-    """List the cells of an axis that belong to each key, having counted them; join those that lie side by side."""
-    cdef Py_ssize_t I = axis.source, O = axis.target, o, k, i, key
-    cdef Run* run
-    if p.direction == BACKWARD_INPUT:
-        I, O = O, I
-    axis.ends = table
-    axis.runs = <Run*> (table + axis.keys + 2)
-    memset(table, 0, (axis.keys + 2) * sizeof(Py_ssize_t))
-    for o in range(O):
-        for k in range(axis.K):
-            i = source_cell(o * axis.S + k * axis.D - axis.before, I, p.mode)
-            if i >= 0:
-                axis.ends[(o if p.direction == FORWARD else i if p.direction == BACKWARD_INPUT else k) + 2] += 1
-    for key in range(axis.keys):
-        axis.ends[key + 2] += axis.ends[key + 1]
-    for o in range(O):
-        for k in range(axis.K):
-            i = source_cell(o * axis.S + k * axis.D - axis.before, I, p.mode)
-            if i >= 0:
-                key = o if p.direction == FORWARD else i if p.direction == BACKWARD_INPUT else k
-                run = axis.runs + axis.ends[key + 1]
-                axis.ends[key + 1] += 1
-                run.cell = o if p.direction == BACKWARD_INPUT else i
-                run.other = o if p.direction == BACKWARD_WEIGHT else place_of(p, axis, k) if joined else k
-                run.length = 1
-    if joined:
-        join_runs(axis, axis.S if p.direction == BACKWARD_WEIGHT else 1)
-
-
-cdef void join_runs(Axis* axis, Py_ssize_t step) noexcept:
-    cdef Py_ssize_t key, r, first, last = -1, begin = 0, end
-    cdef Run* runs = axis.runs
-    for key in range(axis.keys):
-        first, end = last + 1, axis.ends[key + 1]
-        for r in range(begin, end):
-            if last >= first and runs[r].cell == runs[last].cell + step * runs[last].length and \
-                    runs[r].other == runs[last].other + runs[last].length:
-                runs[last].length += 1
-            else:
-                last += 1
-                runs[last] = runs[r]
-        begin = end
-        axis.ends[key + 1] = last + 1
-
-
-cdef Py_ssize_t place_of(Plan* p, Axis* axis, Py_ssize_t k) noexcept nogil:
-    """Where a tap of a row stands among the packed weights, so that those that one cell needs stand side by side.
-
-    The input gradient of a cell takes every S / gcd(S, D)-th tap, and of later outputs earlier ones.
-    """
-    cdef Py_ssize_t a = axis.S, b = axis.D, phase, place = 0, step
-    if p.direction == FORWARD:
-        return k
-    while b > 0:
-        a, b = b, a % b
-    step = axis.S // a
-    for phase in range(k % step):
-        place += blocks(axis.K - phase, step)
-    return place + (axis.K - 1 - k) // step
-
-
-cdef Py_ssize_t most_runs(Plan* p, int axis) noexcept:
-    """The runs of the key that has the most, and one at least."""
-    cdef Py_ssize_t key, most = 1
-    for key in range(p.axes[axis].keys):
-        most = max(most, p.axes[axis].ends[key + 1] - p.axes[axis].ends[key])
-    return most
-
-
-cdef void find_reach(Plan* p, Py_ssize_t unit, Py_ssize_t units, Py_ssize_t* begin, Py_ssize_t* end) noexcept nogil:
-    """Which source cells belong to units of the target: those from `begin` to `end`."""
-    cdef Axis* outer = &p.axes[p.outer]
-    cdef Py_ssize_t key, r, o, first, last, low = outer.source, high = 0
-    cdef Run* run
-    for key in range(outer.keys):
-        if p.direction != BACKWARD_WEIGHT and not unit <= key < unit + units:
-            continue
-        for r in range(outer.ends[key], outer.ends[key + 1]):
-            run = outer.runs + r
-            first, last = run.cell, run.cell + run.length - 1
-            if p.direction == BACKWARD_WEIGHT:
-                if run.other >= unit + units or run.other + run.length <= unit:
-                    continue
-                last = run.cell + (min(run.other + run.length, unit + units) - 1 - run.other) * outer.S
-                first = run.cell + (max(run.other, unit) - run.other) * outer.S
-            low = min(low, first)
-            high = max(high, last + 1)
-    begin[0] = min(low, high) * p.source_inner
-    end[0] = high * p.source_inner
-
-
 # forward and backward_input: target channels of a cell = sum over its source cells and their channels
 
 cdef convolve(Plan* p, const float* source, const float* weight, const float* bias, float* target, int n_threads):
     """Write y or grad_x."""
-    cdef Py_ssize_t unit_tasks = blocks(p.axes[p.outer].target, p.units), channel_tasks = blocks(p.target_channels, p.TB)
+    cdef Py_ssize_t unit_tasks = blocks(p.axes[p.outer].target, p.units)
+    cdef Py_ssize_t channel_tasks = blocks(p.target_channels, p.TB)
     cdef Py_ssize_t weights = p.source_channels * p.target_channels * p.taps, task, g, t
     cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
-    cdef Py_ssize_t most_rows = most_runs(p, 0) * most_runs(p, 1)
-    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, 3 * most_rows * (1 + most_runs(p, 2)), INDEX)
+    cdef Py_ssize_t most_rows = most_runs(&p.axes[0]) * most_runs(&p.axes[1])
+    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, 3 * most_rows * (1 + most_runs(&p.axes[2])), INDEX)
     cdef float[:, ::1] fixed = aligned(1, p.G * (weights + p.target_channels), NUMBER)
     cdef Py_ssize_t after_source = source_numbers(p)
     cdef float[:, ::1] tiles = aligned(n_threads, after_source + target_numbers(p), NUMBER)
@@ -370,18 +133,18 @@ cdef void convolve_tile(Plan* p, const float* source, const float* packed, const
         K = min(p.SB, p.source_channels - k)
         lay_out(p, source, n, p.G * p.source_channels, p.source_cells, g * p.source_channels + k, K, begin, end,
                 source_tile)
-        cell = target_tile
-        for row in range(first_row, first_row + cells // columns):
-            rows_listed = list_rows(p, row // h.target, row % h.target, begin, rows)
-            for column in range(first_column, first_column + columns):
-                count = list_runs(w, column, rows, rows_listed, runs)
-                for c in range(blocks(channels, p.target_block)):
-                    t = c * p.target_block
-                    M = min(p.target_block, channels - t)
+        for c in range(blocks(channels, p.target_block)):
+            t = c * p.target_block
+            M = min(p.target_block, channels - t)
+            cell = target_tile + t * cells * p.lanes
+            for row in range(first_row, first_row + cells // columns):
+                rows_listed = list_rows(p, row // h.target, row % h.target, begin, rows)
+                for column in range(first_column, first_column + columns):
+                    count = list_runs(w, column, rows, rows_listed, runs)
                     cell_kernels[M][p.vectors](
                         runs, count, K, source_tile, packed + (k * p.target_channels + (t0 + t) * K) * p.taps,
-                        start + t if k == 0 else NULL, cell + t * cells * p.lanes, cells * p.lanes)
-                cell += p.lanes
+                        start + t if k == 0 else NULL, cell, cells * p.lanes)
+                    cell += p.lanes
     put_back(p, target_tile, n, g * p.target_channels + t0, channels, unit * p.target_inner, cells, target)
 
 
@@ -431,8 +194,8 @@ cdef void pack_group(Plan* p, const float* weight, float* packed) noexcept nogil
             packed += K * M * p.taps
 
 
-cdef inline void pack_tap(const float* weight, Py_ssize_t source_step, Py_ssize_t target_step, Py_ssize_t K, Py_ssize_t M,
-                          float* packed) noexcept nogil:
+cdef inline void pack_tap(const float* weight, Py_ssize_t source_step, Py_ssize_t target_step, Py_ssize_t K,
+                          Py_ssize_t M, float* packed) noexcept nogil:
     cdef Py_ssize_t k, i
     for k in range(K):
         for i in range(M):
@@ -442,25 +205,25 @@ cdef inline void pack_tap(const float* weight, Py_ssize_t source_step, Py_ssize_
 # backward_weight: a tap of a filter = sum over outputs and images of grad_y · x, channel by channel
 
 cdef correlate(Plan* p, const float* grad_y, const float* x, float* grad_weight, int n_threads):
+    """Write grad_weight."""
     cdef Py_ssize_t filter_blocks = blocks(p.target_channels, p.TB), channel_blocks = blocks(p.source_channels, p.SB)
-    cdef Py_ssize_t weights = p.G * p.source_channels * p.target_channels * p.taps, groups = blocks(p.N, p.lanes)
-    cdef Py_ssize_t shares = min(groups, TASKS // (p.G * filter_blocks * channel_blocks), PARTIAL_NUMBERS // weights)
-    cdef Py_ssize_t share_groups = blocks(groups, max(<Py_ssize_t> 1, shares)), task, share, j
+    cdef Py_ssize_t weights = p.G * p.source_channels * p.target_channels * p.taps
+    cdef Py_ssize_t share_images = share_groups(p) * p.lanes, shares = blocks(p.N, share_images), task, share, j
     cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
-    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, p.taps + 1 + 3 * p.taps * most_runs(p, 0) * most_runs(p, 1) * most_runs(p, 2), INDEX)
+    cdef Py_ssize_t most_pairs = most_runs(&p.axes[0]) * most_runs(&p.axes[1]) * most_runs(&p.axes[2])
+    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, p.taps + 1 + 3 * p.taps * most_pairs, INDEX)
     cdef Py_ssize_t after_source = source_numbers(p), after_target = after_source + target_numbers(p)
     cdef float[:, ::1] tiles = aligned(n_threads, after_target + total_numbers(p), NUMBER)
-    cdef float[:, ::1] partial
-    shares = blocks(groups, share_groups)
-    partial = aligned(shares - 1, weights, NUMBER)          # the first share needs none
+    cdef float[:, ::1] partial = aligned(shares - 1, weights, NUMBER)       # the first share needs none
     for task in prange(shares * p.G * filter_blocks * channel_blocks, nogil=True, schedule="dynamic",
                        num_threads=n_threads):
         share = task // (p.G * filter_blocks * channel_blocks)
         correlate_share(p, grad_y, x, grad_weight if share == 0 else &partial[share - 1, 0],
-                        share * share_groups * p.lanes, min(p.N, (share + 1) * share_groups * p.lanes),
+                        share * share_images, min(p.N, (share + 1) * share_images),
                         task // (filter_blocks * channel_blocks) % p.G, task // channel_blocks % filter_blocks * p.TB,
                         task % channel_blocks * p.SB, &tiles[threadid(), after_source], &tiles[threadid(), 0],
-                        &tiles[threadid(), after_target], <Run*> &lists[threadid(), p.taps + 1], &lists[threadid(), 0])
+                        &tiles[threadid(), after_target], <Run*> &lists[threadid(), p.taps + 1],
+                        &lists[threadid(), 0])
     for share in range(shares - 1):
         for j in range(weights):
             grad_weight[j] += partial[share, j]
@@ -514,8 +277,8 @@ cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* g
         for k in range(channel_blocks):
             c = k * p.source_block
             C = min(p.source_block, channels - c)
-            spread(total, F, C, p.taps, grad_weight + ((g * p.target_channels + f0 + f) * p.source_channels + c0 + c) * p.taps,
-                   p.source_channels * p.taps)
+            spread(total, F, C, p.taps, p.source_channels * p.taps,
+                   grad_weight + ((g * p.target_channels + f0 + f) * p.source_channels + c0 + c) * p.taps)
             total += F * C * p.taps
 
 
@@ -526,30 +289,20 @@ cdef Py_ssize_t list_pairs(Plan* p, Py_ssize_t tap, Py_ssize_t unit, Py_ssize_t 
     cdef Axis* h = &p.axes[1]
     cdef Axis* w = &p.axes[2]
     cdef Py_ssize_t kd = tap // (h.K * w.K), kh = tap // w.K % h.K, kw = tap % w.K, a, b, c, count = 0
+    cdef Py_ssize_t target_begin = unit * p.target_inner
     cdef Run depth, row, columns
     for a in range(d.ends[kd], d.ends[kd + 1]):
-        depth = within(p, 0, d.runs[a], unit, units)
+        depth = within(d, d.runs[a], unit, units) if p.outer == 0 else d.runs[a]
         for b in range(h.ends[kh], h.ends[kh + 1]):
-            row = within(p, 1, h.runs[b], unit, units)
+            row = within(h, h.runs[b], unit, units) if p.outer == 1 else h.runs[b]
             for c in range(w.ends[kw], w.ends[kw + 1]):
-                columns = within(p, 2, w.runs[c], unit, units)
+                columns = within(w, w.runs[c], unit, units) if p.outer == 2 else w.runs[c]
                 if depth.length > 0 and row.length > 0 and columns.length > 0:
                     runs[count].cell = (depth.cell * h.source + row.cell) * w.source + columns.cell - source_begin
-                    runs[count].other = (depth.other * h.target + row.other) * w.target + columns.other
-                    runs[count].other -= unit * p.target_inner
+                    runs[count].other = (depth.other * h.target + row.other) * w.target + columns.other - target_begin
                     runs[count].length = columns.length
                     count += 1
     return count
-
-
-cdef inline Run within(Plan* p, int axis, Run run, Py_ssize_t unit, Py_ssize_t units) noexcept nogil:
-    """The part of a run of the weight gradient whose outputs lie in units of the target."""
-    cdef Py_ssize_t first = max(run.other, unit), end = min(run.other + run.length, unit + units)
-    if axis == p.outer:
-        run.cell += (first - run.other) * p.axes[axis].S
-        run.other = first
-        run.length = end - first
-    return run
 
 
 cdef void add_lanes(float* totals, Py_ssize_t count) noexcept nogil:
@@ -568,8 +321,8 @@ cdef void add_lanes(float* totals, Py_ssize_t count) noexcept nogil:
         store_vf(totals + b * vf_LANES, even + odd)
 
 
-cdef inline void spread(const float* sums, Py_ssize_t F, Py_ssize_t C, Py_ssize_t taps, float* weights,
-                        Py_ssize_t filter_step) noexcept nogil:
+cdef inline void spread(const float* sums, Py_ssize_t F, Py_ssize_t C, Py_ssize_t taps,
+                        Py_ssize_t filter_step, float* weights) noexcept nogil:
     """weights[f, c, tap] = sums[tap, f, c]"""
     cdef Py_ssize_t f, c, tap
     for f in range(F):
@@ -588,7 +341,8 @@ cdef void lay_out(Plan* p, const float* images, Py_ssize_t n0, Py_ssize_t all_ch
     """
     cdef float[vf_LANES * vf_LANES] square, edge
     cdef Py_ssize_t cells = end - begin, image_step = all_channels * all_cells, cell_step = K * p.lanes
-    cdef Py_ssize_t length = K * cells if cells == all_cells else cells, channels = K * cells // max(length, <Py_ssize_t> 1)
+    cdef Py_ssize_t length = K * cells if cells == all_cells else cells
+    cdef Py_ssize_t channels = K * cells // max(length, <Py_ssize_t> 1)
     cdef Py_ssize_t v, k, b, i, cell, present, numbers
     cdef const float* x
     cdef float* t
