@@ -21,9 +21,9 @@ from convcore import isa
 from convcore.kernels import rounding
 
 VARIANTS = {
-    "conv1d": ["depthwise", "filters", "shifted", "im2col", "direct", "reference"],
-    "conv2d": ["depthwise", "winograd", "filters", "shifted", "im2col", "direct", "reference"],
-    "conv3d": ["depthwise", "filters", "shifted", "im2col", "direct", "reference"],
+    "conv1d": ["depthwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
+    "conv2d": ["depthwise", "images", "winograd", "filters", "shifted", "im2col", "direct", "reference"],
+    "conv3d": ["depthwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
     "max_pool1d": ["direct", "reference"],
     "max_pool2d": ["direct", "reference"],
     "max_pool3d": ["direct", "reference"],

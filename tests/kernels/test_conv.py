@@ -224,7 +224,7 @@ def test_bits_do_not_depend_on_threads(variant, level, direction, problem):
 
 @pytest.mark.parametrize("direction", ["forward", "backward_input", "backward_weight"])
 @pytest.mark.parametrize("n_threads", [1, 3])
-@pytest.mark.parametrize("variant", ["filters", "shifted", "im2col", "direct"])
+@pytest.mark.parametrize("variant", [name for name in kernels.variants("conv2d") if name != "reference"])
 @pytest.mark.parametrize(
     "problem",
     [

@@ -1,0 +1,404 @@
+"""Convolution of small images, as many at a time as vectors have lanes: each lane holds another image.
+
+All lanes belong to the same cell, so whatever a filter does not reach is left out for all of them: no operation is
+spent on padding, on outputs that do not exist, or on the gaps of a stride. Images are transposed on their way in, to
+[cell][channel][image], and on their way out. Between stands one micro-kernel: a few channels of one target cell, summed
+over the source cells that belong to it; forward and input gradient differ only in which cells those are. The weight
+gradient is summed per lane, and over the lanes at the end. As nothing is multiplied with the zeros of the padding, an
+infinite number above them has no effect.
+"""
+
+from cython.parallel cimport prange, threadid
+from libc.string cimport memcpy, memset
+
+import math
+
+import numpy as np
+
+from cython cimport floating
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, source_cell
+from convcore.kernels.buffers import aligned
+
+include "images_tile.pxi"
+include "images_plan.pxi"
+
+VOLUMETRIC = True
+DTYPE = np.float32              # the only one
+
+NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
+
+
+def forward(geometry,
+            const float[:, :, :, :, ::1] x not None,        # IN  (N, IC, ID, IH, IW)
+            const float[:, :, :, :, ::1] weight not None,   # IN  (OC, IC/G, KD, KH, KW)
+            const float[::1] bias,                          # IN  (OC,) or None
+            float[:, :, :, :, ::1] y not None,              # OUT (N, OC, OD, OH, OW)
+            int n_threads):
+    """Write y; one task per few images, group, block of filters and few rows of y."""
+    cdef Plan p = plan_of(geometry, FORWARD)
+    convolve(&p, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
+             &y[0, 0, 0, 0, 0], n_threads)
+
+
+def backward_input(geometry,
+                   const float[:, :, :, :, ::1] grad_y not None,    # IN  (N, OC, OD, OH, OW)
+                   const float[:, :, :, :, ::1] weight not None,    # IN  (OC, IC/G, KD, KH, KW)
+                   float[:, :, :, :, ::1] grad_x not None,          # OUT (N, IC, ID, IH, IW)
+                   int n_threads):
+    """Write grad_x; one task per few images, group, block of channels and few rows of grad_x."""
+    cdef Plan p = plan_of(geometry, BACKWARD_INPUT)
+    convolve(&p, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], NULL, &grad_x[0, 0, 0, 0, 0], n_threads)
+
+
+def backward_weight(geometry,
+                    const float[:, :, :, :, ::1] grad_y not None,       # IN  (N, OC, OD, OH, OW)
+                    const float[:, :, :, :, ::1] x not None,            # IN  (N, IC, ID, IH, IW)
+                    float[:, :, :, :, ::1] grad_weight not None,        # OUT (OC, IC/G, KD, KH, KW)
+                    int n_threads):
+    """Write grad_weight; one task per share of the images, group and block of weights; shares are added up in order."""
+    cdef Plan p = plan_of(geometry, BACKWARD_WEIGHT)
+    correlate(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &grad_weight[0, 0, 0, 0, 0], n_threads)
+
+
+def supports(direction, geometry, dtype, level):
+    """Refuse other numbers than float32, a constant other than 0 around the image, and images that fill the scratch."""
+    if dtype != DTYPE:
+        return "computes in float32 only"
+    if direction != "backward_input" and geometry.padding_mode == CONSTANT and geometry.padding_value != 0:
+        return f"pads with zeros or a pattern, not with {geometry.padding_value}"
+    cells = max(math.prod(geometry.in_size), math.prod(geometry.out_size))
+    if cells > LARGEST_IMAGE:
+        return f"an image has {cells} cells, more than {LARGEST_IMAGE}"
+    cdef Plan p = plan_of(geometry.volumetric, direction_of(direction))
+    cdef double size = scratch_bytes(&p)
+    return f"needs {size / 2**20:.1f} MiB of scratch, more than {SCRATCH / 2**20:.0f}" if size > SCRATCH else None
+
+
+def suits(direction, geometry, dtype, level):
+    """Prefer a kernel with pixels in its lanes where that is estimated to take less time."""
+    cdef Plan p = plan_of(geometry.volumetric, direction_of(direction))
+    cdef double ratio = own_cost(&p) / cost_on_pixels(&p)
+    return f"takes about {ratio:.2f} times as long as a kernel with pixels in its lanes" if ratio > 1 else None
+
+
+cdef Direction direction_of(str name):
+    return FORWARD if name == "forward" else BACKWARD_INPUT if name == "backward_input" else BACKWARD_WEIGHT
+
+
+# forward and backward_input: target channels of a cell = sum over its source cells and their channels
+
+cdef convolve(Plan* p, const float* source, const float* weight, const float* bias, float* target, int n_threads):
+    """Write y or grad_x."""
+    cdef Py_ssize_t unit_tasks = blocks(p.axes[p.outer].target, p.units)
+    cdef Py_ssize_t channel_tasks = blocks(p.target_channels, p.TB)
+    cdef Py_ssize_t weights = p.source_channels * p.target_channels * p.taps, task, g, t
+    cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
+    cdef Py_ssize_t most_rows = most_runs(&p.axes[0]) * most_runs(&p.axes[1])
+    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, 3 * most_rows * (1 + most_runs(&p.axes[2])), INDEX)
+    cdef float[:, ::1] fixed = aligned(1, p.G * (weights + p.target_channels), NUMBER)
+    cdef Py_ssize_t after_source = source_numbers(p)
+    cdef float[:, ::1] tiles = aligned(n_threads, after_source + target_numbers(p), NUMBER)
+    cdef float* packed = &fixed[0, 0]
+    cdef float* start = packed + p.G * weights
+    for g in range(p.G):
+        pack_group(p, weight + g * weights, packed + g * weights)
+    for t in range(p.G * p.target_channels):
+        start[t] = bias[t] if bias != NULL else 0
+    for task in prange(blocks(p.N, p.lanes) * p.G * channel_tasks * unit_tasks, nogil=True, schedule="dynamic",
+                       num_threads=n_threads):
+        convolve_tile(p, source, packed, start, target,
+                      task // (p.G * channel_tasks * unit_tasks) * p.lanes, task // (channel_tasks * unit_tasks) % p.G,
+                      task // unit_tasks % channel_tasks * p.TB, task % unit_tasks * p.units,
+                      &tiles[threadid(), 0], &tiles[threadid(), after_source], <Run*> &lists[threadid(), 0],
+                      <Run*> &lists[threadid(), 3 * most_rows])
+
+
+cdef void convolve_tile(Plan* p, const float* source, const float* packed, const float* start, float* target,
+                        Py_ssize_t n, Py_ssize_t g, Py_ssize_t t0, Py_ssize_t unit, float* source_tile,
+                        float* target_tile, Run* rows, Run* runs) noexcept nogil:
+    """The target channels from t0 and units from `unit`, of the images of a task, for all source channels."""
+    cdef Axis* h = &p.axes[1]
+    cdef Axis* w = &p.axes[2]
+    cdef Py_ssize_t channels = min(p.TB, p.target_channels - t0)
+    cdef Py_ssize_t units = min(p.units, p.axes[p.outer].target - unit), cells = units * p.target_inner
+    cdef Py_ssize_t columns = units if p.outer == 2 else w.target, first_column = unit if p.outer == 2 else 0
+    cdef Py_ssize_t first_row = 0 if p.outer == 2 else unit * p.target_inner // w.target
+    cdef Py_ssize_t begin, end, b, c, k, K, t, M, row, column, rows_listed, count
+    cdef float* cell
+    find_reach(p, unit, units, &begin, &end)
+    packed += g * p.source_channels * p.target_channels * p.taps
+    start += g * p.target_channels + t0
+    for b in range(blocks(p.source_channels, p.SB)):
+        k = b * p.SB
+        K = min(p.SB, p.source_channels - k)
+        lay_out(p, source, n, p.G * p.source_channels, p.source_cells, g * p.source_channels + k, K, begin, end,
+                source_tile)
+        for c in range(blocks(channels, p.target_block)):
+            t = c * p.target_block
+            M = min(p.target_block, channels - t)
+            cell = target_tile + t * cells * p.lanes
+            for row in range(first_row, first_row + cells // columns):
+                rows_listed = list_rows(p, row // h.target, row % h.target, begin, rows)
+                for column in range(first_column, first_column + columns):
+                    count = list_runs(w, column, rows, rows_listed, runs)
+                    cell_kernels[M][p.vectors](
+                        runs, count, K, source_tile, packed + (k * p.target_channels + (t0 + t) * K) * p.taps,
+                        start + t if k == 0 else NULL, cell, cells * p.lanes)
+                    cell += p.lanes
+    put_back(p, target_tile, n, g * p.target_channels + t0, channels, unit * p.target_inner, cells, target)
+
+
+cdef inline Py_ssize_t list_rows(Plan* p, Py_ssize_t depth, Py_ssize_t row, Py_ssize_t begin, Run* rows) noexcept nogil:
+    """List where the source rows of a target row begin, counted in cells from `begin`, and their taps."""
+    cdef Axis* d = &p.axes[0]
+    cdef Axis* h = &p.axes[1]
+    cdef Axis* w = &p.axes[2]
+    cdef Py_ssize_t a, b, count = 0
+    for a in range(d.ends[depth], d.ends[depth + 1]):
+        for b in range(h.ends[row], h.ends[row + 1]):
+            rows[count].cell = (d.runs[a].cell * h.source + h.runs[b].cell) * w.source - begin
+            rows[count].other = (d.runs[a].other * h.K + h.runs[b].other) * w.K
+            count += 1
+    return count
+
+
+cdef inline Py_ssize_t list_runs(Axis* w, Py_ssize_t column, const Run* rows, Py_ssize_t rows_listed,
+                                 Run* runs) noexcept nogil:
+    """List the source cells of one cell of a target row."""
+    cdef Py_ssize_t r, c, count = 0
+    for r in range(rows_listed):
+        for c in range(w.ends[column], w.ends[column + 1]):
+            runs[count].cell = rows[r].cell + w.runs[c].cell
+            runs[count].other = rows[r].other + w.runs[c].other
+            runs[count].length = w.runs[c].length
+            count += 1
+    return count
+
+
+cdef void pack_group(Plan* p, const float* weight, float* packed) noexcept nogil:
+    """packed[tap, k, t] for each pass over source channels k and block of target channels t: as they are read."""
+    cdef Py_ssize_t target_step = p.source_channels * p.taps, source_step = p.taps
+    cdef Py_ssize_t KW = p.axes[2].K, b, c, k, K, t, M, kw, row
+    if p.direction == BACKWARD_INPUT:
+        target_step, source_step = p.taps, p.target_channels * p.taps
+    for b in range(blocks(p.source_channels, p.SB)):
+        k = b * p.SB
+        K = min(p.SB, p.source_channels - k)
+        for c in range(blocks(p.target_channels, p.target_block)):
+            t = c * p.target_block
+            M = min(p.target_block, p.target_channels - t)
+            for kw in range(KW):
+                for row in range(p.taps // KW):
+                    pack_tap(weight + t * target_step + k * source_step + row * KW + kw, source_step, target_step, K, M,
+                             packed + (row * KW + place_of(p, &p.axes[2], kw)) * K * M)
+            packed += K * M * p.taps
+
+
+cdef inline void pack_tap(const float* weight, Py_ssize_t source_step, Py_ssize_t target_step, Py_ssize_t K,
+                          Py_ssize_t M, float* packed) noexcept nogil:
+    cdef Py_ssize_t k, i
+    for k in range(K):
+        for i in range(M):
+            packed[k * M + i] = weight[i * target_step + k * source_step]
+
+
+# backward_weight: a tap of a filter = sum over outputs and images of grad_y · x, channel by channel
+
+cdef correlate(Plan* p, const float* grad_y, const float* x, float* grad_weight, int n_threads):
+    """Write grad_weight."""
+    cdef Py_ssize_t filter_blocks = blocks(p.target_channels, p.TB), channel_blocks = blocks(p.source_channels, p.SB)
+    cdef Py_ssize_t weights = p.G * p.source_channels * p.target_channels * p.taps
+    cdef Py_ssize_t share_images = share_groups(p) * p.lanes, shares = blocks(p.N, share_images), task, share, j
+    cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
+    cdef Py_ssize_t most_pairs = most_runs(&p.axes[0]) * most_runs(&p.axes[1]) * most_runs(&p.axes[2])
+    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, p.taps + 1 + 3 * p.taps * most_pairs, INDEX)
+    cdef Py_ssize_t after_source = source_numbers(p), after_target = after_source + target_numbers(p)
+    cdef float[:, ::1] tiles = aligned(n_threads, after_target + total_numbers(p), NUMBER)
+    cdef float[:, ::1] partial = aligned(shares - 1, weights, NUMBER)       # the first share needs none
+    for task in prange(shares * p.G * filter_blocks * channel_blocks, nogil=True, schedule="dynamic",
+                       num_threads=n_threads):
+        share = task // (p.G * filter_blocks * channel_blocks)
+        correlate_share(p, grad_y, x, grad_weight if share == 0 else &partial[share - 1, 0],
+                        share * share_images, min(p.N, (share + 1) * share_images),
+                        task // (filter_blocks * channel_blocks) % p.G, task // channel_blocks % filter_blocks * p.TB,
+                        task % channel_blocks * p.SB, &tiles[threadid(), after_source], &tiles[threadid(), 0],
+                        &tiles[threadid(), after_target], <Run*> &lists[threadid(), p.taps + 1],
+                        &lists[threadid(), 0])
+    for share in range(shares - 1):
+        for j in range(weights):
+            grad_weight[j] += partial[share, j]
+
+
+cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* grad_weight, Py_ssize_t n_begin,
+                          Py_ssize_t n_end, Py_ssize_t g, Py_ssize_t f0, Py_ssize_t c0, float* target_tile,
+                          float* source_tile, float* totals, Run* runs, Py_ssize_t* ends) noexcept nogil:
+    """The weights of the filters from f0 and channels from c0, of some images."""
+    cdef Py_ssize_t filters = min(p.TB, p.target_channels - f0), channels = min(p.SB, p.source_channels - c0)
+    cdef Py_ssize_t filter_blocks = blocks(filters, p.target_block), channel_blocks = blocks(channels, p.source_block)
+    cdef Py_ssize_t n, unit, units, begin, end, y_begin, y_end, tap, f, c, F, C, i, b, j, k
+    cdef Axis* outer = &p.axes[p.outer]
+    cdef float* total
+    for i in range(blocks(n_end - n_begin, p.lanes)):
+        n = n_begin + i * p.lanes
+        for b in range(blocks(outer.target, p.units)):
+            unit = b * p.units
+            units = min(p.units, outer.target - unit)
+            y_begin, y_end = unit * p.target_inner, (unit + units) * p.target_inner
+            find_reach(p, unit, units, &begin, &end)
+            for j in range(channel_blocks):
+                c = j * p.source_block
+                lay_out(p, x, n, p.G * p.source_channels, p.source_cells, g * p.source_channels + c0 + c,
+                        min(p.source_block, channels - c), begin, end, source_tile + c * (end - begin) * p.lanes)
+            for j in range(filter_blocks):
+                f = j * p.target_block
+                lay_out(p, grad_y, n, p.G * p.target_channels, p.target_cells, g * p.target_channels + f0 + f,
+                        min(p.target_block, filters - f), y_begin, y_end, target_tile + f * (y_end - y_begin) * p.lanes)
+            ends[0] = 0
+            for tap in range(p.taps):
+                ends[tap + 1] = ends[tap] + list_pairs(p, tap, unit, units, begin, runs + ends[tap])
+            total = totals
+            for j in range(filter_blocks):
+                f = j * p.target_block
+                F = min(p.target_block, filters - f)
+                for k in range(channel_blocks):
+                    c = k * p.source_block
+                    C = min(p.source_block, channels - c)
+                    for tap in range(p.taps):
+                        pair_kernels[F][C](runs + ends[tap], ends[tap + 1] - ends[tap],
+                                           target_tile + f * (y_end - y_begin) * p.lanes, F * p.lanes,
+                                           source_tile + c * (end - begin) * p.lanes, C * p.lanes, p.axes[2].S, total,
+                                           i > 0 or b > 0)
+                        total += F * C * p.lanes
+    add_lanes(totals, filters * channels * p.taps)
+    total = totals
+    for j in range(filter_blocks):
+        f = j * p.target_block
+        F = min(p.target_block, filters - f)
+        for k in range(channel_blocks):
+            c = k * p.source_block
+            C = min(p.source_block, channels - c)
+            spread(total, F, C, p.taps, p.source_channels * p.taps,
+                   grad_weight + ((g * p.target_channels + f0 + f) * p.source_channels + c0 + c) * p.taps)
+            total += F * C * p.taps
+
+
+cdef Py_ssize_t list_pairs(Plan* p, Py_ssize_t tap, Py_ssize_t unit, Py_ssize_t units, Py_ssize_t source_begin,
+                           Run* runs) noexcept nogil:
+    """List the cells of x, counted from `source_begin`, and of grad_y, counted from `unit`, that a tap multiplies."""
+    cdef Axis* d = &p.axes[0]
+    cdef Axis* h = &p.axes[1]
+    cdef Axis* w = &p.axes[2]
+    cdef Py_ssize_t kd = tap // (h.K * w.K), kh = tap // w.K % h.K, kw = tap % w.K, a, b, c, count = 0
+    cdef Py_ssize_t target_begin = unit * p.target_inner
+    cdef Run depth, row, columns
+    for a in range(d.ends[kd], d.ends[kd + 1]):
+        depth = within(d, d.runs[a], unit, units) if p.outer == 0 else d.runs[a]
+        for b in range(h.ends[kh], h.ends[kh + 1]):
+            row = within(h, h.runs[b], unit, units) if p.outer == 1 else h.runs[b]
+            for c in range(w.ends[kw], w.ends[kw + 1]):
+                columns = within(w, w.runs[c], unit, units) if p.outer == 2 else w.runs[c]
+                if depth.length > 0 and row.length > 0 and columns.length > 0:
+                    runs[count].cell = (depth.cell * h.source + row.cell) * w.source + columns.cell - source_begin
+                    runs[count].other = (depth.other * h.target + row.other) * w.target + columns.other - target_begin
+                    runs[count].length = columns.length
+                    count += 1
+    return count
+
+
+cdef void add_lanes(float* totals, Py_ssize_t count) noexcept nogil:
+    """totals[q] = the sum of the lanes of vector q: of as many vectors at a time as they have lanes."""
+    cdef float[vf_LANES * vf_LANES] square
+    cdef Py_ssize_t b, i
+    cdef vf even, odd
+    for b in range(blocks(count, vf_LANES)):
+        transpose_vf(totals + b * vf_LANES * vf_LANES, vf_LANES, square, vf_LANES)
+        even = load_vf(square)
+        odd = splat_vf(0)
+        for i in range(vf_LANES // 2):
+            odd = odd + load_vf(square + (2 * i + 1) * vf_LANES)
+            if i > 0:
+                even = even + load_vf(square + 2 * i * vf_LANES)
+        store_vf(totals + b * vf_LANES, even + odd)
+
+
+cdef inline void spread(const float* sums, Py_ssize_t F, Py_ssize_t C, Py_ssize_t taps,
+                        Py_ssize_t filter_step, float* weights) noexcept nogil:
+    """weights[f, c, tap] = sums[tap, f, c]"""
+    cdef Py_ssize_t f, c, tap
+    for f in range(F):
+        for c in range(C):
+            for tap in range(taps):
+                weights[f * filter_step + c * taps + tap] = sums[(tap * F + f) * C + c]
+
+
+# the transpositions
+
+cdef void lay_out(Plan* p, const float* images, Py_ssize_t n0, Py_ssize_t all_channels, Py_ssize_t all_cells,
+                  Py_ssize_t channel, Py_ssize_t K, Py_ssize_t begin, Py_ssize_t end, float* tile) noexcept nogil:
+    """tile[cell - begin, k, image] = cells of K channels of the images from n0; zeros for images that there are not.
+
+    Numbers are taken in the order in which an image holds them, across the end of a channel where all of it is wanted.
+    """
+    cdef float[vf_LANES * vf_LANES] square, edge
+    cdef Py_ssize_t cells = end - begin, image_step = all_channels * all_cells, cell_step = K * p.lanes
+    cdef Py_ssize_t length = K * cells if cells == all_cells else cells
+    cdef Py_ssize_t channels = K * cells // max(length, <Py_ssize_t> 1)
+    cdef Py_ssize_t v, k, b, i, cell, present, numbers
+    cdef const float* x
+    cdef float* t
+    for v in range(p.vectors):
+        present = min(<Py_ssize_t> vf_LANES, p.N - n0 - v * vf_LANES)
+        for k in range(channels):
+            x = images + (n0 + v * vf_LANES) * image_step + (channel + k) * all_cells + begin
+            t = tile + k * p.lanes + v * vf_LANES
+            cell = 0
+            for b in range(blocks(length, vf_LANES)):
+                numbers = min(<Py_ssize_t> vf_LANES, length - b * vf_LANES)
+                if present == vf_LANES and numbers == vf_LANES and cell + vf_LANES < cells:
+                    transpose_vf(x, image_step, t, cell_step)
+                    cell += vf_LANES
+                    t += vf_LANES * cell_step
+                else:
+                    if present == vf_LANES and numbers == vf_LANES:
+                        transpose_vf(x, image_step, square, vf_LANES)
+                    else:
+                        memset(edge, 0, sizeof(edge))
+                        for i in range(present):
+                            memcpy(edge + i * vf_LANES, x + i * image_step, numbers * sizeof(float))
+                        transpose_vf(edge, vf_LANES, square, vf_LANES)
+                    for i in range(numbers):
+                        store_vf(t, load_vf(square + i * vf_LANES))
+                        t += cell_step
+                        cell += 1
+                        if cell == cells:                       # the next channel
+                            t += p.lanes - cells * cell_step
+                            cell = 0
+                x += vf_LANES
+
+
+cdef void put_back(Plan* p, const float* tile, Py_ssize_t n0, Py_ssize_t channel, Py_ssize_t K, Py_ssize_t begin,
+                   Py_ssize_t cells, float* target) noexcept nogil:
+    """Write tile[k, cell - begin, image] to K channels of the images that there are."""
+    cdef float[vf_LANES * vf_LANES] square
+    cdef Py_ssize_t image_step = p.G * p.target_channels * p.target_cells
+    cdef Py_ssize_t length = K * cells if cells == p.target_cells else cells, channels = K * cells // length
+    cdef Py_ssize_t v, k, b, i, present, numbers
+    cdef const float* t
+    cdef float* y
+    for v in range(p.vectors):
+        present = min(<Py_ssize_t> vf_LANES, p.N - n0 - v * vf_LANES)
+        for k in range(channels):
+            t = tile + k * cells * p.lanes + v * vf_LANES
+            y = target + (n0 + v * vf_LANES) * image_step + (channel + k) * p.target_cells + begin
+            for b in range(blocks(length, vf_LANES)):
+                numbers = min(<Py_ssize_t> vf_LANES, length - b * vf_LANES)
+                if present == vf_LANES and numbers == vf_LANES:
+                    transpose_vf(t, p.lanes, y, image_step)
+                else:
+                    for i in range(numbers):
+                        store_vf(square + i * vf_LANES, load_vf(t + i * p.lanes))
+                    transpose_vf(square, vf_LANES, square, vf_LANES)
+                    for i in range(present):
+                        memcpy(y + i * image_step, square + i * vf_LANES, numbers * sizeof(float))
+                t += vf_LANES * p.lanes
+                y += vf_LANES

@@ -1,0 +1,348 @@
+# How conv_images cuts a problem, which cells of x and y belong together, and what it all costs.
+
+cdef enum:
+    TILE_NUMBERS = 98304        # in a tile of the source or of the target: both take less than a 1 MiB cache
+    CHANNELS = 16               # whose tile should fit, before a task takes fewer rows
+    UNITS = 4                   # rows of a task, at least, where tasks are wanted: neighbours lay out some rows twice
+    TASKS = 8                   # tasks to cut a problem into where it is large enough, whatever the number of threads
+    TOTAL_NUMBERS = 262144      # sums in lanes of a task of the weight gradient, about
+    PARTIAL_NUMBERS = 524288    # numbers in the weight gradients of all shares of the images, at most
+    SCRATCH = 8388608           # bytes for a thread
+    LARGEST_IMAGE = 1048576     # cells
+
+    # For the choice of a variant, fitted to what the bench measures: operations of a whole vector ...
+    CALL = 40                   # of a micro-kernel, besides the sums
+    LANES_ADDED = 8             # of a sum
+    # ... and of one lane
+    TRANSPOSED = 10             # a number
+    ROW_ON_PIXELS = 190         # a row laid out, for a kernel with pixels in its lanes
+
+cdef double RATE_ON_PIXELS = 0.85       # of such a kernel, of what the units can do
+cdef double FEW = 1.7                   # how much longer products take in a block of one channel, which waits for loads
+
+cdef enum Direction:
+    FORWARD
+    BACKWARD_INPUT
+    BACKWARD_WEIGHT
+
+# The source is x and the target y, in the input gradient the other way round.
+cdef struct Axis:
+    Py_ssize_t source, target   # cells
+    Py_ssize_t K, S, D, before  # taps, stride, dilation, padding in front
+    Py_ssize_t keys             # by which runs are listed: target cells, in the weight gradient taps
+    Py_ssize_t* ends            # the first run of each key, and one past the last
+    Run* runs
+
+cdef struct Plan:
+    Direction direction
+    Py_ssize_t N, G
+    Py_ssize_t source_channels, target_channels     # of a group
+    Py_ssize_t source_cells, target_cells, taps
+    Axis[3] axes                # depth, height, width
+    int outer                   # the first axis with more than one cell: tasks take units of it
+    Py_ssize_t source_inner, target_inner           # cells in a unit
+    int mode                    # of the padding
+    Py_ssize_t vectors, lanes   # of images laid out at a time
+    Py_ssize_t source_block, target_block           # channels in a micro-kernel
+    Py_ssize_t SB, TB           # source channels and target channels laid out at a time
+    Py_ssize_t units, source_units                  # of the outer axis: of the target at a time, and what they reach
+
+
+# how a problem is cut
+
+cdef Plan plan_of(geometry, Direction direction):
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Plan p
+    cdef Axis* outer
+    cdef Py_ssize_t tasks
+    cdef int i
+    p.direction, p.N, p.G, p.taps, p.mode = direction, s.N, s.G, s.KD * s.KH * s.KW, s.mode
+    p.axes[0] = axis_of(s.ID, s.OD, s.KD, s.SD, s.DD, s.front, direction)
+    p.axes[1] = axis_of(s.IH, s.OH, s.KH, s.SH, s.DH, s.top, direction)
+    p.axes[2] = axis_of(s.IW, s.OW, s.KW, s.SW, s.DW, s.left, direction)
+    p.source_channels, p.target_channels = (s.FG, s.CG) if direction == BACKWARD_INPUT else (s.CG, s.FG)
+    p.outer = 0
+    while p.outer < 2 and max(p.axes[p.outer].source, p.axes[p.outer].target) == 1:
+        p.outer += 1
+    p.source_inner = p.target_inner = 1
+    for i in range(p.outer + 1, 3):
+        p.source_inner *= p.axes[i].source
+        p.target_inner *= p.axes[i].target
+    outer = &p.axes[p.outer]
+    p.source_cells, p.target_cells = outer.source * p.source_inner, outer.target * p.target_inner
+    p.vectors = 1 if direction == BACKWARD_WEIGHT else best_vectors(&p)
+    p.lanes = p.vectors * vf_LANES
+    if direction == BACKWARD_WEIGHT:
+        p.source_block = even_block(p.source_channels, PAIR_CHANNELS)
+        p.target_block = even_block(p.target_channels, PAIR_FILTERS)
+    else:
+        p.source_block = 1
+        p.target_block = even_block(p.target_channels, MOST_CHANNELS[p.vectors])
+    tasks = TASKS if direction == BACKWARD_WEIGHT else blocks(p.N, p.lanes) * p.G
+    p.units = outer.target
+    while p.units > 1 and (
+        reach(&p, p.units) * p.source_inner * p.lanes * min(p.source_channels, <Py_ssize_t> CHANNELS) > TILE_NUMBERS
+        or p.units * p.target_inner * p.lanes * min(p.target_channels, <Py_ssize_t> CHANNELS) > TILE_NUMBERS
+        or (p.units > UNITS and tasks * blocks(outer.target, p.units) < TASKS)
+    ):
+        p.units = blocks(p.units, 2)
+    p.source_units = reach(&p, p.units)
+    p.SB = channels_laid_out(p.source_channels, p.source_block,
+                             TILE_NUMBERS // (p.source_units * p.source_inner * p.lanes))
+    p.TB = channels_laid_out(p.target_channels, p.target_block, TILE_NUMBERS // (p.units * p.target_inner * p.lanes))
+    while total_numbers(&p) > TOTAL_NUMBERS and (p.SB > p.source_block or p.TB > p.target_block):
+        if p.TB > p.target_block and p.TB >= p.SB:
+            p.TB = channels_laid_out(p.target_channels, p.target_block, p.TB // 2)
+        else:
+            p.SB = channels_laid_out(p.source_channels, p.source_block, p.SB // 2)
+    return p
+
+
+cdef Axis axis_of(Py_ssize_t I, Py_ssize_t O, Py_ssize_t K, Py_ssize_t S, Py_ssize_t D, Py_ssize_t before,
+                  Direction direction):
+    cdef Axis axis
+    axis.source, axis.target = (O, I) if direction == BACKWARD_INPUT else (I, O)
+    axis.K, axis.S, axis.D, axis.before = K, S, D, before
+    axis.keys = K if direction == BACKWARD_WEIGHT else axis.target
+    axis.ends, axis.runs = NULL, NULL
+    return axis
+
+
+cdef Py_ssize_t best_vectors(Plan* p) noexcept:
+    """The vectors of images that keep the units busiest: more where channels are few, fewer where lanes stay empty."""
+    cdef Py_ssize_t v = 1, best = 1
+    cdef double rate, best_rate = 0
+    while v <= MOST_VECTORS:
+        rate = min(1.0, <double> v * even_block(p.target_channels, MOST_CHANNELS[v]) / BUSY)
+        rate *= <double> p.N / round_up(p.N, v * vf_LANES)
+        if rate > best_rate:
+            best, best_rate = v, rate
+        v *= 2
+    return best
+
+
+cdef Py_ssize_t even_block(Py_ssize_t count, Py_ssize_t most) noexcept:
+    """The size of the fewest blocks of at most `most`, all about the same."""
+    return blocks(count, blocks(count, most))
+
+
+cdef Py_ssize_t channels_laid_out(Py_ssize_t channels, Py_ssize_t block, Py_ssize_t most) noexcept:
+    """A share of the channels, about equal to the others, of at most `most` and of whole blocks; one block at least."""
+    return min(channels, round_up(even_block(channels, max(block, most // block * block)), block))
+
+
+cdef Py_ssize_t reach(Plan* p, Py_ssize_t units) noexcept:
+    """How many units of the source belong to so many units of the target, at most."""
+    cdef Axis* axis = &p.axes[p.outer]
+    cdef Py_ssize_t extent = (axis.K - 1) * axis.D
+    if p.mode != CONSTANT:
+        return axis.source
+    if p.direction == BACKWARD_INPUT:
+        return min(axis.source, (units - 1 + extent) // axis.S + 1)
+    return min(axis.source, (units - 1) * axis.S + extent + 1)
+
+
+cdef Py_ssize_t source_numbers(Plan* p) noexcept:
+    return p.SB * p.source_units * p.source_inner * p.lanes
+
+
+cdef Py_ssize_t target_numbers(Plan* p) noexcept:
+    return p.TB * p.units * p.target_inner * p.lanes
+
+
+cdef Py_ssize_t total_numbers(Plan* p) noexcept:
+    """The sums in lanes of a task of the weight gradient, squares that are summed at once."""
+    return round_up(p.SB * p.TB * p.taps, vf_LANES) * vf_LANES if p.direction == BACKWARD_WEIGHT else 0
+
+
+# which cells belong together: output o and input cell i through tap k where o·S + k·D − before is i
+
+cdef Py_ssize_t[:, ::1] find_all_runs(Plan* p):
+    """List the runs of all axes, in a table that is to be kept as long as they are read."""
+    cdef Py_ssize_t first = table_numbers(p, &p.axes[0]), second = table_numbers(p, &p.axes[1])
+    cdef Py_ssize_t[:, ::1] table = aligned(1, first + second + table_numbers(p, &p.axes[2]), INDEX)
+    find_runs(p, &p.axes[0], False, &table[0, 0])
+    find_runs(p, &p.axes[1], False, &table[0, first])
+    find_runs(p, &p.axes[2], True, &table[0, first + second])
+    return table
+
+
+cdef Py_ssize_t table_numbers(Plan* p, Axis* axis) noexcept:
+    """Room for the ends, and for a run of three numbers for each output and tap."""
+    return axis.keys + 2 + 3 * axis.K * (axis.source if p.direction == BACKWARD_INPUT else axis.target)
+
+
+cdef void find_runs(Plan* p, Axis* axis, bint joined, Py_ssize_t* table) noexcept:
+    """List the cells of an axis that belong to each key, having counted them; join those that lie side by side."""
+    cdef Py_ssize_t I = axis.source, O = axis.target, o, k, i, key
+    cdef Run* run
+    if p.direction == BACKWARD_INPUT:
+        I, O = O, I
+    axis.ends = table
+    axis.runs = <Run*> (table + axis.keys + 2)
+    memset(table, 0, (axis.keys + 2) * sizeof(Py_ssize_t))
+    for o in range(O):
+        for k in range(axis.K):
+            i = source_cell(o * axis.S + k * axis.D - axis.before, I, p.mode)
+            if i >= 0:
+                axis.ends[(o if p.direction == FORWARD else i if p.direction == BACKWARD_INPUT else k) + 2] += 1
+    for key in range(axis.keys):
+        axis.ends[key + 2] += axis.ends[key + 1]
+    for o in range(O):
+        for k in range(axis.K):
+            i = source_cell(o * axis.S + k * axis.D - axis.before, I, p.mode)
+            if i >= 0:
+                key = o if p.direction == FORWARD else i if p.direction == BACKWARD_INPUT else k
+                run = axis.runs + axis.ends[key + 1]
+                axis.ends[key + 1] += 1
+                run.cell = o if p.direction == BACKWARD_INPUT else i
+                run.other = o if p.direction == BACKWARD_WEIGHT else place_of(p, axis, k) if joined else k
+                run.length = 1
+    if joined:
+        join_runs(axis, axis.S if p.direction == BACKWARD_WEIGHT else 1)
+
+
+cdef void join_runs(Axis* axis, Py_ssize_t step) noexcept:
+    cdef Py_ssize_t key, r, first, last = -1, begin = 0, end
+    cdef Run* runs = axis.runs
+    for key in range(axis.keys):
+        first, end = last + 1, axis.ends[key + 1]
+        for r in range(begin, end):
+            if last >= first and runs[r].cell == runs[last].cell + step * runs[last].length and \
+                    runs[r].other == runs[last].other + runs[last].length:
+                runs[last].length += 1
+            else:
+                last += 1
+                runs[last] = runs[r]
+        begin = end
+        axis.ends[key + 1] = last + 1
+
+
+cdef Py_ssize_t place_of(Plan* p, Axis* axis, Py_ssize_t k) noexcept nogil:
+    """Where a tap of a row stands among the packed weights, so that those that one cell needs stand side by side.
+
+    The input gradient of a cell takes every S / gcd(S, D)-th tap, and of later outputs earlier ones.
+    """
+    cdef Py_ssize_t a = axis.S, b = axis.D, phase, place = 0, step
+    if p.direction == FORWARD:
+        return k
+    while b > 0:
+        a, b = b, a % b
+    step = axis.S // a
+    for phase in range(k % step):
+        place += blocks(axis.K - phase, step)
+    return place + (axis.K - 1 - k) // step
+
+
+cdef Py_ssize_t most_runs(Axis* axis) noexcept:
+    """The runs of the key that has the most, and one at least."""
+    cdef Py_ssize_t key, most = 1
+    for key in range(axis.keys):
+        most = max(most, axis.ends[key + 1] - axis.ends[key])
+    return most
+
+
+cdef double scratch_bytes(Plan* p) noexcept:
+    """The memory of a thread, without the weights: what `find_runs` may find is bounded before it is found."""
+    cdef double tables = 0, runs = p.taps if p.direction == BACKWARD_WEIGHT else 1, rows = 1, most
+    cdef Axis* axis
+    cdef int i
+    for i in range(3):
+        tables += table_numbers(p, &p.axes[i])
+        axis = &p.axes[i]
+        if p.direction == BACKWARD_WEIGHT:                  # outputs of a tap; in a row they lie side by side
+            most = 1 if i == 2 and p.mode == CONSTANT else axis.target
+        elif p.direction == FORWARD or p.mode == CONSTANT:
+            most = axis.K
+        else:                                               # a pattern may repeat a cell any number of times
+            most = axis.K * axis.source
+        runs *= most
+        rows *= most if i < 2 else 1
+    return (source_numbers(p) + target_numbers(p) + total_numbers(p)) * sizeof(float) + \
+        (tables + (runs + rows) * 3) * sizeof(Py_ssize_t)
+
+
+cdef void find_reach(Plan* p, Py_ssize_t unit, Py_ssize_t units, Py_ssize_t* begin, Py_ssize_t* end) noexcept nogil:
+    """Which source cells belong to units of the target: those from `begin` to `end`."""
+    cdef Axis* outer = &p.axes[p.outer]
+    cdef Py_ssize_t r, first_run = 0, end_run = outer.ends[outer.keys], step = outer.S, low = outer.source, high = 0
+    cdef Run run
+    if p.direction != BACKWARD_WEIGHT:
+        first_run, end_run, step = outer.ends[unit], outer.ends[unit + units], 1
+    for r in range(first_run, end_run):
+        run = outer.runs[r]
+        if p.direction == BACKWARD_WEIGHT:
+            run = within(outer, run, unit, units)
+        if run.length > 0:
+            low = min(low, run.cell)
+            high = max(high, run.cell + (run.length - 1) * step + 1)
+    begin[0] = min(low, high) * p.source_inner
+    end[0] = high * p.source_inner
+
+
+cdef inline Run within(Axis* axis, Run run, Py_ssize_t unit, Py_ssize_t units) noexcept nogil:
+    """The part of a run of the weight gradient whose outputs lie in units of the axis, empty if its length is < 1."""
+    cdef Py_ssize_t first = max(run.other, unit)
+    run.length = min(run.other + run.length, unit + units) - first
+    run.cell += (first - run.other) * axis.S
+    run.other = first
+    return run
+
+
+cdef Py_ssize_t share_groups(Plan* p) noexcept:
+    """How many vectors of images make a share of the weight gradient, which is summed by itself."""
+    cdef Py_ssize_t groups = blocks(p.N, p.lanes), weights = p.G * p.source_channels * p.target_channels * p.taps
+    cdef Py_ssize_t parts = p.G * blocks(p.target_channels, p.TB) * blocks(p.source_channels, p.SB)
+    return blocks(groups, max(<Py_ssize_t> 1, min(groups, TASKS // parts, PARTIAL_NUMBERS // weights)))
+
+
+# what it costs, in multiply-adds of one lane that the units could have made in the same time
+
+cdef double own_cost(Plan* p) noexcept:
+    cdef double images = round_up(p.N, p.lanes), vectors = images / vf_LANES * p.G, calls, busy, waiting, products = 1
+    cdef Py_ssize_t chunks = blocks(p.axes[p.outer].target, p.units)
+    cdef Py_ssize_t target_blocks = blocks(p.target_channels, p.target_block)
+    cdef Py_ssize_t source_tasks = blocks(p.source_channels, p.SB), target_tasks = blocks(p.target_channels, p.TB)
+    cdef double source_laid = <double> chunks * p.source_units * p.source_inner * target_tasks * p.source_channels
+    cdef double target_laid = <double> p.target_cells * p.target_channels
+    cdef int i
+    for i in range(3):
+        products *= pairs(p, &p.axes[i])
+    products *= images * p.G * p.source_channels * p.target_channels
+    if p.direction == BACKWARD_WEIGHT:
+        target_laid *= source_tasks
+        busy = p.source_block * p.target_block
+        waiting = busy * min(p.source_block, p.target_block)
+        calls = vectors * chunks * p.taps * blocks(p.source_channels, p.source_block) * target_blocks
+        calls *= CALL + 2 * busy                            # sums are loaded and stored again
+        calls += vectors / share_groups(p) * p.taps * p.source_channels * p.target_channels * LANES_ADDED
+    else:
+        busy, waiting = p.vectors * p.target_block, p.target_block * p.target_block
+        calls = vectors * p.target_cells * target_blocks * source_tasks * (<double> CALL / p.vectors + p.target_block)
+    return (products * max(BUSY / busy, 1 + FEW / waiting) + calls * vf_LANES
+            + images * p.G * (source_laid + target_laid) * TRANSPOSED)
+
+
+cdef double cost_on_pixels(Plan* p) noexcept:
+    """For a kernel with pixels in its lanes, which multiplies padding and lays out a row for each tap of a row."""
+    cdef double rows = <double> p.source_channels * (p.source_cells // p.axes[2].source) * p.axes[2].K
+    cdef double products = <double> p.source_channels * p.target_channels
+    cdef Axis* axis
+    cdef int i
+    for i in range(3):
+        axis = &p.axes[i]
+        products *= axis.target * axis.K
+        if p.direction == BACKWARD_INPUT:
+            products /= min(axis.S, axis.target * axis.K)
+    return p.N * p.G * (products / RATE_ON_PIXELS + rows * ROW_ON_PIXELS)
+
+
+cdef Py_ssize_t pairs(Plan* p, Axis* axis) noexcept:
+    """How many cells of an axis meet an output through a tap."""
+    cdef Py_ssize_t I = axis.source, O = axis.target, o, k, count = 0
+    if p.direction == BACKWARD_INPUT:
+        I, O = O, I
+    for o in range(O):
+        for k in range(axis.K):
+            count += source_cell(o * axis.S + k * axis.D - axis.before, I, p.mode) >= 0
+    return count
