@@ -39,9 +39,8 @@ def widest(op, variant):
     return "f4" if getattr(registry.load(op, variant, isa.DEFAULT), "DTYPE", None) == np.float32 else "f8"
 
 
-def takes(variant, geometry, dtype):
-    """Whether a variant computes all directions of a problem in this dtype."""
-    directions = ("forward", "backward_input", "backward_weight")
+def takes(variant, geometry, dtype, directions=("forward", "backward_input", "backward_weight")):
+    """Whether a variant computes these directions of a problem in this dtype."""
     return not any(refused(geometry.op, variant, isa.DEFAULT, d, geometry, dtype) for d in directions)
 
 
