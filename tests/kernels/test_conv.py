@@ -156,11 +156,11 @@ def test_adjoint_identity(variant, geometry, seed):
     linear = geometry if geometry.padding_mode else dataclasses.replace(geometry, padding_value=0.0)
     for level in kernels.levels_of(op, variant):
 
-        def product(direction, problem, *arrays):
+        def product(direction, problem, *arrays, level=level):
             """By the variant, or where it refuses by the definition: each of its directions fits the others of that."""
             if refused(op, variant, level, direction, problem, dtype):
-                return run(op, direction, problem, *arrays, variant="reference")  # noqa: B023
-            return run(op, direction, problem, *arrays, variant=variant, level=level)  # noqa: B023
+                return run(op, direction, problem, *arrays, variant="reference")
+            return run(op, direction, problem, *arrays, variant=variant, level=level)
 
         for problem in (geometry, linear):
             y = product("forward", problem, x, weight, None)
