@@ -69,7 +69,7 @@ def test_a_level_runs_its_own_module(op):
 @pytest.mark.parametrize("level", isa.built_and_supported())
 def test_environment_chooses(python, level):
     program = "from convcore import isa, kernels; import numpy as np; print(isa.DEFAULT); "
-    program += "print(kernels.explain('conv2d', 'ic1ih4oc1kh3').split(' yes: ')[1].split()[0]); "
+    program += "print(kernels.explain('conv2d', 'ic1ih4oc1kh3').split('yes: ')[1].split()[0]); "
     program += "print(kernels.registry.load('conv2d', 'direct', isa.DEFAULT).__name__)"
     assert python(program, CONVCORE_ISA=level).split() == [
         level, f"{level},", f"convcore._compiled.conv_direct__{isa.module_suffix(level)}"

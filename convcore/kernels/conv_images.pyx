@@ -11,13 +11,11 @@ infinite number above them has no effect.
 from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
-import math
-
-import numpy as np
-
 from cython cimport floating
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, source_cell
 from convcore.kernels.buffers import aligned
+
+import numpy as np
 
 include "images_tile.pxi"
 include "images_plan.pxi"
@@ -35,7 +33,8 @@ def forward(geometry,
             float[:, :, :, :, ::1] y not None,              # OUT (N, OC, OD, OH, OW)
             int n_threads):
     """Write y; one task per few images, group, block of filters and few rows of y."""
-    cdef Plan p = plan_of(geometry, FORWARD)
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Plan p = plan_of(&s, FORWARD)
     convolve(&p, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
              &y[0, 0, 0, 0, 0], n_threads)
 
@@ -46,7 +45,8 @@ def backward_input(geometry,
                    float[:, :, :, :, ::1] grad_x not None,          # OUT (N, IC, ID, IH, IW)
                    int n_threads):
     """Write grad_x; one task per few images, group, block of channels and few rows of grad_x."""
-    cdef Plan p = plan_of(geometry, BACKWARD_INPUT)
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Plan p = plan_of(&s, BACKWARD_INPUT)
     convolve(&p, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], NULL, &grad_x[0, 0, 0, 0, 0], n_threads)
 
 
@@ -56,7 +56,8 @@ def backward_weight(geometry,
                     float[:, :, :, :, ::1] grad_weight not None,        # OUT (OC, IC/G, KD, KH, KW)
                     int n_threads):
     """Write grad_weight; one task per share of the images, group and block of weights; shares are added up in order."""
-    cdef Plan p = plan_of(geometry, BACKWARD_WEIGHT)
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Plan p = plan_of(&s, BACKWARD_WEIGHT)
     correlate(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &grad_weight[0, 0, 0, 0, 0], n_threads)
 
 
@@ -66,17 +67,19 @@ def supports(direction, geometry, dtype, level):
         return "computes in float32 only"
     if direction != "backward_input" and geometry.padding_mode == CONSTANT and geometry.padding_value != 0:
         return f"pads with zeros or a pattern, not with {geometry.padding_value}"
-    cells = max(math.prod(geometry.in_size), math.prod(geometry.out_size))
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef double cells = max(<double> s.ID * s.IH * s.IW, <double> s.OD * s.OH * s.OW)
     if cells > LARGEST_IMAGE:
-        return f"an image has {cells} cells, more than {LARGEST_IMAGE}"
-    cdef Plan p = plan_of(geometry.volumetric, direction_of(direction))
+        return f"an image has {cells:.0f} cells, more than {LARGEST_IMAGE}"
+    cdef Plan p = plan_of(&s, direction_of(direction))
     cdef double size = scratch_bytes(&p)
     return f"needs {size / 2**20:.1f} MiB of scratch, more than {SCRATCH / 2**20:.0f}" if size > SCRATCH else None
 
 
 def suits(direction, geometry, dtype, level):
     """Prefer a kernel with pixels in its lanes where that is estimated to take less time."""
-    cdef Plan p = plan_of(geometry.volumetric, direction_of(direction))
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef Plan p = plan_of(&s, direction_of(direction))
     cdef double ratio = own_cost(&p) / cost_on_pixels(&p)
     return f"takes about {ratio:.2f} times as long as a kernel with pixels in its lanes" if ratio > 1 else None
 

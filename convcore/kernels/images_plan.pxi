@@ -50,8 +50,7 @@ cdef struct Plan:
 
 # how a problem is cut
 
-cdef Plan plan_of(geometry, Direction direction):
-    cdef ConvSizes s = conv_sizes(geometry)
+cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
     cdef Plan p
     cdef Axis* outer
     cdef Py_ssize_t tasks
@@ -99,7 +98,7 @@ cdef Plan plan_of(geometry, Direction direction):
 
 
 cdef Axis axis_of(Py_ssize_t I, Py_ssize_t O, Py_ssize_t K, Py_ssize_t S, Py_ssize_t D, Py_ssize_t before,
-                  Direction direction):
+                  Direction direction) noexcept:
     cdef Axis axis
     axis.source, axis.target = (O, I) if direction == BACKWARD_INPUT else (I, O)
     axis.K, axis.S, axis.D, axis.before = K, S, D, before

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import assert_agrees, integers, refused, widest
+from strategies import assert_agrees, integers, refused, takes, widest
 
 from convcore import isa, kernels
 from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PoolGeometry, RowsGeometry, registry, run
