@@ -58,20 +58,28 @@ def forward(geometry,
     cdef Py_ssize_t PC = tile_pixels(&s, KC + FC, s.G * filter_blocks)
     cdef Py_ssize_t tiles = blocks(pixels, PC)
     dtype = y.base.dtype
+    cdef floating[:, ::1] packed = aligned(1, s.OC * taps, dtype)
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] product = aligned(n_threads * FC, PC, dtype)
     cdef floating[:, ::1] patches = aligned(n_threads, wanted_patch(&s, PC), dtype)
     cdef bint patched = patches.shape[1] > 0
     cdef const floating* b = &bias[0] if bias is not None else NULL
-    cdef Py_ssize_t task
+    cdef Py_ssize_t task, g, f, r, block_f, block_r
+    for g in range(s.G):
+        for block_f in range(blocks(s.FG, FC)):
+            f = block_f * FC
+            for block_r in range(blocks(taps, KC)):
+                r = block_r * KC
+                pack(&weight[g * s.FG + f, 0, 0, 0, 0] + r, taps, 1, min(FC, s.FG - f), min(KC, taps - r),
+                     TILE_ROWS[HIGH_VECTORS], &packed[0, (g * s.FG + f) * taps + r * min(FC, s.FG - f)])
     for task in prange(tiles * s.G * filter_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        forward_tile(&s, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0],
-                     task // (s.G * filter_blocks) * PC, PC, (task // filter_blocks) % s.G, (task % filter_blocks) * FC, FC, KC,
+        forward_tile(&s, &x[0, 0, 0, 0, 0], &packed[0, 0], b, &y[0, 0, 0, 0, 0], task // (s.G * filter_blocks) * PC, PC,
+                     (task // filter_blocks) % s.G, (task % filter_blocks) * FC, FC, KC,
                      &columns[threadid() * KC, 0], &product[threadid() * FC, 0], columns.shape[1],
                      &patches[threadid(), 0] if patched else NULL)
 
 
-cdef void forward_tile(ConvSizes* s, const floating* x, const floating* weight, const floating* bias, floating* y,
+cdef void forward_tile(ConvSizes* s, const floating* x, const floating* packed, const floating* bias, floating* y,
                        Py_ssize_t q0, Py_ssize_t PC, Py_ssize_t g, Py_ssize_t f0, Py_ssize_t FC, Py_ssize_t KC,
                        floating* columns, floating* product, Py_ssize_t pitch,
                        floating* patch) noexcept nogil:
@@ -80,11 +88,12 @@ cdef void forward_tile(ConvSizes* s, const floating* x, const floating* weight, 
     cdef Py_ssize_t r, block_r, q, n, p, run, f, j, k
     cdef floating* target
     cdef floating* source
-    weight += (g * s.FG + f0) * taps
+    packed += (g * s.FG + f0) * taps
     for block_r in range(blocks(taps, KC)):
         r = block_r * KC
         columns_of(s, x, g, r, min(KC, taps - r), q0, count, columns, pitch, patch)
-        multiply(filters, count, min(KC, taps - r), weight + r, taps, 1, columns, pitch, False, product, pitch, r > 0)
+        multiply(filters, count, min(KC, taps - r), packed + r * filters, PANELS, PANELS, columns, pitch, HIGH_VECTORS,
+                 product, pitch, r > 0)
     q = q0
     while q < q0 + count:                                   # image by image
         n = q // P
@@ -119,20 +128,31 @@ def backward_input(geometry,
     cdef Py_ssize_t images = max(<Py_ssize_t> 1, PC // P)                       # images of a task
     cdef Py_ssize_t image_blocks = blocks(s.N, images)
     dtype = grad_x.base.dtype
+    cdef floating[:, ::1] packed = aligned(1, s.OC * taps, dtype)
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] gradients = aligned(n_threads * FC, PC, dtype)
     cdef floating[:, ::1] patches = aligned(n_threads, wanted_patch(&s, PC), dtype)
     cdef bint patched = patches.shape[1] > 0
-    cdef Py_ssize_t task
+    cdef Py_ssize_t task, g, c, r, f, end, block_c, block_r, block_f
+    for g in range(s.G):
+        for block_c in range(blocks(s.CG, CB)):
+            c = block_c * CB
+            end = min(c + CB, s.CG) * cells
+            for block_r in range(blocks(end - c * cells, KC)):
+                r = c * cells + block_r * KC
+                for block_f in range(blocks(s.FG, FC)):
+                    f = block_f * FC
+                    pack(&weight[g * s.FG + f, 0, 0, 0, 0] + r, 1, taps, min(KC, end - r), min(FC, s.FG - f),
+                         TILE_ROWS[HIGH_VECTORS], &packed[0, g * s.FG * taps + r * s.FG + f * min(KC, end - r)])
     for task in prange(image_blocks * s.G * channel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        backward_input_images(&s, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &grad_x[0, 0, 0, 0, 0],
+        backward_input_images(&s, &grad_y[0, 0, 0, 0, 0], &packed[0, 0], &grad_x[0, 0, 0, 0, 0],
                               task // (s.G * channel_blocks) * images, images, (task // channel_blocks) % s.G,
                               (task % channel_blocks) * CB, CB, PC, KC, FC,
                               &columns[threadid() * KC, 0], &gradients[threadid() * FC, 0], columns.shape[1],
                               &patches[threadid(), 0] if patched else NULL)
 
 
-cdef void backward_input_images(ConvSizes* s, const floating* grad_y, const floating* weight, floating* grad_x,
+cdef void backward_input_images(ConvSizes* s, const floating* grad_y, const floating* packed, floating* grad_x,
                                 Py_ssize_t n0, Py_ssize_t images, Py_ssize_t g, Py_ssize_t c0, Py_ssize_t CB,
                                 Py_ssize_t PC, Py_ssize_t KC, Py_ssize_t FC,
                                 floating* columns, floating* gradients, Py_ssize_t pitch,
@@ -143,7 +163,7 @@ cdef void backward_input_images(ConvSizes* s, const floating* grad_y, const floa
     images = min(images, s.N - n0)
     for n in range(n0, n0 + images):
         memset(grad_x + (n * s.IC + g * s.CG + c0) * s.ID * s.IH * s.IW, 0, channels * s.ID * s.IH * s.IW * sizeof(floating))
-    weight += g * s.FG * taps
+    packed += g * s.FG * taps
     q1 = (n0 + images) * P
     for block_q0 in range(blocks(q1 - n0 * P, PC)):
         q0 = n0 * P + block_q0 * PC
@@ -156,7 +176,8 @@ cdef void backward_input_images(ConvSizes* s, const floating* grad_y, const floa
                 filters = min(FC, s.FG - f)
                 if r == c0 * cells or s.FG > FC:            # else they still lie there
                     gradients_of(s, grad_y, g * s.FG + f, filters, q0, count, gradients, pitch)
-                multiply(rows, count, filters, weight + f * taps + r, 1, taps, gradients, pitch, False, columns, pitch, f > 0)
+                multiply(rows, count, filters, packed + r * s.FG + f * rows, PANELS, PANELS, gradients, pitch, HIGH_VECTORS,
+                         columns, pitch, f > 0)
             add_columns(s, columns, pitch, g, r, rows, q0, count, grad_x, patch)
 
 

@@ -1,10 +1,10 @@
 # The blocked matrix product, included by the kernels that are one: C (M × N) (+)= op(A) (M × K) · op(B) (K × N).
 #
-# tile_product takes A a number at a time and B a vector at a time, lanes are columns of C. Both are read in place as
-# long as that goes well; else B is packed into panels and A is turned so that its rows are contiguous, all of it before
-# the products begin. As Cᵀ = op(B)ᵀ · op(A)ᵀ the operands may change their parts: lanes are rows of C then, and blocks
-# of it are transposed on their way out. Where both are short, lanes are the summed index (dot_product) and nothing is
-# rearranged. Which of the three is taken is a question of cost, of the problem alone: see `method`.
+# tile_product takes A a number at a time and B a vector at a time; lanes are columns of C. Both are read in place as
+# long as that goes well, else packed into panels, all of it before the products begin. As Cᵀ = op(B)ᵀ · op(A)ᵀ, the two
+# may change their parts: lanes are rows of C then, and its blocks are transposed on their way out. Where the sums are
+# long and C is small, lanes are the summed index (dot_product), and nothing is rearranged. Which of the three is taken
+# is a question of cost, and of the problem alone: see `method`.
 
 from cython.parallel cimport parallel, prange, threadid
 from libc.string cimport memcpy, memset
@@ -24,6 +24,7 @@ cdef enum:
     STORE_WIDTH = 2048      # rows of A or columns of B in it, at most
     CACHE_LINE = 64         # bytes
     CACHE_NUMBERS = 1 << 18 # numbers in a B that is read from memory again and again, at least: 1 MB in float32
+    REQUEST = 4000          # what asking for working memory costs, in multiplications of vectors
     DOT_DEPTH = 4096        # summed indices per pass of the dot kernel
     DOT_ROWS_OF_TASK = 24
     DOT_COLUMNS_OF_TASK = 64
@@ -39,8 +40,7 @@ cdef struct Product:
     Py_ssize_t ldb, ldc
     bint b_transposed                   # element (k, j) of B is b[j·ldb + k], else b[k·ldb + j]
     bint c_transposed                   # element (i, j) of C is c[j·ldc + i], else c[i·ldc + j]
-    bint packed                         # B is read from panels
-    bint turned                         # A is read from rows
+    bint a_packed, b_packed             # read from panels
     Py_ssize_t row_tasks, column_tasks, depths
 
 
@@ -67,9 +67,11 @@ cdef product(const floating[:, ::1] a, bint transpose_a, const floating[:, ::1] 
 
 cdef int method(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, bint transpose_a, bint transpose_b, Py_ssize_t W) noexcept:
     """The cheapest of the three ways, in multiplications of whole vectors; the weights were measured."""
-    cdef Py_ssize_t columns = M * blocks(N, W) * K + N * K * (8 if transpose_b else 2) // W
-    cdef Py_ssize_t rows = N * blocks(M, W) * K + M * K * (2 if transpose_a else 8) // W + M * N * 8 // W
-    cdef Py_ssize_t dots = M * N * (blocks(K, W) + 12) + (M * K + N * K if K % W else 0)
+    cdef Py_ssize_t copy_a = M * K * 2 // W, copy_b = N * K * 2 // W, c = M * N
+    cdef Py_ssize_t columns = blocks(N, W) * M * K + (6 * copy_b + REQUEST if transpose_b or N < W else copy_b)
+    cdef Py_ssize_t rows = blocks(M, W) * N * K + (copy_a if transpose_a and M >= W else 6 * copy_a + REQUEST)
+    cdef Py_ssize_t dots = (blocks(K, W) + 4) * c * 17 // 16 + (copy_a + copy_b + 2 * REQUEST if K % W else 0)
+    rows += c * 12 // W + REQUEST
     if transpose_b and not transpose_a and dots < min(columns, rows):
         return DOT_LANES
     return ROW_LANES if rows < columns else COLUMN_LANES
@@ -79,31 +81,31 @@ cdef tile_product(Product* p, const floating* a, const floating* b, floating* c,
     """C (+)= A · B, a number of A at a time and a vector of B."""
     cdef Py_ssize_t W = lanes(c), size = sizeof(floating), M = p.M, N = p.N, K = p.K
     cdef Py_ssize_t i, j, k, block_i, block_j, block_k, height = M, width = N, depth = K
+    cdef bint narrow = W * size < CACHE_LINE
     cdef floating[:, ::1] store_a, store_b, blocks_c
+    cdef floating* a_panels = NULL
+    cdef floating* b_panels = NULL
+    cdef floating* own = NULL
     cdef Product part = p[0]
     # Rows of B a power of two apart share few places in the caches, and most vectors of an odd B straddle two lines of
     # them; vectors as long as a line suffer least.
-    part.packed = (p.b_transposed or N < W or (M >= 256 and N * K > CACHE_NUMBERS)
-                   or (W * size < CACHE_LINE and (M >= 128 or (M >= 32 and p.ldb * size % 1024 == 0))))
-    # Columns of A far apart are turned; narrow tiles, which pass over A more often, suffer sooner.
-    part.turned = p.k_step > 1 and N >= 16 * W and p.k_step * size >= W * size * W * size
-    if part.packed:
-        width = min(N, <Py_ssize_t> STORE_WIDTH)
-    if part.turned:
+    part.b_packed = (p.b_transposed or N < W or (M >= 256 and N * K > CACHE_NUMBERS)
+                     or (narrow and (M >= 128 or (M >= 32 and p.ldb * size % 1024 == 0))))
+    # Tiles of narrow vectors pass over A more often, and over columns of A with a cache line for every few numbers.
+    part.a_packed = N >= 16 * W and p.k_step > 1 and (K > 256 if narrow else p.k_step * size >= 4096)
+    if part.a_packed:
         height = min(M, <Py_ssize_t> STORE_WIDTH)
-    if part.packed or part.turned:
-        depth = max(width if part.packed else 0, height if part.turned else 0)
-        depth = min(K, STORE_NUMBERS // round_up(depth, W) // DEPTH * DEPTH)
-    cdef floating* panels = NULL
-    cdef floating* turned = NULL
-    cdef floating* own = NULL
-    if part.packed:
+    if part.b_packed:
+        width = min(N, <Py_ssize_t> STORE_WIDTH)
+    if part.a_packed or part.b_packed:
+        depth = STORE_NUMBERS // max(height if part.a_packed else 1, round_up(width, W) if part.b_packed else 1)
+        depth = blocks(K, blocks(K, depth))
+    if part.a_packed:
+        store_a = aligned(1, height * depth, dtype)
+        a_panels = &store_a[0, 0]
+    if part.b_packed:
         store_b = aligned(1, round_up(width, W) * depth, dtype)
-        panels = &store_b[0, 0]
-    if part.turned:
-        store_a = aligned(height, depth + W, dtype)
-        turned = &store_a[0, 0]
-        part.row_step, part.k_step = store_a.shape[1], 1
+        b_panels = &store_b[0, 0]
     if part.c_transposed:
         blocks_c = aligned(n_threads, ROWS * COLUMNS, dtype)
         own = &blocks_c[0, 0]
@@ -113,10 +115,10 @@ cdef tile_product(Product* p, const floating* a, const floating* b, floating* c,
                 i, j, k = block_i * height, block_j * width, block_k * depth
                 part.M, part.N, part.K = min(height, M - i), min(width, N - j), min(depth, K - k)
                 cut(&part, W)
-                tile_pass(&part, a + i * p.row_step + k * p.k_step, p.k_step,
+                tile_pass(&part, a + i * p.row_step + k * p.k_step,
                           b + (j * p.ldb + k if p.b_transposed else k * p.ldb + j),
                           c + (j * p.ldc + i if p.c_transposed else i * p.ldc + j), accumulate or k > 0,
-                          turned, panels, own, n_threads)
+                          a_panels, b_panels, own, n_threads)
 
 
 cdef void cut(Product* p, Py_ssize_t W) noexcept:
@@ -133,18 +135,6 @@ cdef void cut(Product* p, Py_ssize_t W) noexcept:
             break
 
 
-cdef struct Range:
-    Py_ssize_t start, size
-
-
-cdef inline Range share(Py_ssize_t whole, Py_ssize_t parts, Py_ssize_t part) noexcept nogil:
-    """One of the parts that something is cut into, as equal as whole numbers allow."""
-    cdef Range r
-    r.start = whole // parts * part + min(part, whole % parts)
-    r.size = whole // parts + (part < whole % parts)
-    return r
-
-
 cdef inline Range columns_of_task(Product* p, Py_ssize_t task, Py_ssize_t W) noexcept nogil:
     """Whole vectors, all tasks together; at least two each, if there are two."""
     cdef Range r = share(blocks(p.N, W), p.column_tasks, task)
@@ -152,109 +142,103 @@ cdef inline Range columns_of_task(Product* p, Py_ssize_t task, Py_ssize_t W) noe
     return r
 
 
-cdef void tile_pass(Product* p, const floating* a, Py_ssize_t a_step, const floating* b, floating* c, bint accumulate,
-                    floating* turned, floating* panels, floating* own, int n_threads) noexcept nogil:
-    """As much of the product as the working memory holds: rearrange what must be, then multiply."""
+cdef void tile_pass(Product* p, const floating* a, const floating* b, floating* c, bint accumulate, floating* a_panels,
+                    floating* b_panels, floating* own, int n_threads) noexcept nogil:
+    """As much of the product as the working memory holds: pack what must be, then multiply."""
     cdef Py_ssize_t task
     with parallel(num_threads=n_threads):
-        if p.turned:
+        if p.a_packed:
             for task in prange(p.row_tasks * p.depths, schedule="dynamic"):
-                turn_task(p, a, a_step, turned, task // p.depths, task % p.depths)
-        if p.packed:
+                pack_rows_of_a(p, a, a_panels, task // p.depths, task % p.depths)
+        if p.b_packed:
             for task in prange(p.column_tasks * p.depths, schedule="dynamic"):
-                pack_task(p, b, panels, task // p.depths, task % p.depths)
+                pack_columns_of_b(p, b, b_panels, task // p.depths, task % p.depths)
         for task in prange(p.column_tasks * p.row_tasks, schedule="dynamic"):
-            tile_task(p, turned if p.turned else a, panels if p.packed else b, c, accumulate,
-                      own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
-                      task // p.row_tasks, task % p.row_tasks)
+            multiply_block(p, a, a_panels, b, b_panels, c, accumulate,
+                           own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
+                           task // p.row_tasks, task % p.row_tasks)
 
 
-cdef void turn_task(Product* p, const floating* a, Py_ssize_t a_step, floating* turned, Py_ssize_t row_task,
-                    Py_ssize_t depth_task) noexcept nogil:
+cdef void pack_rows_of_a(Product* p, const floating* a, floating* panels, Py_ssize_t row_task,
+                         Py_ssize_t depth_task) noexcept nogil:
     cdef Range rows = share(p.M, p.row_tasks, row_task), k = share(p.K, p.depths, depth_task)
-    transpose(a + k.start * a_step + rows.start, a_step, k.size, rows.size,
-              turned + rows.start * p.row_step + k.start, p.row_step)
+    pack(a + rows.start * p.row_step + k.start * p.k_step, p.row_step, p.k_step, rows.size, k.size,
+         TILE_ROWS[TILE_VECTORS], panels + k.start * p.M + rows.start * k.size)
 
 
-cdef void pack_task(Product* p, const floating* b, floating* panels, Py_ssize_t column_task,
-                    Py_ssize_t depth_task) noexcept nogil:
+cdef void pack_columns_of_b(Product* p, const floating* b, floating* panels, Py_ssize_t column_task,
+                            Py_ssize_t depth_task) noexcept nogil:
     cdef Py_ssize_t W = lanes(panels)
     cdef Range columns = columns_of_task(p, column_task, W), k = share(p.K, p.depths, depth_task)
     panels += k.start * round_up(p.N, W) + columns.start * k.size
     if p.b_transposed:
-        pack_columns(b + columns.start * p.ldb + k.start, p.ldb, columns.size, k.size, panels)
+        pack_transposed(b + columns.start * p.ldb + k.start, p.ldb, columns.size, k.size, panels)
     else:
-        pack_rows(b + k.start * p.ldb + columns.start, p.ldb, columns.size, k.size, panels)
+        pack_straight(b + k.start * p.ldb + columns.start, p.ldb, columns.size, k.size, panels)
 
 
-cdef void tile_task(Product* p, const floating* a, const floating* b, floating* c, bint accumulate, floating* own,
-                    Py_ssize_t column_task, Py_ssize_t row_task) noexcept nogil:
-    cdef Py_ssize_t W = lanes(c), ldc = p.ldc, block_k
+cdef void multiply_block(Product* p, const floating* a, const floating* a_panels, const floating* b,
+                         const floating* b_panels, floating* c, bint accumulate, floating* own,
+                         Py_ssize_t column_task, Py_ssize_t row_task) noexcept nogil:
+    cdef Py_ssize_t W = lanes(c), row_step = p.row_step, k_step = p.k_step, ldb = p.ldb, ldc = p.ldc, block_k
     cdef Range columns = columns_of_task(p, column_task, W), rows = share(p.M, p.row_tasks, row_task), k
+    cdef const floating* left
+    cdef const floating* right
     cdef floating* target = c + rows.start * p.ldc + columns.start
     if p.c_transposed:
         c += columns.start * p.ldc + rows.start
         target, ldc = own, columns.size
         if accumulate:
             transpose(c, p.ldc, columns.size, rows.size, target, ldc)
+    if p.a_packed:
+        row_step = k_step = PANELS
+    if p.b_packed:
+        ldb = PANELS
     for block_k in range(p.depths):
         k = share(p.K, p.depths, block_k)
-        multiply(rows.size, columns.size, k.size, a + rows.start * p.row_step + k.start * p.k_step, p.row_step, p.k_step,
-                 b + (k.start * round_up(p.N, W) + columns.start * k.size if p.packed
-                      else k.start * p.ldb + columns.start),
-                 W if p.packed else p.ldb, p.packed, target, ldc, accumulate or block_k > 0)
+        left = a + rows.start * p.row_step + k.start * p.k_step
+        if p.a_packed:
+            left = a_panels + k.start * p.M + rows.start * k.size
+        right = b + k.start * p.ldb + columns.start
+        if p.b_packed:
+            right = b_panels + k.start * round_up(p.N, W) + columns.start * k.size
+        multiply(rows.size, columns.size, k.size, left, row_step, k_step, right, ldb, TILE_VECTORS, target,
+                 ldc, accumulate or block_k > 0)
     if p.c_transposed:
         transpose(target, ldc, rows.size, columns.size, c, p.ldc)
 
 
-cdef void pack_rows(const floating* b, Py_ssize_t ldb, Py_ssize_t N, Py_ssize_t K, floating* panel) noexcept nogil:
+cdef void pack_straight(const floating* b, Py_ssize_t ldb, Py_ssize_t N, Py_ssize_t K, floating* panels) noexcept nogil:
     """Copy B (K × N) into panels as wide as the tiles of `multiply`, one after the other, each [K][vectors]."""
-    cdef Py_ssize_t W = lanes(panel), V = blocks(N, W), tiles = blocks(V, TILE_VECTORS), t, q, k
-    cdef Range v
-    for t in range(tiles):
-        v = share(V, tiles, t)
-        for k in range(K):
-            if N < W:
-                memcpy(panel, b + k * ldb, N * sizeof(floating))
-                memset(panel + N, 0, (W - N) * sizeof(floating))
-            else:
-                for q in range(v.size):
-                    copy_vector(b + k * ldb + min((v.start + q) * W, N - W), panel + q * W)
-            panel += v.size * W
+    cdef Py_ssize_t W = lanes(panels), V = blocks(N, W), tiles = blocks(V, TILE_VECTORS), t, v, q, block, k, j
+    cdef floating* panel
+    for block in range(blocks(K, FEW)):             # see `pack`
+        j = 0
+        for t in range(tiles):
+            v = V // tiles + (t < V % tiles)
+            for k in range(block * FEW, min((block + 1) * FEW, K)):
+                panel = panels + j * K + k * v * W
+                if N < W:
+                    memcpy(panel, b + k * ldb, N * sizeof(floating))
+                    memset(panel + N, 0, (W - N) * sizeof(floating))
+                else:
+                    for q in range(v):
+                        copy_vector(b + k * ldb + min(j + q * W, N - W), panel + q * W)
+            j += v * W
 
 
-cdef void pack_columns(const floating* b, Py_ssize_t ldb, Py_ssize_t N, Py_ssize_t K, floating* panel) noexcept nogil:
+cdef void pack_transposed(const floating* b, Py_ssize_t ldb, Py_ssize_t N, Py_ssize_t K, floating* panels) noexcept nogil:
     """The same for a B that is stored transposed (N × K)."""
-    cdef Py_ssize_t W = lanes(panel), V = blocks(N, W), tiles = blocks(V, TILE_VECTORS), t, q, k
-    cdef Range v
+    cdef Py_ssize_t W = lanes(panels), V = blocks(N, W), tiles = blocks(V, TILE_VECTORS), t, v, q, k, j = 0
     for t in range(tiles):
-        v = share(V, tiles, t)
-        for q in range(v.size):
-            transpose(b + max(<Py_ssize_t> 0, min((v.start + q) * W, N - W)) * ldb, ldb, min(N, W), K, panel + q * W,
-                      v.size * W)
-        if N < W:
-            for k in range(K):
-                memset(panel + k * W + N, 0, (W - N) * sizeof(floating))
-        panel += K * v.size * W
-
-
-cdef void transpose(const floating* source, Py_ssize_t source_step, Py_ssize_t M, Py_ssize_t N, floating* target,
-                    Py_ssize_t target_step) noexcept nogil:
-    """target[j, i] = source[i, j] for a source of M × N, by squares; those at the ends overlap the ones before."""
-    cdef Py_ssize_t W = lanes(target), block_i, block_j, i, j
-    if M < W or N < W:
-        for i in range(M):
-            for j in range(N):
-                target[j * target_step + i] = source[i * source_step + j]
-        return
-    for block_j in range(blocks(N, W)):
-        j = min(block_j * W, N - W)
-        for block_i in range(blocks(M, W)):
-            i = min(block_i * W, M - W)
-            if floating is float:
-                transpose_vf(source + i * source_step + j, source_step, target + j * target_step + i, target_step)
-            else:
-                transpose_vd(source + i * source_step + j, source_step, target + j * target_step + i, target_step)
+        v = V // tiles + (t < V % tiles)
+        for q in range(v):
+            transpose(b + max(<Py_ssize_t> 0, min(j + q * W, N - W)) * ldb, ldb, min(N, W), K,
+                      panels + j * K + q * W, v * W)
+        j += v * W
+    if N < W:
+        for k in range(K):
+            memset(panels + k * W + N, 0, (W - N) * sizeof(floating))
 
 
 cdef inline void copy_vector(const floating* source, floating* target) noexcept nogil:
