@@ -52,7 +52,7 @@ cdef product(const floating[:, ::1] a, bint transpose_a, const floating[:, ::1] 
     cdef int how = method(M, N, K, transpose_a, transpose_b, lanes(&c[0, 0]))
     p.K, p.ldc = K, N
     if how == DOT_LANES:
-        dot_product(a, b, c, accumulate, n_threads)
+        dot_product(M, N, K, &a[0, 0], &b[0, 0], &c[0, 0], accumulate, n_threads)
     elif how == ROW_LANES:
         p.M, p.N, p.ldb = N, M, a.shape[1]
         p.row_step, p.k_step = K if transpose_b else 1, 1 if transpose_b else N
@@ -70,9 +70,9 @@ cdef int method(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, bint transpose_a, bint
     cdef Py_ssize_t copy_a = M * K * 2 // W, copy_b = N * K * 2 // W, c = M * N
     cdef Py_ssize_t columns = blocks(N, W) * M * K + (6 * copy_b + REQUEST if transpose_b or N < W else copy_b)
     cdef Py_ssize_t rows = blocks(M, W) * N * K + (copy_a if transpose_a and M >= W else 6 * copy_a + REQUEST)
-    cdef Py_ssize_t dots = (blocks(K, W) + 4) * c * 17 // 16 + (copy_a + copy_b + 2 * REQUEST if K % W else 0)
+    cdef Py_ssize_t dots = (blocks(K, W) + 3) * c * 33 // 32
     rows += c * 12 // W + REQUEST
-    if transpose_b and not transpose_a and dots < min(columns, rows):
+    if transpose_b and not transpose_a and K >= W and dots < min(columns, rows):
         return DOT_LANES
     return ROW_LANES if rows < columns else COLUMN_LANES
 
@@ -248,35 +248,21 @@ cdef inline void copy_vector(const floating* source, floating* target) noexcept 
         store_vd(target, load_vd(source))
 
 
-cdef dot_product(const floating[:, ::1] a, const floating[:, ::1] b, floating[:, ::1] c, bint accumulate, int n_threads):
-    """C (+)= A · Bᵀ, lanes are the summed index. Rows that end within a vector are copied to padded ones."""
-    cdef Py_ssize_t M = c.shape[0], N = c.shape[1], K = a.shape[1], W = lanes(&c[0, 0])
+cdef void dot_product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* a, const floating* b, floating* c,
+                      bint accumulate, int n_threads) noexcept nogil:
+    """C (M × N) (+)= A (M × K) · B (N × K)ᵀ, lanes are the summed index."""
     cdef Py_ssize_t row_tasks = blocks(M, DOT_ROWS_OF_TASK), column_tasks = blocks(N, DOT_COLUMNS_OF_TASK), task
-    cdef const floating[:, ::1] left = a, right = b
-    if K % W:
-        left, right = padded(a, W), padded(b, W)
     if not accumulate:
-        memset(&c[0, 0], 0, M * N * sizeof(floating))
-    for task in prange(row_tasks * column_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        dot_task(&left[0, 0], &right[0, 0], &c[0, 0], M, N, left.shape[1], round_up(K, W),
-                 task // column_tasks * DOT_ROWS_OF_TASK, task % column_tasks * DOT_COLUMNS_OF_TASK)
+        memset(c, 0, M * N * sizeof(floating))
+    for task in prange(row_tasks * column_tasks, schedule="dynamic", num_threads=n_threads):
+        dot_block(a, b, c, N, K, share(M, row_tasks, task // column_tasks), share(N, column_tasks, task % column_tasks))
 
 
-cdef void dot_task(const floating* a, const floating* b, floating* c, Py_ssize_t M, Py_ssize_t N, Py_ssize_t pitch,
-                   Py_ssize_t K, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
-    cdef Py_ssize_t rows = min(<Py_ssize_t> DOT_ROWS_OF_TASK, M - i), block, k
-    cdef Py_ssize_t columns = min(<Py_ssize_t> DOT_COLUMNS_OF_TASK, N - j)
-    for block in range(blocks(K, DOT_DEPTH)):
-        k = block * DOT_DEPTH
-        add_dots(rows, columns, min(<Py_ssize_t> DOT_DEPTH, K - k), a + i * pitch + k, pitch, b + j * pitch + k, pitch,
-                 c + i * N + j, N)
-
-
-cdef padded(const floating[:, ::1] a, Py_ssize_t W):
-    """A copy whose rows end with zeros up to a whole vector."""
-    cdef floating[:, ::1] copy = aligned(a.shape[0], round_up(a.shape[1], W), a.base.dtype)
-    cdef Py_ssize_t i
-    for i in range(a.shape[0]):
-        memcpy(&copy[i, 0], &a[i, 0], a.shape[1] * sizeof(floating))
-        memset(&copy[i, a.shape[1]], 0, (copy.shape[1] - a.shape[1]) * sizeof(floating))
-    return copy.base
+cdef void dot_block(const floating* a, const floating* b, floating* c, Py_ssize_t N, Py_ssize_t K, Range rows,
+                    Range columns) noexcept nogil:
+    cdef Py_ssize_t depths = blocks(K, DOT_DEPTH), block_k
+    cdef Range k
+    for block_k in range(depths):
+        k = share(K, depths, block_k)
+        add_dots(rows.size, columns.size, k.size, a + rows.start * K + k.start, K, b + columns.start * K + k.start, K,
+                 c + rows.start * N + columns.start, N)
