@@ -1,5 +1,7 @@
 """gemm: every variant against the definition, with all four transpositions."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -49,12 +51,42 @@ def test_equals_the_definition_anywhere(variant, level, direction, size, transpo
         assert_same(run("gemm", direction, geometry, *arrays, **how), expected)
 
 
+# Rows, columns and summed indices beyond what working memory holds at a time; lanes along columns, rows and sums.
+LARGE = [(2100, 260, 300), (40, 2100, 700), (7, 9, 5000), (517, 19, 1030), (19, 517, 1030)]
+
+
+@pytest.mark.parametrize("size", LARGE, ids=str)
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("gemm"))
+def test_large_products(variant, level, direction, size):
+    for transpose_a, transpose_b in [(False, False), (True, False), (False, True), (True, True)]:
+        geometry = MatrixGeometry("gemm", *size, transpose_a, transpose_b)
+        for dtype in DTYPES:
+            a, b = inputs(geometry, direction, dtype, 0)
+            exact = (a.T if transpose_a else a).astype("f8") @ (b.T if transpose_b else b).astype("f8")
+            assert_same(run("gemm", direction, geometry, a, b, variant=variant, level=level), exact.astype(dtype))
+
+
+@pytest.mark.parametrize("transpose_b", BOTH)
+@pytest.mark.parametrize("transpose_a", BOTH)
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("gemm"))
+def test_not_a_number_stays_in_its_row_and_column(variant, level, direction, transpose_a, transpose_b):
+    for size in [(3, 5, 4), (18, 21, 37), (40, 10, 84), (130, 70, 300)]:
+        geometry = MatrixGeometry("gemm", *size, transpose_a, transpose_b)
+        for dtype in DTYPES:
+            a, b = inputs(geometry, direction, dtype, 0)
+            (a.T if transpose_a else a)[-1, -1], (b.T if transpose_b else b)[-1, 1] = np.nan, np.inf
+            got = np.isfinite(run("gemm", direction, geometry, a, b, variant=variant, level=level))
+            assert not got[-1].any()
+            assert not got[:, 1].any()
+            assert np.delete(got[:-1], 1, axis=1).all()
+
+
 @pytest.mark.parametrize("transpose_b", BOTH)
 @pytest.mark.parametrize("transpose_a", BOTH)
 @pytest.mark.parametrize(("variant", "level", "direction"), cells("gemm"))
 def test_rounding_and_the_same_bits(variant, level, direction, transpose_a, transpose_b):
-    geometry = MatrixGeometry("gemm", 203, 311, 517, transpose_a, transpose_b)
-    for dtype in DTYPES:
+    for size, dtype in itertools.product([(203, 311, 517), (37, 20, 260), (512, 49, 64)], DTYPES):
+        geometry = MatrixGeometry("gemm", *size, transpose_a, transpose_b)
         a, b = floats(geometry, direction, dtype, seed=0)
         exact = (a.T if transpose_a else a).astype("f8") @ (b.T if transpose_b else b).astype("f8")
         how = {"variant": variant, "level": level}
@@ -83,3 +115,16 @@ def test_views_of_any_order_are_taken():
     a, b = np.arange(60.0).reshape(3, 4, 5)[:, ::2, 1], np.arange(40.0).reshape(8, 5)[::-4, ::-1]
     assert_array_equal(kernels.gemm(a, b), a @ b)
     assert_array_equal(kernels.gemm(b.T, a.T), b.T @ a.T)
+
+
+@pytest.mark.parametrize("transpose_b", BOTH)
+@pytest.mark.parametrize("transpose_a", BOTH)
+def test_transposed_views_are_not_copied(transpose_a, transpose_b, monkeypatch):
+    a, b = np.arange(15.0).reshape(3, 5), np.arange(20.0).reshape(5, 4)
+    left, right = a.T if transpose_a else a, b.T if transpose_b else b
+    expected = a @ b
+    monkeypatch.setattr(np, "ascontiguousarray", None)
+    for x, transposed_x in ((left, transpose_a), (np.asfortranarray(left), transpose_a)):
+        for y, transposed_y in ((right, transpose_b), (np.asfortranarray(right), transpose_b)):
+            product = kernels.gemm(x, y, transpose_a=transposed_x, transpose_b=transposed_y)
+            assert_array_equal(product, expected)
