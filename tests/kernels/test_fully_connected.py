@@ -12,7 +12,8 @@ from convcore.kernels import MatrixGeometry, run
 
 OP = "fully_connected"
 # Batch, outputs, inputs: the last layers of LeNet; single numbers; several blocks of each, none of them full.
-SIZES = [(64, 120, 400), (64, 10, 84), (1, 1, 1), (0, 3, 2), (1, 10, 784), (101, 300, 7), (5, 7, 4100), (130, 3, 530)]
+SIZES = [(64, 120, 400), (64, 10, 84), (1, 1, 1), (0, 3, 2), (1, 10, 784), (101, 300, 7), (5, 7, 4100), (130, 3, 530),
+         (32, 500, 1000)]  # fmt: skip
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
