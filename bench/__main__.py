@@ -1,15 +1,15 @@
-"""The command: ``python -m bench layers``, ``python -m bench padding`` and ``python -m bench epoch``."""
+"""The command: ``python -m bench layers``, and likewise ``padding``, ``gemm`` and ``epoch``."""
 
 import argparse
 import importlib
 
-from bench import epoch, layers, padding
+from bench import epoch, gemm, layers, padding
 from convcore import data, kernels, threads
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("layers", "padding", "epoch"), default="layers")
+    parser.add_argument("what", nargs="?", choices=("layers", "padding", "epoch", "gemm"), default="layers")
     parser.add_argument("--problems", help="a file of bench/problems by name, any file, or one problem")
     parser.add_argument("--variants", default="im2col,direct", help="comma-separated, or all")
     parser.add_argument("--data", default="mnist", help="for epoch: digits, mnist, ...")
@@ -32,6 +32,9 @@ def main():
     elif arguments.what == "epoch":
         epoch.bench(data.load(arguments.data), arguments.images, arguments.batch_size, arguments.threads, peer,
                     arguments.rounds)  # fmt: skip
+    elif arguments.what == "gemm":
+        kinds = (arguments.problems or "squares,lenet,resnet,pointwise").split(",")
+        gemm.bench(kinds, arguments.threads, arguments.rounds, arguments.seconds)
     elif arguments.what == "padding":
         padding.bench(layers.read_problems(arguments.problems or "padding"), arguments.variants.split(","),
                       arguments.threads, arguments.rounds, arguments.seconds)  # fmt: skip
