@@ -25,15 +25,14 @@ BUILD = os.environ.get("CONVCORE_BUILD", "release")
 if BUILD not in ("release", "debug", "profile"):
     sys.exit(f"CONVCORE_BUILD must be release, debug or profile, got {BUILD!r}")
 
-# Per level: compiler flags, bytes in a vector register, vector registers, and the register blocks of gemm_tile.
-# 16 registers hold 6 × 2 vectors and what feeds them, 32 registers 6 × 4; more spills, less starves the FMA units.
+# Per level: compiler flags, bytes in a vector register, vector registers; register blocks follow from these numbers.
 LEVELS = {
-    "x86-64-v2": dict(flags=["-march=x86-64-v2"], vector_bytes=16, registers=16, tile_vectors=2, dot_rows=3),
-    "x86-64-v3": dict(flags=["-march=x86-64-v3"], vector_bytes=32, registers=16, tile_vectors=2, dot_rows=3),
+    "x86-64-v2": dict(flags=["-march=x86-64-v2"], vector_bytes=16, registers=16),
+    "x86-64-v3": dict(flags=["-march=x86-64-v3"], vector_bytes=32, registers=16),
     # Without the last flag GCC works in halves of the 64-byte registers that the source asks for.
     "x86-64-v4": dict(flags=["-march=x86-64-v4", "-mprefer-vector-width=512"],
-                      vector_bytes=64, registers=32, tile_vectors=4, dot_rows=6),
-    "generic": dict(flags=[], vector_bytes=16, registers=16, tile_vectors=2, dot_rows=3),
+                      vector_bytes=64, registers=32),
+    "generic": dict(flags=[], vector_bytes=16, registers=16),
 }  # fmt: skip
 ON_X86 = platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32"
 if BUILD == "debug" or not ON_X86:

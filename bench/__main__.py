@@ -1,15 +1,15 @@
-"""The command: ``python -m bench layers``, ``padding``, ``accuracy`` or ``epoch``."""
+"""The command: ``python -m bench layers``, and likewise ``padding``, ``accuracy``, ``gemm`` and ``epoch``."""
 
 import argparse
 import importlib
 
-from bench import accuracy, epoch, layers, padding
+from bench import accuracy, epoch, gemm, layers, padding
 from convcore import data, kernels, threads
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("layers", "padding", "accuracy", "epoch"), default="layers")
+    parser.add_argument("what", nargs="?", choices=("layers", "padding", "accuracy", "gemm", "epoch"), default="layers")
     parser.add_argument("--problems", help="a file of bench/problems by name, any file, or one problem")
     parser.add_argument("--variants", default="im2col,direct", help="comma-separated, or all")
     parser.add_argument("--data", default="mnist", help="for epoch: digits, mnist, ...")
@@ -36,6 +36,9 @@ def main():
                     arguments.rounds)  # fmt: skip
     elif arguments.what == "accuracy":
         accuracy.bench(layers.read_problems(arguments.problems or "accuracy"), variants, arguments.threads)
+    elif arguments.what == "gemm":
+        kinds = (arguments.problems or "squares,lenet,resnet,pointwise").split(",")
+        gemm.bench(kinds, arguments.threads, arguments.rounds, arguments.seconds)
     elif arguments.what == "padding":
         padding.bench(layers.read_problems(arguments.problems or "padding"), arguments.variants.split(","),
                       arguments.threads, arguments.rounds, arguments.seconds)  # fmt: skip

@@ -71,7 +71,7 @@ def forward(geometry,
             for block_r in range(blocks(taps, KC)):
                 r = block_r * KC
                 pack(&weight[g * s.FG + f, 0, 0, 0, 0] + r, taps, 1, min(FC, s.FG - f), min(KC, taps - r),
-                     &packed[0, (g * s.FG + f) * taps + r * min(FC, s.FG - f)])
+                     TILE_ROWS[HIGH_VECTORS], &packed[0, (g * s.FG + f) * taps + r * min(FC, s.FG - f)])
     for task in prange(tiles * s.G * filter_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
         forward_tile(&s, &x[0, 0, 0, 0, 0], &packed[0, 0], b, &y[0, 0, 0, 0, 0], task // (s.G * filter_blocks) * PC, PC,
                      (task // filter_blocks) % s.G, (task % filter_blocks) * FC, FC, KC,
@@ -92,7 +92,8 @@ cdef void forward_tile(ConvSizes* s, const floating* x, const floating* packed, 
     for block_r in range(blocks(taps, KC)):
         r = block_r * KC
         columns_of(s, x, g, r, min(KC, taps - r), q0, count, columns, pitch, patch)
-        multiply(filters, count, min(KC, taps - r), packed + r * filters, columns, pitch, product, pitch, r > 0)
+        multiply(filters, count, min(KC, taps - r), packed + r * filters, PANELS, PANELS, columns, pitch, HIGH_VECTORS,
+                 product, pitch, r > 0)
     q = q0
     while q < q0 + count:                                   # image by image
         n = q // P
@@ -142,7 +143,7 @@ def backward_input(geometry,
                 for block_f in range(blocks(s.FG, FC)):
                     f = block_f * FC
                     pack(&weight[g * s.FG + f, 0, 0, 0, 0] + r, 1, taps, min(KC, end - r), min(FC, s.FG - f),
-                         &packed[0, g * s.FG * taps + r * s.FG + f * min(KC, end - r)])
+                         TILE_ROWS[HIGH_VECTORS], &packed[0, g * s.FG * taps + r * s.FG + f * min(KC, end - r)])
     for task in prange(image_blocks * s.G * channel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
         backward_input_images(&s, &grad_y[0, 0, 0, 0, 0], &packed[0, 0], &grad_x[0, 0, 0, 0, 0],
                               task // (s.G * channel_blocks) * images, images, (task // channel_blocks) % s.G,
@@ -175,7 +176,8 @@ cdef void backward_input_images(ConvSizes* s, const floating* grad_y, const floa
                 filters = min(FC, s.FG - f)
                 if r == c0 * cells or s.FG > FC:            # else they still lie there
                     gradients_of(s, grad_y, g * s.FG + f, filters, q0, count, gradients, pitch)
-                multiply(rows, count, filters, packed + r * s.FG + f * rows, gradients, pitch, columns, pitch, f > 0)
+                multiply(rows, count, filters, packed + r * s.FG + f * rows, PANELS, PANELS, gradients, pitch, HIGH_VECTORS,
+                         columns, pitch, f > 0)
             add_columns(s, columns, pitch, g, r, rows, q0, count, grad_x, patch)
 
 

@@ -103,8 +103,11 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     if out is not None and any(np.may_share_memory(a, o) for a in arrays if a is not None for o in outputs):
         raise ValueError(f"{op}: out overlaps an input")
     if any(array is not None and array.size == 0 for array in arrays):
-        for output in outputs:  # no observations: nothing to add up
+        for output in outputs:  # no observations, or no inputs: nothing to add up
             output.fill(0)
+        bias = dict(zip(names, arrays, strict=True)).get("bias")
+        if bias is not None:
+            outputs[0][...] = bias.reshape(-1, *[1] * (outputs[0].ndim - 2))  # along axis 1
     else:
         module = registry.load(op, name, level)
         n = threads.for_work(geometry.operations(direction), n_threads)

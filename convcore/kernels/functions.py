@@ -204,18 +204,23 @@ def conv3d_backward_bias(grad_y, *, variant=None, level=None, n_threads=None, ou
 def gemm(a, b, *, transpose_a=False, transpose_b=False, variant=None, level=None, n_threads=None, out=None):
     """Return the product of two matrices, (M, K) · (K, N) -> (M, N), either given transposed.
 
+    A transposed view, `gemm(a, b.T)`, is taken as it lies in memory: it costs no copy.
+
     Examples
     --------
     >>> gemm([[1.0, 2.0]], [[3.0], [4.0]])
     array([[11.]])
     """
     a, b = _floats("gemm", a=a, b=b)
-    shapes = f"(a {a.shape}, b {b.shape})"
     if a.ndim != 2 or b.ndim != 2:
-        raise ValueError(f"gemm: a and b must have 2 axes, got {a.ndim} and {b.ndim} {shapes}")
+        raise ValueError(f"gemm: a and b must have 2 axes, got {a.ndim} and {b.ndim} (a {a.shape}, b {b.shape})")
     M, K = a.shape[::-1] if transpose_a else a.shape
     inner, N = b.shape[::-1] if transpose_b else b.shape
     if K != inner:
-        raise ValueError(f"gemm: a has {K} columns, b has {inner} rows {shapes}")
+        raise ValueError(f"gemm: a has {K} columns, b has {inner} rows (a {a.shape}, b {b.shape})")
+    if not a.flags.c_contiguous and a.flags.f_contiguous:
+        a, transpose_a = a.T, not transpose_a
+    if not b.flags.c_contiguous and b.flags.f_contiguous:
+        b, transpose_b = b.T, not transpose_b
     g = MatrixGeometry("gemm", M, N, K, bool(transpose_a), bool(transpose_b))
     return run("gemm", "forward", g, a, b, variant=variant, level=level, n_threads=n_threads, out=out)

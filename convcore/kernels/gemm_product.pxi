@@ -1,9 +1,12 @@
 # The blocked matrix product, included by the kernels that are one: C (M × N) (+)= op(A) (M × K) · op(B) (K × N).
 #
-# Where rows of B are contiguous along N, lanes are columns of C and B is read in place; where B is transposed, lanes
-# are the summed index and nothing is rearranged. Either way C is cut into blocks of rows and columns, one task each.
+# tile_product takes A a number at a time and B a vector at a time; lanes are columns of C. Both are read in place as
+# long as that goes well, else packed into panels, all of it before the products begin. As Cᵀ = op(B)ᵀ · op(A)ᵀ, the two
+# may change their parts: lanes are rows of C then, and its blocks are transposed on their way out. Where the sums are
+# long and C is small, lanes are the summed index (dot_product), and nothing is rearranged. Which of the three is taken
+# is a question of cost, and of the problem alone: see `method`.
 
-from cython.parallel cimport prange
+from cython.parallel cimport parallel, prange, threadid
 from libc.string cimport memcpy, memset
 
 from convcore.kernels.common cimport floating
@@ -12,95 +15,254 @@ from convcore.kernels.buffers import aligned
 include "gemm_tile.pxi"
 
 cdef enum:
-    DEPTH = 256         # summed indices per pass: a block of B then stays in the second-level cache
-    ROWS = 96           # rows of C in a task, a multiple of the tile's six
-    COLUMNS = 256       # columns of C in a task
-    LONG = 4096         # summed indices per pass of the dot kernel
+    DEPTH = 512             # summed indices per pass over a block, at most: what it reads stays in the second cache
+    ROWS = 96               # rows of C in a task, at most
+    COLUMNS = 256           # columns of C in a task, at most
+    TASKS = 16              # tasks to cut a product into where it is large enough, whatever the number of threads
+    TASK_PRODUCTS = 1 << 17 # multiplications that make a task worth its while
+    STORE_NUMBERS = 1 << 20 # numbers of A or B in working memory at a time: 4 MB in float32
+    STORE_WIDTH = 2048      # rows of A or columns of B in it, at most
+    CACHE_LINE = 64         # bytes
+    CACHE_NUMBERS = 1 << 18 # numbers in a B that is read from memory again and again, at least: 1 MB in float32
+    REQUEST = 4000          # what asking for working memory costs, in multiplications of vectors
+    DOT_DEPTH = 4096        # summed indices per pass of the dot kernel
     DOT_ROWS_OF_TASK = 24
     DOT_COLUMNS_OF_TASK = 64
+
+    COLUMN_LANES = 0        # methods
+    ROW_LANES = 1
+    DOT_LANES = 2
+
+
+cdef struct Product:
+    Py_ssize_t M, N, K
+    Py_ssize_t row_step, k_step         # element (i, k) of A is a[i·row_step + k·k_step]
+    Py_ssize_t ldb, ldc
+    bint b_transposed                   # element (k, j) of B is b[j·ldb + k], else b[k·ldb + j]
+    bint c_transposed                   # element (i, j) of C is c[j·ldc + i], else c[i·ldc + j]
+    bint a_packed, b_packed             # read from panels
+    Py_ssize_t row_tasks, column_tasks, depths
 
 
 cdef product(const floating[:, ::1] a, bint transpose_a, const floating[:, ::1] b, bint transpose_b,
              floating[:, ::1] c, bint accumulate, int n_threads):
     """c (+)= op(a) · op(b)."""
+    cdef Product p
     cdef Py_ssize_t M = c.shape[0], N = c.shape[1], K = a.shape[0] if transpose_a else a.shape[1]
-    cdef Py_ssize_t row_step = 1 if transpose_a else K, k_step = M if transpose_a else 1
-    if transpose_b and not transpose_a:
-        dot_product(a, b, c, accumulate, n_threads)
-    elif transpose_b:
-        tile_product(a, row_step, k_step, b.T.copy(), c, accumulate, n_threads)
+    cdef int how = method(M, N, K, transpose_a, transpose_b, lanes(&c[0, 0]))
+    p.K, p.ldc = K, N
+    if how == DOT_LANES:
+        dot_product(M, N, K, &a[0, 0], &b[0, 0], &c[0, 0], accumulate, n_threads)
+    elif how == ROW_LANES:
+        p.M, p.N, p.ldb = N, M, a.shape[1]
+        p.row_step, p.k_step = K if transpose_b else 1, 1 if transpose_b else N
+        p.b_transposed, p.c_transposed = not transpose_a, True
+        tile_product(&p, &b[0, 0], &a[0, 0], &c[0, 0], accumulate, n_threads, c.base.dtype)
     else:
-        tile_product(a, row_step, k_step, b, c, accumulate, n_threads)
+        p.M, p.N, p.ldb = M, N, b.shape[1]
+        p.row_step, p.k_step = 1 if transpose_a else K, M if transpose_a else 1
+        p.b_transposed, p.c_transposed = transpose_b, False
+        tile_product(&p, &a[0, 0], &b[0, 0], &c[0, 0], accumulate, n_threads, c.base.dtype)
 
 
-cdef tile_product(const floating[:, ::1] a, Py_ssize_t row_step, Py_ssize_t k_step, const floating[:, ::1] b,
-                  floating[:, ::1] c, bint accumulate, int n_threads):
-    """Lanes are columns. A is packed whole; the last columns of B, less than a vector, are copied to padded rows."""
-    cdef Py_ssize_t M = c.shape[0], N = c.shape[1], K = b.shape[0], W = lanes(&c[0, 0])
-    cdef Py_ssize_t column_tasks = blocks(N, COLUMNS), row_tasks = blocks(M, ROWS)
-    cdef Py_ssize_t whole = N // W * W, block_k, k, task, i
-    dtype = c.base.dtype
-    cdef floating[:, ::1] packed = aligned(1, M * K, dtype)
-    cdef floating[:, ::1] tail = aligned(K, W, dtype)
-    if whole < N:
+cdef int method(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, bint transpose_a, bint transpose_b, Py_ssize_t W) noexcept:
+    """The cheapest of the three ways, in multiplications of whole vectors; the weights were measured."""
+    cdef Py_ssize_t copy_a = M * K * 2 // W, copy_b = N * K * 2 // W, c = M * N
+    cdef Py_ssize_t columns = blocks(N, W) * M * K + (6 * copy_b + REQUEST if transpose_b or N < W else copy_b)
+    cdef Py_ssize_t rows = blocks(M, W) * N * K + (copy_a if transpose_a and M >= W else 6 * copy_a + REQUEST)
+    cdef Py_ssize_t dots = (blocks(K, W) + 3) * c * 33 // 32
+    rows += c * 12 // W + REQUEST
+    if transpose_b and not transpose_a and K >= W and dots < min(columns, rows):
+        return DOT_LANES
+    return ROW_LANES if rows < columns else COLUMN_LANES
+
+
+cdef tile_product(Product* p, const floating* a, const floating* b, floating* c, bint accumulate, int n_threads, dtype):
+    """C (+)= A · B, a number of A at a time and a vector of B."""
+    cdef Py_ssize_t W = lanes(c), size = sizeof(floating), M = p.M, N = p.N, K = p.K
+    cdef Py_ssize_t i, j, k, block_i, block_j, block_k, height = M, width = N, depth = K
+    cdef bint narrow = W * size < CACHE_LINE
+    cdef floating[:, ::1] store_a, store_b, blocks_c
+    cdef floating* a_panels = NULL
+    cdef floating* b_panels = NULL
+    cdef floating* own = NULL
+    cdef Product part = p[0]
+    # Rows of B a power of two apart share few places in the caches, and most vectors of an odd B straddle two lines of
+    # them; vectors as long as a line suffer least.
+    part.b_packed = (p.b_transposed or N < W or (M >= 256 and N * K > CACHE_NUMBERS)
+                     or (narrow and (M >= 128 or (M >= 32 and p.ldb * size % 1024 == 0))))
+    # Tiles of narrow vectors pass over A more often, and over columns of A with a cache line for every few numbers.
+    part.a_packed = N >= 16 * W and p.k_step > 1 and (K > 256 if narrow else p.k_step * size >= 4096)
+    if part.a_packed:
+        height = min(M, <Py_ssize_t> STORE_WIDTH)
+    if part.b_packed:
+        width = min(N, <Py_ssize_t> STORE_WIDTH)
+    if part.a_packed or part.b_packed:
+        depth = STORE_NUMBERS // max(height if part.a_packed else 1, round_up(width, W) if part.b_packed else 1)
+        depth = blocks(K, blocks(K, depth))
+    if part.a_packed:
+        store_a = aligned(1, height * depth, dtype)
+        a_panels = &store_a[0, 0]
+    if part.b_packed:
+        store_b = aligned(1, round_up(width, W) * depth, dtype)
+        b_panels = &store_b[0, 0]
+    if part.c_transposed:
+        blocks_c = aligned(n_threads, ROWS * COLUMNS, dtype)
+        own = &blocks_c[0, 0]
+    for block_i in range(blocks(M, height)):
+        for block_j in range(blocks(N, width)):
+            for block_k in range(blocks(K, depth)):
+                i, j, k = block_i * height, block_j * width, block_k * depth
+                part.M, part.N, part.K = min(height, M - i), min(width, N - j), min(depth, K - k)
+                cut(&part, W)
+                tile_pass(&part, a + i * p.row_step + k * p.k_step,
+                          b + (j * p.ldb + k if p.b_transposed else k * p.ldb + j),
+                          c + (j * p.ldc + i if p.c_transposed else i * p.ldc + j), accumulate or k > 0,
+                          a_panels, b_panels, own, n_threads)
+
+
+cdef void cut(Product* p, Py_ssize_t W) noexcept:
+    """Cut C into tasks, more than the caches ask for where there are too few."""
+    cdef Py_ssize_t V = blocks(p.N, W), wanted = min(<Py_ssize_t> TASKS, p.M * p.N * p.K // TASK_PRODUCTS)
+    p.depths = blocks(p.K, DEPTH)
+    p.row_tasks, p.column_tasks = blocks(p.M, ROWS), blocks(p.N, COLUMNS)
+    while p.row_tasks * p.column_tasks < wanted:
+        if V >= 2 * TILE_VECTORS * p.column_tasks:
+            p.column_tasks *= 2
+        elif p.M >= 2 * TILE_ROWS[TILE_VECTORS] * p.row_tasks:
+            p.row_tasks *= 2
+        else:
+            break
+
+
+cdef inline Range columns_of_task(Product* p, Py_ssize_t task, Py_ssize_t W) noexcept nogil:
+    """Whole vectors, all tasks together; at least two each, if there are two."""
+    cdef Range r = share(blocks(p.N, W), p.column_tasks, task)
+    r.start, r.size = r.start * W, min(r.size * W, p.N - r.start * W)
+    return r
+
+
+cdef void tile_pass(Product* p, const floating* a, const floating* b, floating* c, bint accumulate, floating* a_panels,
+                    floating* b_panels, floating* own, int n_threads) noexcept nogil:
+    """As much of the product as the working memory holds: pack what must be, then multiply."""
+    cdef Py_ssize_t task
+    with parallel(num_threads=n_threads):
+        if p.a_packed:
+            for task in prange(p.row_tasks * p.depths, schedule="dynamic"):
+                pack_rows_of_a(p, a, a_panels, task // p.depths, task % p.depths)
+        if p.b_packed:
+            for task in prange(p.column_tasks * p.depths, schedule="dynamic"):
+                pack_columns_of_b(p, b, b_panels, task // p.depths, task % p.depths)
+        for task in prange(p.column_tasks * p.row_tasks, schedule="dynamic"):
+            multiply_block(p, a, a_panels, b, b_panels, c, accumulate,
+                           own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
+                           task // p.row_tasks, task % p.row_tasks)
+
+
+cdef void pack_rows_of_a(Product* p, const floating* a, floating* panels, Py_ssize_t row_task,
+                         Py_ssize_t depth_task) noexcept nogil:
+    cdef Range rows = share(p.M, p.row_tasks, row_task), k = share(p.K, p.depths, depth_task)
+    pack(a + rows.start * p.row_step + k.start * p.k_step, p.row_step, p.k_step, rows.size, k.size,
+         TILE_ROWS[TILE_VECTORS], panels + k.start * p.M + rows.start * k.size)
+
+
+cdef void pack_columns_of_b(Product* p, const floating* b, floating* panels, Py_ssize_t column_task,
+                            Py_ssize_t depth_task) noexcept nogil:
+    cdef Py_ssize_t W = lanes(panels)
+    cdef Range columns = columns_of_task(p, column_task, W), k = share(p.K, p.depths, depth_task)
+    panels += k.start * round_up(p.N, W) + columns.start * k.size
+    if p.b_transposed:
+        pack_transposed(b + columns.start * p.ldb + k.start, p.ldb, columns.size, k.size, panels)
+    else:
+        pack_straight(b + k.start * p.ldb + columns.start, p.ldb, columns.size, k.size, panels)
+
+
+cdef void multiply_block(Product* p, const floating* a, const floating* a_panels, const floating* b,
+                         const floating* b_panels, floating* c, bint accumulate, floating* own,
+                         Py_ssize_t column_task, Py_ssize_t row_task) noexcept nogil:
+    cdef Py_ssize_t W = lanes(c), row_step = p.row_step, k_step = p.k_step, ldb = p.ldb, ldc = p.ldc, block_k
+    cdef Range columns = columns_of_task(p, column_task, W), rows = share(p.M, p.row_tasks, row_task), k
+    cdef const floating* left
+    cdef const floating* right
+    cdef floating* target = c + rows.start * p.ldc + columns.start
+    if p.c_transposed:
+        c += columns.start * p.ldc + rows.start
+        target, ldc = own, columns.size
+        if accumulate:
+            transpose(c, p.ldc, columns.size, rows.size, target, ldc)
+    if p.a_packed:
+        row_step = k_step = PANELS
+    if p.b_packed:
+        ldb = PANELS
+    for block_k in range(p.depths):
+        k = share(p.K, p.depths, block_k)
+        left = a + rows.start * p.row_step + k.start * p.k_step
+        if p.a_packed:
+            left = a_panels + k.start * p.M + rows.start * k.size
+        right = b + k.start * p.ldb + columns.start
+        if p.b_packed:
+            right = b_panels + k.start * round_up(p.N, W) + columns.start * k.size
+        multiply(rows.size, columns.size, k.size, left, row_step, k_step, right, ldb, TILE_VECTORS, target,
+                 ldc, accumulate or block_k > 0)
+    if p.c_transposed:
+        transpose(target, ldc, rows.size, columns.size, c, p.ldc)
+
+
+cdef void pack_straight(const floating* b, Py_ssize_t ldb, Py_ssize_t N, Py_ssize_t K, floating* panels) noexcept nogil:
+    """Copy B (K × N) into panels as wide as the tiles of `multiply`, one after the other, each [K][vectors]."""
+    cdef Py_ssize_t W = lanes(panels), V = blocks(N, W), tiles = blocks(V, TILE_VECTORS), t, v, q, block, k, j
+    cdef floating* panel
+    for block in range(blocks(K, FEW)):             # see `pack`
+        j = 0
+        for t in range(tiles):
+            v = V // tiles + (t < V % tiles)
+            for k in range(block * FEW, min((block + 1) * FEW, K)):
+                panel = panels + j * K + k * v * W
+                if N < W:
+                    memcpy(panel, b + k * ldb, N * sizeof(floating))
+                    memset(panel + N, 0, (W - N) * sizeof(floating))
+                else:
+                    for q in range(v):
+                        copy_vector(b + k * ldb + min(j + q * W, N - W), panel + q * W)
+            j += v * W
+
+
+cdef void pack_transposed(const floating* b, Py_ssize_t ldb, Py_ssize_t N, Py_ssize_t K, floating* panels) noexcept nogil:
+    """The same for a B that is stored transposed (N × K)."""
+    cdef Py_ssize_t W = lanes(panels), V = blocks(N, W), tiles = blocks(V, TILE_VECTORS), t, v, q, k, j = 0
+    for t in range(tiles):
+        v = V // tiles + (t < V % tiles)
+        for q in range(v):
+            transpose(b + max(<Py_ssize_t> 0, min(j + q * W, N - W)) * ldb, ldb, min(N, W), K,
+                      panels + j * K + q * W, v * W)
+        j += v * W
+    if N < W:
         for k in range(K):
-            memcpy(&tail[k, 0], &b[k, whole], (N - whole) * sizeof(floating))
-            memset(&tail[k, N - whole], 0, (W - (N - whole)) * sizeof(floating))
-    for block_k in range(blocks(K, DEPTH)):
-        k = block_k * DEPTH
-        for i in range(row_tasks):
-            pack(&a[0, 0] + i * ROWS * row_step + k * k_step, row_step, k_step, min(<Py_ssize_t> ROWS, M - i * ROWS),
-                 min(<Py_ssize_t> DEPTH, K - k), &packed[0, k * M + i * ROWS * min(<Py_ssize_t> DEPTH, K - k)])
-    for task in prange(column_tasks * row_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        tile_block(&packed[0, 0], &b[0, 0], &tail[0, 0], tail.shape[1], &c[0, 0], M, N, K,
-                   task // column_tasks * ROWS, task % column_tasks * COLUMNS, accumulate)
+            memset(panels + k * W + N, 0, (W - N) * sizeof(floating))
 
 
-cdef void tile_block(const floating* packed, const floating* b, const floating* tail, Py_ssize_t tail_pitch,
-                     floating* c, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, Py_ssize_t i, Py_ssize_t j,
-                     bint accumulate) noexcept nogil:
-    cdef Py_ssize_t W = lanes(c), rows = min(<Py_ssize_t> ROWS, M - i), columns = min(<Py_ssize_t> COLUMNS, N - j)
-    cdef Py_ssize_t whole = columns // W * W, block_k, k, depth
-    for block_k in range(blocks(K, DEPTH)):
-        k = block_k * DEPTH
-        depth = min(<Py_ssize_t> DEPTH, K - k)
-        if whole > 0:
-            multiply(rows, whole, depth, packed + k * M + i * depth, b + k * N + j, N, c + i * N + j, N,
-                     accumulate or k > 0)
-        if whole < columns:
-            multiply(rows, columns - whole, depth, packed + k * M + i * depth, tail + k * tail_pitch, tail_pitch,
-                     c + i * N + j + whole, N, accumulate or k > 0)
+cdef inline void copy_vector(const floating* source, floating* target) noexcept nogil:
+    if floating is float:
+        store_vf(target, load_vf(source))
+    else:
+        store_vd(target, load_vd(source))
 
 
-cdef dot_product(const floating[:, ::1] a, const floating[:, ::1] b, floating[:, ::1] c, bint accumulate, int n_threads):
-    """Lanes are the summed index. Rows that do not end with a whole vector are copied to padded ones."""
-    cdef Py_ssize_t M = c.shape[0], N = c.shape[1], K = a.shape[1], W = lanes(&c[0, 0])
+cdef void dot_product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* a, const floating* b, floating* c,
+                      bint accumulate, int n_threads) noexcept nogil:
+    """C (M × N) (+)= A (M × K) · B (N × K)ᵀ, lanes are the summed index."""
     cdef Py_ssize_t row_tasks = blocks(M, DOT_ROWS_OF_TASK), column_tasks = blocks(N, DOT_COLUMNS_OF_TASK), task
-    cdef const floating[:, ::1] left = a, right = b
-    if K % W:
-        left, right = padded(a, W), padded(b, W)
     if not accumulate:
-        memset(&c[0, 0], 0, M * N * sizeof(floating))
-    for task in prange(row_tasks * column_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        dot_block(&left[0, 0], &right[0, 0], &c[0, 0], M, N, left.shape[1], round_up(K, W),
-                  task // column_tasks * DOT_ROWS_OF_TASK, task % column_tasks * DOT_COLUMNS_OF_TASK)
+        memset(c, 0, M * N * sizeof(floating))
+    for task in prange(row_tasks * column_tasks, schedule="dynamic", num_threads=n_threads):
+        dot_block(a, b, c, N, K, share(M, row_tasks, task // column_tasks), share(N, column_tasks, task % column_tasks))
 
 
-cdef void dot_block(const floating* a, const floating* b, floating* c, Py_ssize_t M, Py_ssize_t N, Py_ssize_t pitch,
-                    Py_ssize_t K, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
-    cdef Py_ssize_t rows = min(<Py_ssize_t> DOT_ROWS_OF_TASK, M - i), block, k
-    cdef Py_ssize_t columns = min(<Py_ssize_t> DOT_COLUMNS_OF_TASK, N - j)
-    for block in range(blocks(K, LONG)):
-        k = block * LONG
-        add_dots(rows, columns, min(<Py_ssize_t> LONG, K - k), a + i * pitch + k, pitch, b + j * pitch + k, pitch,
-                 c + i * N + j, N)
-
-
-cdef padded(const floating[:, ::1] a, Py_ssize_t W):
-    """A copy whose rows end with zeros up to a whole vector."""
-    cdef floating[:, ::1] copy = aligned(a.shape[0], round_up(a.shape[1], W), a.base.dtype)
-    cdef Py_ssize_t i
-    for i in range(a.shape[0]):
-        memcpy(&copy[i, 0], &a[i, 0], a.shape[1] * sizeof(floating))
-        memset(&copy[i, a.shape[1]], 0, (copy.shape[1] - a.shape[1]) * sizeof(floating))
-    return copy.base
+cdef void dot_block(const floating* a, const floating* b, floating* c, Py_ssize_t N, Py_ssize_t K, Range rows,
+                    Range columns) noexcept nogil:
+    cdef Py_ssize_t depths = blocks(K, DOT_DEPTH), block_k
+    cdef Range k
+    for block_k in range(depths):
+        k = share(K, depths, block_k)
+        add_dots(rows.size, columns.size, k.size, a + rows.start * K + k.start, K, b + columns.start * K + k.start, K,
+                 c + rows.start * N + columns.start, N)

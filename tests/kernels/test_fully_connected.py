@@ -12,7 +12,8 @@ from convcore.kernels import MatrixGeometry, run
 
 OP = "fully_connected"
 # Batch, outputs, inputs: the last layers of LeNet; single numbers; several blocks of each, none of them full.
-SIZES = [(64, 120, 400), (64, 10, 84), (1, 1, 1), (0, 3, 2), (1, 10, 784), (101, 300, 7), (5, 7, 4100), (130, 3, 530)]
+SIZES = [(64, 120, 400), (64, 10, 84), (1, 1, 1), (0, 3, 2), (1, 10, 784), (101, 300, 7), (5, 7, 4100), (130, 3, 530),
+         (32, 500, 1000)]  # fmt: skip
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -86,3 +87,13 @@ def test_by_hand(variant):
     assert_array_equal(run(OP, "backward_input", geometry, g, weight, variant=variant), [[1, 9], [10, 90]])
     assert_array_equal(run(OP, "backward_weight", geometry, g, x, variant=variant), [[31, 42], [62, 84], [93, 126]])
     assert_array_equal(run(OP, "backward_bias", geometry, g, variant=variant), [11, 22, 33])
+
+
+@pytest.mark.parametrize("variant", kernels.variants(OP))
+def test_without_inputs_the_bias_is_left(variant):
+    geometry = MatrixGeometry(OP, 2, 3, 0)
+    x, weight, bias = np.ones((2, 0)), np.ones((3, 0)), np.array([1.0, 2, 3])
+    assert_array_equal(run(OP, "forward", geometry, x, weight, bias, variant=variant), [bias, bias])
+    assert_array_equal(run(OP, "forward", geometry, x, weight, None, variant=variant), np.zeros((2, 3)))
+    assert run(OP, "backward_input", geometry, np.ones((2, 3)), weight, variant=variant).shape == (2, 0)
+    assert_array_equal(run(OP, "backward_bias", geometry, np.ones((2, 3)), variant=variant), [2, 2, 2])
