@@ -1,7 +1,5 @@
 """What the kernel tests draw and compare: awkward problems, small integers stored as floats, every kernel there is."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -9,9 +7,8 @@ from hypothesis import strategies as st
 import convcore as cc
 from convcore import kernels
 from convcore.kernels import ConvGeometry, PoolGeometry, registry
+from convcore.profile.exactness import DTYPES, THREADS, floats, inputs, integers  # noqa: F401  for the tests
 
-THREADS = (1, 2, 3, 8)
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 DIRECTIONS = (
     "forward", "forward_training", "backward", "backward_input", "backward_weight", "backward_bias", "update",
 )  # fmt: skip
@@ -32,24 +29,6 @@ def cells(op):
 
 def refused(op, variant, level, direction, geometry, dtype):
     return kernels.refusal(op, variant, direction, geometry, np.dtype(dtype), level) is not None
-
-
-def integers(shape, dtype, seed, bound=3):
-    """Whole numbers from −bound to bound: so small that every order of summation gives the same bits."""
-    return np.random.default_rng(seed).integers(-bound, bound + 1, shape).astype(dtype)
-
-
-def inputs(geometry, direction, dtype, seed, bound=3):
-    """The arrays that a direction takes, filled with integers."""
-    names = geometry.SIGNATURES[direction][0]
-    return [integers(geometry.shapes[name], dtype, [seed, i], bound) for i, name in enumerate(names)]
-
-
-def floats(geometry, direction, dtype, seed):
-    """The arrays that a direction takes, filled with numbers that round."""
-    names = geometry.SIGNATURES[direction][0]
-    rng = np.random.default_rng(seed)
-    return [rng.uniform(-1, 1, geometry.shapes[name]).astype(dtype) for name in names]
 
 
 def assert_same(got, expected):
@@ -155,14 +134,3 @@ def pool_geometries(draw, op):
     shape = (draw(st.integers(0, 2)), draw(st.integers(1, 3)), *in_size)
     ceil_mode = draw(st.booleans())
     return PoolGeometry.of(op, shape, pool_size, stride, sum(padding, ()), dilation, value, ceil_mode)
-
-
-def sizes_of(geometry, direction):
-    """How many products each number of a convolution's result is the sum of."""
-    g = geometry
-    return {
-        "forward": g.in_channels // g.groups * math.prod(g.filter_size) + 1,
-        "backward_input": g.out_channels // g.groups * math.prod(g.filter_size),
-        "backward_weight": g.batch * math.prod(g.out_size),
-        "backward_bias": g.batch * math.prod(g.out_size),
-    }[direction]

@@ -1,7 +1,5 @@
 """Convolution in one to three dimensions: every variant against the definition, the definition against hand work."""
 
-import dataclasses
-import functools
 import math
 import tracemalloc
 
@@ -10,78 +8,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import (
-    DTYPES,
-    THREADS,
-    assert_same,
-    bits,
-    cells,
-    conv_geometries,
-    floats,
-    inputs,
-    integers,
-    refused,
-    sizes_of,
-)
+from strategies import DTYPES, THREADS, cells, conv_geometries, inputs, integers, refused
 
 from convcore import kernels
 from convcore.kernels import ConvGeometry, buffers, run
+from convcore.profile import exactness, problems
 
-# Among them: several blocks of taps (more than 256), of filters (more than 512) and of pixels (tiles of whole images,
-# of whole planes, of whole rows, of parts of rows); windows that see only padding; the specification's examples; both
-# LeNet layers.
-# Whatever variant comes, some of these it must accept.
-PROBLEMS = [
-    "mb1ic1ih1oc1kh1",
-    "mb0ic2ih5oc3kh3",
-    "mb2ic1ih28oc6kh5ph2",
-    "mb3ic6ih14oc16kh5",
-    "mb1ic3ih32oc8kh5sh2ph2",
-    "mb2ic1ih28oc16kh6kw4sh4ph1pw0",
-    "mb5ic2ih40oc7kh3ph1",
-    "mb2ic40ih6oc5kh3ph1",
-    "mb2ic3ih4oc520kh1",
-    "mb1ic2ih5oc520kh12ph6",
-    "mb2ic2ih24oc3kh20",
-    "mb1ic1ih18oc515kh17",
-    "mb1ic5ih17iw70oc9kh1",
-    "mb2ic2ih3iw150oc5kh3ph1",
-    "mb3ic2ih7iw200oc3kh3kw5sh2ph1pw3eh0ew2dil1x3pv2",
-    "g2mb1ic4ih40iw33oc6kh5sh1sw2ph2",
-    "mb2ic3ih10oc4kh3dil3",
-    "mb2ic4ih9iw11oc4kh4ph3eh4pw2ew5dil2x1pv-1",
-    "mb2ic2ih7iw9oc3kh3kw2sh3sw1ph1pw0eh2ew3pv2",
-    "mb1ic2ih3oc2kh2sh5ph4pv-3",
-    "g4mb2ic8ih9oc12kh3sh2ph1dil2",
-    "g2mb9ic6ih12oc10kh3ph1",
-    "g7mb2ic7ih9oc7kh3ph1",
-    "g5mb2ic5ih8oc10kh3sh2ph1",
-    # patterns around the image, also wider than it
-    "mb2ic2ih7iw9oc3kh3ph1pvreplicate",
-    "mb2ic2ih28oc5kh5ph2pvsymmetric-include-edge",
-    "mb2ic3ih9iw150oc4kh3sh2ph1pvsymmetric-exclude-edge",
-    "g2mb2ic4ih5iw6oc4kh3kw4sh2sw3ph7pw1eh2ew9dil2x1pvcircular",
-    "mb1ic1ih2iw3oc2kh2ph9pw8eh7ew6pvsymmetric-exclude-edge",
-    "mb1ic2ih1oc2kh5ph5pvsymmetric-exclude-edge",
-    "mb2ic1ih3oc2kh4sh5ph8dil3pvsymmetric-include-edge",
-    # one dimension
-    "mb3ic12iw100oc96kw11",
-    "mb2ic4iw33oc6kw3pw4ew0dil2",
-    "g3mb2ic6iw1030oc9kw5sw3pw2pvreplicate",
-    "mb1ic300iw8oc4kw1",
-    "mb2ic1iw6oc2kw3pw14pvcircular",
-    # three dimensions
-    "mb2ic3id9oc4kd3pd1",
-    "mb1ic2id5ih6iw37oc3kd2kh3kw1sd1sh2sw1pd1ph0pw2dil2x1x1",
-    "mb2ic1id12ih20iw24oc5kd3pd1pvsymmetric-include-edge",
-    "g2mb1ic4id4ih7iw5oc6kd3kh2kw3sd2sh1sw3pd2ph1pw1ed0eh4ew5dil1x2x2pvreplicate",
-    "mb1ic30id3oc2kd3",
-    "mb2ic2id2ih3iw4oc2kd3pd3pvcircular",
-    "mb0ic1id3oc1kd2",
-]
-
-
-PARSED = {problem: ConvGeometry.parse(problem) for problem in PROBLEMS}
+PARSED = {str(problem): problem for problem in problems.read("exactness")}
 CELLS = cells("conv2d")  # the variants, levels and directions; of conv1d and conv3d they are the same
 
 
@@ -91,47 +24,28 @@ def test_all_numbers_of_dimensions_have_the_same_built_in_variants(op):
     assert [cell.values for cell in cells(op)] == shared
 
 
-@functools.cache
-def expected(problem, direction, dtype):
-    geometry = PARSED[problem]
-    arrays = inputs(geometry, direction, dtype, seed=0)
-    return geometry, arrays, run(geometry.op, direction, geometry, *arrays, variant="reference")
-
-
-@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("problem", PARSED)
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_equals_the_definition(variant, level, direction, problem):
-    for dtype in DTYPES:
-        if variant not in kernels.variants(PARSED[problem].op):
-            continue
-        geometry, arrays, result = expected(problem, direction, dtype)
-        if refused(geometry.op, variant, level, direction, geometry, dtype):
-            continue
-        for n_threads in THREADS:
-            got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
-            assert_same(got, result)
+    geometry = PARSED[problem]
+    for dtype in DTYPES if variant in kernels.variants(geometry.op) else ():
+        exactness.equals_definition(geometry.op, variant, level, direction, geometry, dtype)
 
 
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_no_kernel_escapes(variant, level, direction):
-    for dtype in DTYPES:
-        problems = [g for g in PARSED.values() if g.batch and variant in kernels.variants(g.op)]
-        assert any(not refused(g.op, variant, level, direction, g, dtype) for g in problems)
+    problems = [g for g in PARSED.values() if g.batch and variant in kernels.variants(g.op)]
+    assert any(not refused(g.op, variant, level, direction, g, dtype) for g in problems for dtype in DTYPES)
 
 
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
-@given(geometry=conv_geometries(), seed=st.integers(0, 999), n_threads=st.sampled_from(THREADS), without=st.booleans())
+@given(geometry=conv_geometries(), seed=st.integers(0, 999), n_threads=st.sampled_from(THREADS), bias=st.booleans())
 @settings(max_examples=60)
-def test_equals_the_definition_anywhere(variant, level, direction, geometry, seed, n_threads, without):
+def test_equals_the_definition_anywhere(variant, level, direction, geometry, seed, n_threads, bias):
     assume(variant in kernels.variants(geometry.op))
-    for dtype in DTYPES:
-        assume(not refused(geometry.op, variant, level, direction, geometry, dtype))
-        arrays = inputs(geometry, direction, dtype, seed)
-        if direction == "forward" and without:
-            arrays[2] = None
-        result = run(geometry.op, direction, geometry, *arrays, variant="reference")
-        got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
-        assert_same(got, result)
+    where = (geometry.op, variant, level, direction, geometry)
+    checked = [exactness.equals_definition(*where, dtype, (n_threads,), seed, bias) for dtype in DTYPES]
+    assume(any(checked))
 
 
 @pytest.mark.parametrize("variant", kernels.variants("conv2d"))
@@ -141,21 +55,20 @@ def test_adjoint_identity(variant, geometry, seed):
     """sum(conv(x, w) · g) == sum(x · backward_input(g, w)) == sum(w · backward_weight(x, g)), to the last bit."""
     op = geometry.op
     assume(variant in kernels.variants(op))
+    where = [(level, geometry, dtype, seed) for level in kernels.levels_of(op, variant) for dtype in DTYPES]
+    checked = [exactness.adjoint_identity(op, variant, *how) for how in where]
+    assume(any(checked))
+
+
+@given(geometry=conv_geometries(), seed=st.integers(0, 999))
+@settings(max_examples=30)
+def test_adjoint_identity_of_the_bias(geometry, seed):
     x, weight, bias = inputs(geometry, "forward", "f8", seed)
     g = integers(geometry.shapes["y"], "f8", seed + 1)
-    # A constant other than 0 around the image is no part of x: only without it is y linear in x.
-    linear = geometry if geometry.padding_mode else dataclasses.replace(geometry, padding_value=0.0)
-    for level in kernels.levels_of(op, variant):
-        how = {"variant": variant, "level": level}
-        for problem in (geometry, linear):
-            assume(not any(refused(op, variant, level, d, problem, "f8") for d in ("forward", "backward_weight")))
-            y = run(op, "forward", problem, x, weight, None, **how)
-            grad_weight = run(op, "backward_weight", problem, g, x, **how)
-            assert (y * g).sum() == (weight * grad_weight).sum()
-        assume(not refused(op, variant, level, "backward_input", linear, "f8"))
-        assert (y * g).sum() == (x * run(op, "backward_input", linear, g, weight, **how)).sum()
-    with_bias = run(op, "forward", linear, x, weight, bias)
-    assert ((with_bias - y) * g).sum() == (bias * run(op, "backward_bias", linear, g)).sum()
+    added = run(geometry.op, "forward", geometry, x, weight, bias) - run(
+        geometry.op, "forward", geometry, x, weight, None
+    )
+    assert (added * g).sum() == (bias * run(geometry.op, "backward_bias", geometry, g)).sum()
 
 
 @pytest.mark.parametrize(
@@ -173,15 +86,8 @@ def test_adjoint_identity(variant, geometry, seed):
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_rounding_stays_within_its_bound(variant, level, direction, problem):
     geometry = ConvGeometry.parse(problem)
-    for dtype in DTYPES:
-        if refused(geometry.op, variant, level, direction, geometry, dtype):
-            continue
-        arrays = floats(geometry, direction, dtype, seed=1)
-        exact = run(geometry.op, direction, geometry, *(a.astype("f8") for a in arrays), variant="reference")
-        got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level)
-        largest = math.prod(max(1.0, abs(a).max()) for a in arrays[:2])
-        bound = 4 * np.finfo(dtype).eps * sizes_of(geometry, direction) * largest
-        assert abs(got - exact).max() <= bound
+    for dtype in DTYPES if variant in kernels.variants(geometry.op) else ():
+        exactness.rounds_within_bound(geometry.op, variant, level, direction, geometry, dtype)
 
 
 @pytest.mark.parametrize(
@@ -198,15 +104,8 @@ def test_rounding_stays_within_its_bound(variant, level, direction, problem):
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_bits_do_not_depend_on_threads(variant, level, direction, problem):
     geometry = ConvGeometry.parse(problem)
-    for dtype in DTYPES:
-        if refused(geometry.op, variant, level, direction, geometry, dtype):
-            continue
-        arrays = floats(geometry, direction, dtype, seed=2)
-        runs = [
-            bits(run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads))
-            for n_threads in (*THREADS, 1)
-        ]
-        assert all(one == runs[0] for one in runs)
+    for dtype in DTYPES if variant in kernels.variants(geometry.op) else ():
+        exactness.same_bits(geometry.op, variant, level, direction, geometry, dtype)
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward_input", "backward_weight"])
