@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import DTYPES, THREADS, cells, conv_geometries, inputs, integers, refused
+from strategies import DTYPES, THREADS, cells, conv_geometries, inputs, integers, refused, widest
 
 from convcore import kernels
 from convcore.kernels import ConvGeometry, buffers, run
@@ -20,7 +20,7 @@ CELLS = cells("conv2d")  # the variants, levels and directions; of conv1d and co
 
 @pytest.mark.parametrize("op", ["conv1d", "conv3d"])
 def test_all_numbers_of_dimensions_have_the_same_built_in_variants(op):
-    shared = [cell.values for cell in CELLS if cell.values[0] in ("im2col", "direct")]
+    shared = [cell.values for cell in CELLS if cell.values[0] in ("shifted", "im2col", "direct")]
     assert [cell.values for cell in cells(op)] == shared
 
 
@@ -35,7 +35,8 @@ def test_equals_the_definition(variant, level, direction, problem):
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_no_kernel_escapes(variant, level, direction):
     problems = [g for g in PARSED.values() if g.batch and variant in kernels.variants(g.op)]
-    assert any(not refused(g.op, variant, level, direction, g, dtype) for g in problems for dtype in DTYPES)
+    for dtype in DTYPES if widest("conv2d", variant) == "f8" else ["f4"]:
+        assert any(not refused(g.op, variant, level, direction, g, dtype) for g in problems)
 
 
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
@@ -63,12 +64,10 @@ def test_adjoint_identity(variant, geometry, seed):
 @given(geometry=conv_geometries(), seed=st.integers(0, 999))
 @settings(max_examples=30)
 def test_adjoint_identity_of_the_bias(geometry, seed):
-    x, weight, bias = inputs(geometry, "forward", "f8", seed)
+    op, (x, weight, bias) = geometry.op, inputs(geometry, "forward", "f8", seed)
     g = integers(geometry.shapes["y"], "f8", seed + 1)
-    added = run(geometry.op, "forward", geometry, x, weight, bias) - run(
-        geometry.op, "forward", geometry, x, weight, None
-    )
-    assert (added * g).sum() == (bias * run(geometry.op, "backward_bias", geometry, g)).sum()
+    added = run(op, "forward", geometry, x, weight, bias) - run(op, "forward", geometry, x, weight, None)
+    assert (added * g).sum() == (bias * run(op, "backward_bias", geometry, g)).sum()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +109,7 @@ def test_bits_do_not_depend_on_threads(variant, level, direction, problem):
 
 @pytest.mark.parametrize("direction", ["forward", "backward_input", "backward_weight"])
 @pytest.mark.parametrize("n_threads", [1, 3])
-@pytest.mark.parametrize("variant", ["im2col", "direct"])
+@pytest.mark.parametrize("variant", ["shifted", "im2col", "direct"])
 @pytest.mark.parametrize(
     "problem",
     [
@@ -127,14 +126,15 @@ def test_working_memory(variant, problem, direction, n_threads):
     peaks = []
     for batch in (1, 8):
         geometry = ConvGeometry.parse(f"mb{batch}{problem}")
-        arrays = [np.zeros(geometry.shapes[name]) for name in geometry.SIGNATURES[direction][0]]
-        out = np.empty(geometry.shapes[geometry.SIGNATURES[direction][1]])
+        dtype = widest(geometry.op, variant)
+        arrays = [np.zeros(geometry.shapes[name], dtype) for name in geometry.SIGNATURES[direction][0]]
+        out = np.empty(geometry.shapes[geometry.SIGNATURES[direction][1]], dtype)
         buffers.release()
         tracemalloc.start()
         run(geometry.op, direction, geometry, *arrays, variant=variant, n_threads=n_threads, out=out)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    weights = 0 if direction == "backward_weight" else 8 * math.prod(geometry.shapes["weight"])
+    weights = 0 if direction == "backward_weight" else arrays[0].itemsize * math.prod(geometry.shapes["weight"])
     assert max(peaks) - weights < n_threads * 8 * 2**20
 
 
@@ -197,15 +197,17 @@ PRINTED_ROW = {0: "0031400", "symmetric-include-edge": "1331441", "symmetric-exc
 @pytest.mark.parametrize("value", PRINTED)
 def test_padding_values_as_the_specification_prints_them(variant, value):
     """A filter of one cell shows the padded image; the gradient of each cell counts how often it stands there."""
-    image = np.array([[3.0, 1, 4], [1, 5, 9], [2, 6, 5]])
+    dtype = widest("conv2d", variant)
+    image = np.array([[3, 1, 4], [1, 5, 9], [2, 6, 5]], dtype)
+    one = np.ones((1, 1, 1, 1), dtype)
     how = dict(padding=2, padding_value=value, variant=variant)
-    y = kernels.conv2d_forward(image[None, None], np.ones((1, 1, 1, 1)), **how)
+    y = kernels.conv2d_forward(image[None, None], one, **how)
     assert [[f"{n:.0f}" for n in row] for row in y[0, 0]] == [list(row) for row in PRINTED[value].split()]
-    labels = np.arange(9.0).reshape(1, 1, 3, 3)
-    seen = kernels.conv2d_forward(labels + 1, np.ones((1, 1, 1, 1)), **how)
-    count = kernels.conv2d_backward_input(np.ones(y.shape), np.ones((1, 1, 1, 1)), labels.shape, **how)
+    labels = np.arange(9, dtype=dtype).reshape(1, 1, 3, 3)
+    seen = kernels.conv2d_forward(labels + 1, one, **how)
+    count = kernels.conv2d_backward_input(np.ones_like(y), one, labels.shape, **how)
     assert_array_equal(count, [[[[(seen == label + 1).sum() for label in row] for row in labels[0, 0]]]])
-    row = kernels.conv1d_forward(image[None, :1], np.ones((1, 1, 1)), **how)
+    row = kernels.conv1d_forward(image[None, :1], one[0], **how)
     assert "".join(f"{n:.0f}" for n in row[0, 0]) == PRINTED_ROW[value]
 
 
@@ -246,9 +248,10 @@ def test_backward_bias_by_hand():
 
 
 def test_an_empty_batch_has_zero_gradients():
-    x, weight, g = np.ones((0, 2, 5, 5)), np.ones((3, 2, 3, 3)), np.ones((0, 3, 3, 3))
     for variant in kernels.variants("conv2d"):
-        assert kernels.conv2d_forward(x, weight, np.ones(3), variant=variant).shape == (0, 3, 3, 3)
+        dtype = widest("conv2d", variant)
+        x, weight, g, bias = (np.ones(shape, dtype) for shape in ((0, 2, 5, 5), (3, 2, 3, 3), (0, 3, 3, 3), 3))
+        assert kernels.conv2d_forward(x, weight, bias, variant=variant).shape == (0, 3, 3, 3)
         assert kernels.conv2d_backward_input(g, weight, x.shape, variant=variant).shape == x.shape
         assert_array_equal(kernels.conv2d_backward_weight(g, x, weight.shape, variant=variant), np.zeros(weight.shape))
     assert_array_equal(kernels.conv2d_backward_bias(g), np.zeros(3))

@@ -1,0 +1,689 @@
+"""Convolution by shifted copies: every filter tap reads contiguous numbers, whatever the stride, dilation and padding.
+
+A task lays out a band of one image's rows, one copy per column of the filter (shifted_patch.pxi), so that the pixels of
+the band are one long row in which images narrower than a vector fill it, too. The loops are over blocks of such pixels,
+panels of filters, and in the micro-kernels (shifted_tile.pxi.tp) over the taps. The input gradient is the same for the
+filter turned round, one such convolution for each remainder of the stride; nothing is multiplied with inserted zeros.
+"""
+
+from cython.parallel cimport prange, threadid
+from libc.string cimport memcpy, memset
+
+from cython cimport floating
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, source_cell
+from convcore.kernels.buffers import aligned
+
+import numpy as np
+
+include "shifted_tile.pxi"
+include "shifted_patch.pxi"
+
+VOLUMETRIC = True
+DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
+
+cdef enum:
+    TAPS = 512                  # taps summed between two visits of an output, about
+    PATCH_NUMBERS = 65536       # numbers in a patch, about: a quarter of a 1 MiB cache
+    LARGEST_PATCH = 524288      # numbers in the smallest possible patch, at most
+    WEIGHT_NUMBERS = 65536      # weights that a block of pixels is multiplied with at a time, about
+    RESULT_NUMBERS = 262144     # numbers of an output that is computed apart from where it belongs, about
+    LARGEST_RESULT = 1048576    # and at most
+    TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
+    FEW_PIXELS = 512            # below, several images are laid out side by side where no row stands between them
+    PARTIAL_NUMBERS = 524288    # numbers in the weight gradients of all shares of the batch, at most
+    TOTAL_NUMBERS = 131072      # running sums of a weight gradient in a task, at most
+    CHUNK = 128                 # pixels whose gradients are transposed at a time
+    MANY_WEIGHTS = 32768        # weights that are laid out by several threads
+
+NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
+
+
+cdef struct Plan:               # a convolution laid out: what a patch holds, and how the work is cut
+    Py_ssize_t N, G             # images, groups
+    Py_ssize_t CG, FG           # channels and filters per group, of the source and of the result
+    Axis A, B, C
+    Py_ssize_t inner            # pixels in a row of the grid
+    Py_ssize_t span             # rows that the filter reaches beyond the last row of a band
+    Py_ssize_t T                # taps of a channel
+    Py_ssize_t CB, channel_blocks       # channels in a patch
+    Py_ssize_t rows, bands      # rows in a band
+    Py_ssize_t images, image_blocks     # images in a patch
+    Py_ssize_t pitch            # rows laid out in a patch
+    Py_ssize_t channel_pitch    # numbers of a channel in a patch
+    Py_ssize_t panels           # panels of filters
+    Py_ssize_t vectors          # vectors of pixels in a block
+    int mode
+    float value
+
+
+cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t result_numbers, bint whole_images, bint side_by_side) noexcept nogil:
+    """Choose the rows and images of a patch, the channels (CB at most), and the blocks of the micro-kernel.
+
+    result_numbers: numbers of the result kept per row of the grid beside the patch, 0 where it is written in place.
+    """
+    cdef Py_ssize_t row = f.B.copies * f.C.copies * f.A.copies * f.inner        # numbers of a channel per row
+    cdef Py_ssize_t most_rows, enough
+    f.CB = min(f.CG, max(<Py_ssize_t> 1, CB))
+    f.rows = f.A.count
+    if not whole_images:
+        most_rows = max(<Py_ssize_t> 1, PATCH_NUMBERS // (f.CB * row) - f.span)
+        if result_numbers:
+            most_rows = min(most_rows, max(<Py_ssize_t> 1, RESULT_NUMBERS // result_numbers))
+        enough = blocks(f.A.count, max(<Py_ssize_t> 1, blocks(TASKS, f.N * f.G)))       # rows that leave enough tasks
+        f.rows = min(f.A.count, most_rows, max(enough, blocks(4 * LARGEST_TILE, f.inner)))
+    f.bands = blocks(f.A.count, f.rows)
+    f.rows = blocks(f.A.count, f.bands)
+    while f.CB > 1 and f.CB * row * (f.rows + f.span) > 2 * PATCH_NUMBERS:
+        f.CB = blocks(f.CB, 2)
+    f.channel_blocks = blocks(f.CG, f.CB)
+    f.CB = blocks(f.CG, f.channel_blocks)
+    f.images = 1
+    if side_by_side and f.span == 0 and f.bands == 1:
+        f.images = max(<Py_ssize_t> 1, min(f.N * f.G // TASKS, FEW_PIXELS // (f.rows * f.inner),
+                                           PATCH_NUMBERS // (f.CB * row * f.rows)))
+    f.image_blocks = blocks(f.N, f.images)
+    f.pitch = f.images * (f.rows + f.span)
+    f.channel_pitch = (round_up(f.pitch * row, vf_LANES) // vf_LANES | 1) * vf_LANES    # odd: channels in all cache sets
+    f.panels = blocks(f.FG, TILE_FILTERS)
+    f.vectors = tile_vectors_of[blocks(f.FG, f.panels)]
+
+
+cdef Py_ssize_t patch_numbers(Plan* f) noexcept nogil:
+    return f.CB * f.channel_pitch + LARGEST_TILE
+
+
+cdef void lay_patch(Plan* f, const float* source, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, Py_ssize_t c0,
+                    Py_ssize_t channels, float* patch) noexcept nogil:
+    """Lay out a band of the images from n on, `channels` of group g from c0 on."""
+    cdef Py_ssize_t cells = f.A.size * f.B.size * f.C.size, images = min(f.images, f.N - n), i, c
+    cdef Py_ssize_t row = band * f.rows, rows = min(f.rows, f.A.count - row) + f.span
+    source += ((n * f.G + g) * f.CG + c0) * cells
+    for c in range(channels):
+        for i in range(images):
+            lay_out(source + (i * f.G * f.CG + c) * cells, &f.A, &f.B, &f.C, row, rows, f.pitch, f.mode, f.value,
+                    patch + c * f.channel_pitch + i * (f.rows + f.span) * f.inner)
+
+
+cdef void fill_offsets(Plan* f, Py_ssize_t taps, const Py_ssize_t* within, Py_ssize_t* offsets) noexcept nogil:
+    """offsets[c, t] = where tap t of channel c begins in a patch, for all channels of a patch."""
+    cdef Py_ssize_t c, t
+    for c in range(f.CB):
+        for t in range(taps):
+            offsets[c * taps + t] = c * f.channel_pitch + within[t]
+
+
+cdef inline Py_ssize_t part(Py_ssize_t count, Py_ssize_t parts, Py_ssize_t index) noexcept nogil:
+    """Where part `index` begins when `count` is cut into parts as equal as can be."""
+    return count * index // parts
+
+
+# the product of a patch and the weights
+
+cdef void correlate(Plan* f, Py_ssize_t taps, const Py_ssize_t* offsets, const float* patch, const float* packed,
+                    const float* bias, bint accumulate, Py_ssize_t pixels, Py_ssize_t image_pixels,
+                    Py_ssize_t image_step, float* y, Py_ssize_t y_step) noexcept nogil:
+    """y[filter, pixel] (+)= sum over taps; pixels of several images stand `image_step` apart in y.
+
+    packed: [panel][tap][filter]. Blocks of pixels outside, panels inside: the patch's part stays in the nearest cache.
+    """
+    cdef float[EDGE] edge
+    cdef Py_ssize_t vectors = blocks(pixels, vf_LANES), parts = blocks(vectors, f.vectors)
+    cdef Py_ssize_t together = 1 + WEIGHT_NUMBERS // (TILE_FILTERS * (taps + 1)), group, panel, block, p, v, k, m
+    for group in range(blocks(f.panels, together)):
+        for block in range(parts):
+            p = part(vectors, parts, block) * vf_LANES
+            v = part(vectors, parts, block + 1) - part(vectors, parts, block)
+            for panel in range(group * together, min((group + 1) * together, f.panels)):
+                k = part(f.FG, f.panels, panel)
+                m = part(f.FG, f.panels, panel + 1) - k
+                if p + v * vf_LANES <= image_pixels:
+                    tiles[m][v](taps, offsets, patch + p, packed + k * taps, bias + k if bias != NULL else NULL,
+                                y + k * y_step + p, y_step, accumulate)
+                else:
+                    tiles[m][v](taps, offsets, patch + p, packed + k * taps, bias + k if bias != NULL else NULL,
+                                edge, v * vf_LANES, False)
+                    put(edge, m, v * vf_LANES, p, min(p + v * vf_LANES, pixels), image_pixels, image_step, accumulate,
+                        y + k * y_step, y_step)
+
+
+cdef void put(const float* tile, Py_ssize_t filters, Py_ssize_t tile_step, Py_ssize_t p0, Py_ssize_t end,
+              Py_ssize_t image_pixels, Py_ssize_t image_step, bint accumulate, float* y, Py_ssize_t y_step) noexcept nogil:
+    """Write the pixels p0 to end of a tile, which belong to the end of an image or to several."""
+    cdef Py_ssize_t k, p, run, i
+    cdef const float* source
+    cdef float* target
+    for k in range(filters):
+        p = p0
+        while p < end:
+            run = min(end, (p // image_pixels + 1) * image_pixels) - p
+            source = tile + k * tile_step + p - p0
+            target = y + p // image_pixels * image_step + k * y_step + p % image_pixels
+            if accumulate:
+                for i in range(run):
+                    target[i] += source[i]
+            else:
+                copy_run(source, target, run)
+            p += run
+
+
+# forward
+
+cdef void plan_forward(Plan* f, ConvSizes* s, Extent* e) noexcept nogil:
+    """The extents and the numbers of copies; `lay_taps` then fills in where the copies start."""
+    cdef Py_ssize_t k
+    extents(s, e)
+    f.N, f.G, f.CG, f.FG, f.mode, f.value = s.N, s.G, s.CG, s.FG, s.mode, s.padding_value
+    f.T = s.KD * s.KH * s.KW
+    f.inner = e[1].O * e[2].O
+    f.A = Axis(e[0].I, e[0].O, e[0].S, min(e[0].S, e[0].K), NULL)       # phases: no more than the filter reaches
+    f.B = Axis(e[1].I, e[1].O, e[1].S, e[1].K, NULL)
+    f.C = Axis(e[2].I, e[2].O, e[2].S, e[2].K, NULL)
+    f.span = (e[0].K - 1) * e[0].D // e[0].S
+
+
+cdef void lay_taps(Plan* f, Extent* e, Py_ssize_t* table, Py_ssize_t* within) noexcept nogil:
+    """Fill in the starts of all copies, and where each tap begins in a channel of a patch."""
+    cdef Py_ssize_t a, b, c, phase, used = 0, t = 0
+    f.A.starts, f.B.starts, f.C.starts = table, table + f.A.copies, table + f.A.copies + f.B.copies
+    for a in range(e[0].K):                                 # the phases that taps stand in, in the order of their taps
+        phase = phase_of(f, e, used, a)
+        if phase == used:
+            f.A.starts[used] = a * e[0].D % e[0].S - e[0].P
+            used += 1
+    for b in range(e[1].K):
+        f.B.starts[b] = b * e[1].D - e[1].P
+    for c in range(e[2].K):
+        f.C.starts[c] = c * e[2].D - e[2].P
+    for a in range(e[0].K):
+        phase = phase_of(f, e, used, a)
+        for b in range(e[1].K):
+            for c in range(e[2].K):
+                within[t] = ((b * e[2].K + c) * f.A.copies + phase) * f.pitch * f.inner + a * e[0].D // e[0].S * f.inner
+                t += 1
+
+
+cdef Py_ssize_t phase_of(Plan* f, Extent* e, Py_ssize_t used, Py_ssize_t a) noexcept nogil:
+    """Which of the `used` phases tap a of the slow axis stands in; `used` if none yet."""
+    cdef Py_ssize_t phase
+    for phase in range(used):
+        if f.A.starts[phase] + e[0].P == a * e[0].D % e[0].S:
+            return phase
+    return used
+
+
+def forward(geometry,
+            const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
+            const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, KD, KH, KW)
+            const float[::1] bias,                          # IN  (OC,) or None
+            float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
+            int n_threads):
+    """Write y; one task per band of an image (or few small images) and group."""
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Extent[3] e
+    cdef Plan f
+    plan_forward(&f, &s, e)
+    cut(&f, TAPS // f.T, 0, False, True)
+    cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + f.CB * f.T, INDEX)
+    cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
+    cdef Py_ssize_t* offsets = within + f.T
+    lay_taps(&f, e, &table[0, 0], within)
+    fill_offsets(&f, f.T, within, offsets)
+    cdef float[:, ::1] packed = aligned(1, s.OC * f.CG * f.T, NUMBER)
+    cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
+    cdef const float* b = &bias[0] if bias is not None else NULL
+    cdef const float* w = &weight[0, 0, 0, 0, 0]
+    cdef Py_ssize_t task, tasks = f.image_blocks * f.bands * f.G
+    for task in prange(f.G * f.panels, nogil=True, num_threads=n_threads if s.OC * f.CG * f.T > MANY_WEIGHTS else 1):
+        pack_forward(&f, w, task // f.panels, task % f.panels, &packed[0, 0])
+    for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], b, &y[0, 0, 0, 0, 0],
+                     task // (f.bands * f.G) * f.images, task // f.G % f.bands, task % f.G, &patches[threadid(), 0])
+
+
+cdef void pack_forward(Plan* f, const float* weight, Py_ssize_t g, Py_ssize_t panel, float* packed) noexcept nogil:
+    """Weights of a panel of filters in the order in which the micro-kernel reads them, per block of channels."""
+    cdef Py_ssize_t k0 = part(f.FG, f.panels, panel), filters = part(f.FG, f.panels, panel + 1) - k0
+    cdef Py_ssize_t all_taps = f.CG * f.T, block, q0, count, q, k
+    cdef float* to
+    weight += (g * f.FG + k0) * all_taps
+    packed += g * f.FG * all_taps
+    for block in range(f.channel_blocks):
+        q0 = block * f.CB * f.T
+        count = min(f.CB * f.T, all_taps - q0)
+        to = packed + q0 * f.FG + k0 * count
+        for q in range(count):
+            for k in range(filters):
+                to[q * filters + k] = weight[k * all_taps + q0 + q]
+
+
+cdef void forward_band(Plan* f, const Py_ssize_t* offsets, const float* x, const float* packed, const float* bias,
+                       float* y, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch) noexcept nogil:
+    cdef Py_ssize_t P = f.A.count * f.inner, rows = min(f.rows, f.A.count - band * f.rows), block, c0, channels
+    cdef Py_ssize_t image_pixels = rows * f.inner
+    packed += g * f.FG * f.CG * f.T
+    y += (n * f.G + g) * f.FG * P + band * f.rows * f.inner
+    for block in range(f.channel_blocks):
+        c0 = block * f.CB
+        channels = min(f.CB, f.CG - c0)
+        lay_patch(f, x, n, band, g, c0, channels, patch)
+        correlate(f, channels * f.T, offsets, patch, packed + c0 * f.T * f.FG,
+                  bias + g * f.FG if bias != NULL and block == 0 else NULL, block > 0,
+                  min(f.images, f.N - n) * image_pixels, image_pixels, f.G * f.FG * P, y, P)
+
+
+# input gradient: input cell S·j + remainder receives, from the gradients at o = j + (remainder + P - k·D) / S, the taps k
+# for which that is a whole number
+
+cdef void plan_backward_input(Plan* f, ConvSizes* s, Extent* e) noexcept nogil:
+    cdef Py_ssize_t axis
+    cdef Axis* grid[3]
+    extents(s, e)
+    if s.mode != CONSTANT:                          # the gradient of the padded image first
+        for axis in range(3):
+            e[axis].I = (e[axis].O - 1) * e[axis].S + (e[axis].K - 1) * e[axis].D + 1
+            e[axis].P = 0
+    f.N, f.G, f.CG, f.FG, f.mode, f.value = s.N, s.G, s.FG, s.CG, CONSTANT, 0
+    f.T = s.KD * s.KH * s.KW
+    grid[0], grid[1], grid[2] = &f.A, &f.B, &f.C
+    for axis in range(3):
+        grid[axis][0] = Axis(e[axis].O, blocks(e[axis].I, e[axis].S), 1, 1, NULL)
+    f.inner = f.B.count * f.C.count
+    f.B.copies, f.C.copies = shift_count(&e[1]), shift_count(&e[2])
+    f.span = largest_shift(&e[0]) - smallest_shift(&e[0])
+
+
+cdef inline Py_ssize_t shift_of(Extent* e, Py_ssize_t k) noexcept nogil:
+    """How far from the grid cell j stands the gradient that tap k takes: (P - k · D) / S, rounded up."""
+    cdef Py_ssize_t reach = e.P - k * e.D
+    return -((-reach) // e.S) if reach < 0 else (reach + e.S - 1) // e.S
+
+
+cdef inline Py_ssize_t remainder_of(Extent* e, Py_ssize_t k) noexcept nogil:
+    """The remainder of the input cells that tap k reaches."""
+    return shift_of(e, k) * e.S - (e.P - k * e.D)
+
+
+cdef Py_ssize_t smallest_shift(Extent* e) noexcept nogil:
+    return shift_of(e, e.K - 1)
+
+
+cdef Py_ssize_t largest_shift(Extent* e) noexcept nogil:
+    return shift_of(e, 0)
+
+
+cdef Py_ssize_t shift_count(Extent* e) noexcept nogil:
+    """How many different shifts the taps of an axis have; later taps never shift further than earlier ones."""
+    cdef Py_ssize_t k, count = 1
+    for k in range(1, e.K):
+        count += shift_of(e, k) != shift_of(e, k - 1)
+    return count
+
+
+cdef struct Phase:              # the input cells of one remainder per axis, and the taps that reach them
+    Py_ssize_t[3] remainder
+    Py_ssize_t first, taps      # where they stand among all taps
+
+
+cdef void lay_gradient_taps(Plan* f, Extent* e, Py_ssize_t* table, Phase* phases, Py_ssize_t* within,
+                            Py_ssize_t* index) noexcept nogil:
+    """Fill in the starts of all copies, the phases, and per tap where it begins in a patch and which weight it is."""
+    cdef Py_ssize_t a, b, c, phase = 0, t = 0, ra, rb, rc, copy_b, copy_c
+    f.A.starts, f.B.starts, f.C.starts = table, table + 1, table + 1 + f.B.copies
+    f.A.starts[0] = smallest_shift(&e[0])
+    fill_starts(&f.B, &e[1])
+    fill_starts(&f.C, &e[2])
+    for ra in range(min(e[0].S, e[0].I)):
+        for rb in range(min(e[1].S, e[1].I)):
+            for rc in range(min(e[2].S, e[2].I)):
+                phases[phase].remainder = [ra, rb, rc]
+                phases[phase].first = t
+                for a in range(e[0].K):
+                    if remainder_of(&e[0], a) != ra:
+                        continue
+                    for b in range(e[1].K):
+                        if remainder_of(&e[1], b) != rb:
+                            continue
+                        for c in range(e[2].K):
+                            if remainder_of(&e[2], c) != rc:
+                                continue
+                            copy_b = copy_of(&f.B, shift_of(&e[1], b))
+                            copy_c = copy_of(&f.C, shift_of(&e[2], c))
+                            within[t] = ((copy_b * f.C.copies + copy_c) * f.pitch
+                                         + shift_of(&e[0], a) - f.A.starts[0]) * f.inner
+                            index[t] = (a * e[1].K + b) * e[2].K + c
+                            t += 1
+                phases[phase].taps = t - phases[phase].first
+                phase += 1
+
+
+cdef void fill_starts(Axis* axis, Extent* e) noexcept nogil:
+    cdef Py_ssize_t k, copies = 0
+    for k in range(e.K):
+        if k == 0 or shift_of(e, k) != shift_of(e, k - 1):
+            axis.starts[copies] = shift_of(e, k)
+            copies += 1
+
+
+cdef Py_ssize_t copy_of(Axis* axis, Py_ssize_t start) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    while axis.starts[i] != start:
+        i += 1
+    return i
+
+
+def backward_input(geometry,
+                   const float[:, :, :, :, ::1] grad_y not None,   # IN  (N, OC, OD, OH, OW)
+                   const float[:, :, :, :, ::1] weight not None,   # IN  (OC, IC/G, KD, KH, KW)
+                   float[:, :, :, :, ::1] grad_x not None,         # OUT (N, IC, ID, IH, IW)
+                   int n_threads):
+    """Write grad_x; one task per band of an image (or few small images) and group.
+
+    Without stride and patterns it is written in place; else computed phase by phase beside it, and then put together.
+    """
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Extent[3] image
+    cdef Extent[3] e
+    cdef Plan f
+    extents(&s, image)
+    plan_backward_input(&f, &s, e)
+    cdef bint apart = s.mode != CONSTANT or e[0].S * e[1].S * e[2].S > 1
+    cdef Py_ssize_t phases = phase_count(e), band_pixels
+    cut(&f, TAPS // f.T, phases * f.FG * f.inner if apart else 0, s.mode != CONSTANT, not apart)
+    band_pixels = round_up(f.rows * f.inner, vf_LANES)
+    cdef Py_ssize_t[:, ::1] table = aligned(1, 1 + f.B.copies + f.C.copies + 2 * f.T + f.CB * f.T, INDEX)
+    cdef Py_ssize_t* within = &table[0, 1 + f.B.copies + f.C.copies]
+    cdef Py_ssize_t* index = within + f.T
+    cdef Py_ssize_t* offsets = index + f.T
+    cdef char[::1] phase_memory = np.empty(phases * sizeof(Phase), np.int8)
+    cdef Phase* phase = <Phase*> &phase_memory[0]
+    lay_gradient_taps(&f, e, &table[0, 0], phase, within, index)
+    cdef Py_ssize_t i, task, tasks = f.image_blocks * f.bands * f.G
+    for i in range(phases):
+        fill_offsets(&f, phase[i].taps, within + phase[i].first, offsets + f.CB * phase[i].first)
+    cdef float[:, ::1] packed = aligned(1, s.OC * f.FG * f.T, NUMBER)
+    cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
+    cdef float[:, ::1] results = aligned(n_threads if apart else 0, phases * f.FG * band_pixels, NUMBER)
+    cdef const float* w = &weight[0, 0, 0, 0, 0]
+    for task in prange(f.G * f.panels, nogil=True, num_threads=n_threads if s.OC * f.FG * f.T > MANY_WEIGHTS else 1):
+        pack_backward(&f, w, phases, phase, index, task // f.panels, task % f.panels, &packed[0, 0])
+    for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        backward_input_band(&f, image, e, s.mode, phases, phase, offsets, &grad_y[0, 0, 0, 0, 0], &packed[0, 0],
+                            &grad_x[0, 0, 0, 0, 0], task // (f.bands * f.G) * f.images, task // f.G % f.bands,
+                            task % f.G, &patches[threadid(), 0], &results[threadid(), 0] if apart else NULL,
+                            band_pixels)
+
+
+cdef Py_ssize_t phase_count(Extent* e) noexcept nogil:
+    return min(e[0].S, e[0].I) * min(e[1].S, e[1].I) * min(e[2].S, e[2].I)
+
+
+cdef void pack_backward(Plan* f, const float* weight, Py_ssize_t phases, const Phase* phase, const Py_ssize_t* index,
+                        Py_ssize_t g, Py_ssize_t panel, float* packed) noexcept nogil:
+    """Weights of a panel of channels as the micro-kernel reads them, per phase and block of filters."""
+    cdef Py_ssize_t k0 = part(f.FG, f.panels, panel), results = part(f.FG, f.panels, panel + 1) - k0
+    cdef Py_ssize_t i, block, c0, channels, c, t, k
+    cdef const float* source
+    cdef float* to
+    weight += (g * f.CG * f.FG + k0) * f.T
+    packed += g * f.CG * f.FG * f.T
+    for i in range(phases):
+        for block in range(f.channel_blocks):
+            c0 = block * f.CB
+            channels = min(f.CB, f.CG - c0)
+            to = packed + f.FG * (f.CG * phase[i].first + c0 * phase[i].taps) + k0 * channels * phase[i].taps
+            for c in range(channels):
+                for t in range(phase[i].taps):
+                    source = weight + (c0 + c) * f.FG * f.T + index[phase[i].first + t]
+                    for k in range(results):
+                        to[k] = source[k * f.T]
+                    to += results
+
+
+cdef void backward_input_band(Plan* f, Extent* image, Extent* e, int mode, Py_ssize_t phases, const Phase* phase,
+                              const Py_ssize_t* offsets, const float* grad_y, const float* packed, float* grad_x,
+                              Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch, float* results,
+                              Py_ssize_t band_pixels) noexcept nogil:
+    cdef Py_ssize_t cells = image[0].I * image[1].I * image[2].I, rows = min(f.rows, f.A.count - band * f.rows)
+    cdef Py_ssize_t pixels = rows * f.inner, block, c0, channels, i
+    packed += g * f.CG * f.FG * f.T
+    grad_x += (n * f.G + g) * f.FG * cells
+    for block in range(f.channel_blocks):
+        c0 = block * f.CB
+        channels = min(f.CB, f.CG - c0)
+        lay_patch(f, grad_y, n, band, g, c0, channels, patch)
+        for i in range(phases):
+            if results == NULL:
+                correlate(f, channels * phase[i].taps, offsets, patch, packed + f.FG * c0 * f.T, NULL, block > 0,
+                          min(f.images, f.N - n) * pixels, pixels, f.G * f.FG * cells,
+                          grad_x + band * f.rows * f.inner, cells)
+            elif block == 0 or phase[i].taps > 0:
+                correlate(f, channels * phase[i].taps, offsets + f.CB * phase[i].first, patch,
+                          packed + f.FG * (f.CG * phase[i].first + c0 * phase[i].taps), NULL, block > 0,
+                          band_pixels, band_pixels, 0, results + i * f.FG * band_pixels, band_pixels)
+    if results != NULL:
+        if mode != CONSTANT:
+            memset(grad_x, 0, f.FG * cells * sizeof(float))
+        for c0 in range(f.FG):
+            for i in range(phases):
+                if phase[i].remainder[2] == 0:
+                    put_together(f, image, e, mode, &phase[i], band * f.rows, rows, results + (i * f.FG + c0) * band_pixels,
+                                 f.FG * band_pixels, grad_x + c0 * cells)
+
+
+cdef void put_together(Plan* f, Extent* image, Extent* e, int mode, const Phase* phase, Py_ssize_t row0,
+                       Py_ssize_t rows, const float* source, Py_ssize_t phase_step, float* grad_x) noexcept nogil:
+    """Bring the phases that share rows of one channel to those rows: set them, or add them where a pattern says."""
+    cdef Py_ssize_t a, b, i, row, line, r, S = min(e[2].S, e[2].I)
+    cdef float* target
+    for r in range(rows):
+        a = (row0 + r) * e[0].S + phase.remainder[0]
+        if a >= e[0].I:
+            break
+        row = a if mode == CONSTANT else source_cell(a - image[0].P, image[0].I, mode)
+        for i in range(f.B.count):
+            b = i * e[1].S + phase.remainder[1]
+            if b >= e[1].I:
+                source += f.C.count                         # the grid ends with a line that this remainder lacks
+                continue
+            line = b if mode == CONSTANT else source_cell(b - image[1].P, image[1].I, mode)
+            target = grad_x + (row * image[1].I + line) * image[2].I
+            if mode != CONSTANT:
+                add_line(source, phase_step, S, &image[2], e[2].I, mode, target)
+            else:
+                interleave(source, phase_step, S, e[2].I, target)
+            source += f.C.count
+
+
+cdef inline void interleave(const float* source, Py_ssize_t step, Py_ssize_t S, Py_ssize_t count,
+                            float* target) noexcept nogil:
+    """target[S · j + r] = source[r · step + j]"""
+    cdef Py_ssize_t j, r
+    if S == 1:
+        copy_run(source, target, count)
+    elif S == 2:
+        for j in range(count // 2):
+            target[2 * j] = source[j]
+            target[2 * j + 1] = source[step + j]
+        if count % 2:
+            target[count - 1] = source[count // 2]
+    else:
+        for r in range(S):
+            for j in range((count - r + S - 1) // S):
+                target[S * j + r] = source[r * step + j]
+
+
+cdef void add_line(const float* source, Py_ssize_t step, Py_ssize_t S, Extent* image, Py_ssize_t count, int mode,
+                   float* target) noexcept nogil:
+    """Add the gradients of a padded line to the cells of the image that the padding shows."""
+    cdef Py_ssize_t i, first = min(image.P, count), end = min(image.P + image.I, count)
+    if S == 1:
+        for i in range(first):
+            target[source_cell(i - image.P, image.I, mode)] += source[i]
+        for i in range(first, end):
+            target[i - image.P] += source[i]
+        for i in range(end, count):
+            target[source_cell(i - image.P, image.I, mode)] += source[i]
+    else:
+        for i in range(count):
+            target[source_cell(i - image.P, image.I, mode)] += source[i % S * step + i // S]
+
+
+# weight gradient
+
+def backward_weight(geometry,
+                    const float[:, :, :, :, ::1] grad_y not None,      # IN  (N, OC, OD, OH, OW)
+                    const float[:, :, :, :, ::1] x not None,           # IN  (N, IC, ID, IH, IW)
+                    float[:, :, :, :, ::1] grad_weight not None,       # OUT (OC, IC/G, KD, KH, KW)
+                    int n_threads):
+    """Write grad_weight; one task per share of the bands, group and block of channels; shares are added up in order.
+
+    Lanes are filters, of gradients transposed beforehand; where too few filters would fill them, lanes are pixels.
+    """
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Extent[3] e
+    cdef Plan f
+    plan_forward(&f, &s, e)
+    cdef bint lanes_are_pixels = few_filters(f.FG)
+    cdef Py_ssize_t width = f.FG * vf_LANES if lanes_are_pixels else round_up(f.FG, vf_LANES)   # sums per tap
+    cut(&f, min(<Py_ssize_t> TAPS, TOTAL_NUMBERS // width) // f.T, 0, False, False)
+    cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + f.CB * f.T, INDEX)
+    cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
+    cdef Py_ssize_t* offsets = within + f.T
+    lay_taps(&f, e, &table[0, 0], within)
+    fill_offsets(&f, f.T, within, offsets)
+    cdef Py_ssize_t weights = s.OC * f.CG * f.T, bands = f.N * f.bands, others = f.G * f.channel_blocks, task, share, j
+    cdef Py_ssize_t shares = max(<Py_ssize_t> 1, min(bands, TASKS // others, PARTIAL_NUMBERS // weights))
+    cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
+    cdef float[:, ::1] gradients = aligned(n_threads, max(CHUNK * SUM_VECTORS, f.FG) * vf_LANES, NUMBER)
+    cdef float[:, ::1] sums_of = aligned(n_threads, f.CB * f.T * width, NUMBER)
+    cdef float[:, ::1] partial = aligned(shares - 1, weights, NUMBER)                  # the first share needs none
+    cdef float* total = &grad_weight[0, 0, 0, 0, 0]
+    for task in prange(shares * others, nogil=True, schedule="dynamic", num_threads=n_threads):
+        share = task // others
+        backward_weight_share(&f, offsets, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
+                              part(bands, shares, share), part(bands, shares, share + 1),
+                              task // f.channel_blocks % f.G, task % f.channel_blocks * f.CB, lanes_are_pixels, width,
+                              &patches[threadid(), 0], &gradients[threadid(), 0], &sums_of[threadid(), 0],
+                              total if share == 0 else &partial[share - 1, 0])
+    for share in range(shares - 1):
+        for j in range(weights):
+            total[j] += partial[share, j]
+
+
+cdef inline bint few_filters(Py_ssize_t filters) noexcept nogil:
+    """Whether filters would leave a third of the lanes empty, and their sums, a vector each, still are few."""
+    return 3 * filters < 2 * round_up(filters, vf_LANES)
+
+
+cdef void backward_weight_share(Plan* f, const Py_ssize_t* offsets, const float* grad_y, const float* x,
+                                Py_ssize_t first, Py_ssize_t end, Py_ssize_t g, Py_ssize_t c0, bint lanes_are_pixels,
+                                Py_ssize_t width, float* patch, float* gradients, float* sums_of,
+                                float* target) noexcept nogil:
+    cdef Py_ssize_t P = f.A.count * f.inner, channels = min(f.CB, f.CG - c0), Q = channels * f.T, item, n, band, pixels
+    cdef const float* given
+    memset(sums_of, 0, Q * width * sizeof(float))
+    for item in range(first, end):
+        n, band = item // f.bands, item % f.bands
+        pixels = min(f.rows, f.A.count - band * f.rows) * f.inner
+        lay_patch(f, x, n, band, g, c0, channels, patch)
+        given = grad_y + (n * f.G + g) * f.FG * P + band * f.rows * f.inner
+        if lanes_are_pixels:
+            add_dots(f, Q, offsets, patch, given, P, pixels, gradients, sums_of)
+        else:
+            add_sums(f, Q, offsets, patch, given, P, pixels, gradients, sums_of, width)
+    target += (g * f.FG * f.CG + c0) * f.T
+    if lanes_are_pixels:
+        collect_dots(f, Q, sums_of, target)
+    else:
+        collect_sums(f, Q, sums_of, width, target)
+
+
+cdef void add_dots(Plan* f, Py_ssize_t Q, const Py_ssize_t* offsets, const float* patch, const float* grad_y,
+                   Py_ssize_t P, Py_ssize_t pixels, float* tails, float* sums_of) noexcept nogil:
+    """sums_of[filter, tap], a vector each, += the products of pixels."""
+    cdef Py_ssize_t i, j, k, q, m, n, whole = pixels // vf_LANES * vf_LANES
+    cdef Py_ssize_t rows = blocks(f.FG, DOT_FILTERS), columns = blocks(Q, DOT_TAPS)
+    if whole < pixels:
+        for k in range(f.FG):
+            memset(tails + k * vf_LANES, 0, vf_LANES * sizeof(float))
+            memcpy(tails + k * vf_LANES, grad_y + k * P + whole, (pixels - whole) * sizeof(float))
+    for i in range(columns):
+        q = part(Q, columns, i)
+        n = part(Q, columns, i + 1) - q
+        for j in range(rows):
+            k = part(f.FG, rows, j)
+            m = part(f.FG, rows, j + 1) - k
+            dots[m][n](pixels, offsets + q, patch, grad_y + k * P, P, tails + k * vf_LANES,
+                       sums_of + (k * Q + q) * vf_LANES, Q * vf_LANES)
+
+
+cdef void collect_dots(Plan* f, Py_ssize_t Q, const float* sums_of, float* target) noexcept nogil:
+    cdef Py_ssize_t k, q
+    for k in range(f.FG):
+        for q in range(Q):
+            target[k * f.CG * f.T + q] = sum_vf(load_vf(sums_of + (k * Q + q) * vf_LANES))
+
+
+cdef void add_sums(Plan* f, Py_ssize_t Q, const Py_ssize_t* offsets, const float* patch, const float* grad_y,
+                   Py_ssize_t P, Py_ssize_t pixels, float* gradients, float* sums_of, Py_ssize_t width) noexcept nogil:
+    """sums_of[tap, filter] += the products of pixels, a chunk of pixels and some vectors of filters at a time."""
+    cdef Py_ssize_t vectors = width // vf_LANES, parts = blocks(vectors, SUM_VECTORS), groups = blocks(Q, SUM_TAPS)
+    cdef Py_ssize_t chunk, p, count, i, v, k, group, q
+    for chunk in range(blocks(pixels, CHUNK)):
+        p = chunk * CHUNK
+        count = min(<Py_ssize_t> CHUNK, pixels - p)
+        for i in range(parts):
+            k = part(vectors, parts, i) * vf_LANES
+            v = part(vectors, parts, i + 1) - part(vectors, parts, i)
+            transpose_gradients(grad_y + k * P + p, P, min(v * vf_LANES, f.FG - k), count, v * vf_LANES, gradients)
+            for group in range(groups):
+                q = part(Q, groups, group)
+                sums[part(Q, groups, group + 1) - q][v](count, offsets + q, patch + p, gradients, v * vf_LANES,
+                                                        sums_of + q * width + k, width)
+
+
+cdef void transpose_gradients(const float* grad_y, Py_ssize_t P, Py_ssize_t filters, Py_ssize_t pixels,
+                              Py_ssize_t pitch, float* target) noexcept nogil:
+    """target[pixel, filter] = grad_y[filter, pixel], zeros behind the last filter."""
+    cdef Py_ssize_t k = 0, p, i, j
+    while k + vf_LANES <= filters and pixels >= vf_LANES:
+        for i in range(blocks(pixels, vf_LANES)):
+            p = min(i * vf_LANES, pixels - vf_LANES)        # the last square overlaps the one before
+            transpose_vf(grad_y + k * P + p, P, target + p * pitch + k, pitch)
+        k += vf_LANES
+    for p in range(pixels):
+        for j in range(k, filters):
+            target[p * pitch + j] = grad_y[j * P + p]
+        for j in range(filters, pitch):
+            target[p * pitch + j] = 0
+
+
+cdef void collect_sums(Plan* f, Py_ssize_t Q, const float* sums_of, Py_ssize_t width, float* target) noexcept nogil:
+    cdef Py_ssize_t k, q
+    for k in range(f.FG):
+        for q in range(Q):
+            target[k * f.CG * f.T + q] = sums_of[q * width + k]
+
+
+def supports(direction, geometry, dtype, level):
+    """Tell why a problem is refused: working memory stays below 8 MB per thread."""
+    if dtype != DTYPE:
+        return "computes in float32 only"
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef Extent[3] e
+    cdef Plan f
+    if direction == "backward_input":
+        plan_backward_input(&f, &s, e)
+        if s.mode != CONSTANT and phase_count(e) * f.FG * f.A.count * f.inner > LARGEST_RESULT:
+            return f"the gradient of a padded image takes more than {LARGEST_RESULT} numbers"
+        if phase_count(e) * f.FG * f.inner > LARGEST_RESULT:
+            return f"a row of the gradient takes more than {LARGEST_RESULT} numbers"
+        if s.mode != CONSTANT and f.B.copies * f.C.copies * f.inner * (f.A.count + f.span) > LARGEST_PATCH:
+            return f"an image laid out takes more than {LARGEST_PATCH} numbers"
+    else:
+        plan_forward(&f, &s, e)
+        if direction == "backward_weight" and f.T * round_up(f.FG, vf_LANES) > LARGEST_RESULT:
+            return f"the gradient of a channel's weights takes more than {LARGEST_RESULT} numbers"
+    if f.A.copies * f.B.copies * f.C.copies * f.inner * (1 + f.span) > LARGEST_PATCH:
+        return f"a row laid out takes more than {LARGEST_PATCH} numbers"
+    return None
