@@ -24,7 +24,7 @@ from convcore import isa
 TOLERANCE = 1.05  # what a measured figure may be above a measured peak
 LARGEST_CACHE = 2**25  # bytes, where the system does not tell
 LARGEST_ARRAY = 2**28  # bytes
-BURST = 0.002  # seconds: shorter than the pauses that other programs make in a measurement
+BURST = 0.0005  # seconds: shorter than the turns that other programs get on a busy machine
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Roofs:
         return gflops > TOLERANCE * roof.peak
 
 
-def measured_roof(level, n_threads, bursts=40, passes=8):
+def measured_roof(level, n_threads, bursts=200, passes=10):
     """Measure a Roof: the best of some short bursts of multiply-adds, and of some passes over memory."""
     loops = importlib.import_module(f"convcore._compiled.peak__{isa.module_suffix(level)}")
     sums, rounds, seconds = np.empty(n_threads, np.float32), 1000, 0.0
