@@ -11,6 +11,7 @@ from convcore.profile import accuracy, exactness, problems, roofline, timing
 
 DIRECTIONS = ("forward", "backward_input", "backward_weight")
 SINGLE = np.dtype(np.float32)
+THEIRS = object()  # beside the names of variants: the peer
 PEER_MAY_ROUND = 16  # times the bound of ours: whoever is further off computes another problem
 
 
@@ -117,13 +118,13 @@ class Pass:
             return
         if self.theirs:
             self.peer.use_threads(n_threads)
-            functions[self.peer] = self.theirs
+            functions[THEIRS] = self.theirs
         with threads.num_threads(n_threads):  # and not n_threads=: a user's tiny problems run on fewer
             times = timing.in_turn(functions, plan.rounds, plan.seconds)
         for variant, (name, error, allowed) in accurate.items():
             row = self._case(variant, name, level, n_threads)
             row |= {"error": error, "error_allowed": allowed, "checked_against": self.right.source}
-            row |= self._figures(times[variant], times.get(self.peer))
+            row |= self._figures(times[variant], times.get(THEIRS))
             yield self._under_the_roof(row, level, n_threads, roofs)
 
     def _computed_by(self, variant, level):

@@ -158,7 +158,7 @@ def _by_direction(rows, kind, measure):
 
 
 def summary_lines(found, peer):
-    """Return a summary as Markdown."""
+    """Return a summary as Markdown, with a table of the kinds for the variant that was asked for first."""
     lines = []
     for group in found:
         beside = f"{peer}'s time over ours" if group["measure"] == "ratio" else "part of the limit that is reached"
@@ -170,7 +170,9 @@ def summary_lines(found, peer):
         words += f"; the worst {show(group['worst'])}: {group['worst_case']}"
         if group["measure"] == "ratio":
             words += f", at {_percent(group['worst_fraction_of_limit'])} of its limit"
-        lines += ["", f"**{title}**", "", words, "", *_kinds_table(group["kinds"], show)]
+        lines += ["", f"**{title}**", "", words]
+        if group["variant"] == found[0]["variant"]:
+            lines += ["", *_kinds_table(group["kinds"], show)]
     return lines
 
 
