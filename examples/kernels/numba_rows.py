@@ -1,6 +1,6 @@
-"""A convolution kernel in Numba: a loop nest, compiled at the first call, one image per turn of a parallel loop.
+"""A convolution kernel in Numba: a loop nest, compiled at the first call, images in parallel.
 
-Shows: a kernel that is registered by hand, for the forward pass alone; the other directions stay with the built-in ones.
+Shows: a kernel that is registered by hand, for the forward pass alone; the gradients stay with the built-in ones.
 """
 
 import numba

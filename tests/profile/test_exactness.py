@@ -41,11 +41,12 @@ def test_one_wrong_number_is_found_and_shown(registered):
         check("equals_definition")
     assert str(error.value) == (
         "conv2d: variant mine differs from the definition in forward of mb2ic2ih5oc3oh5kh3ph1 "
-        f"(float32, {LEVEL}, 1 thread), first at [1, 2, 4, 3]: {right + 1}, by definition {right} (1 of 150 numbers differ)"
+        f"(float32, {LEVEL}, 1 thread), first at [1, 2, 4, 3]: {right + 1}, by definition {right} (1 of 150 numbers "
+        "differ)"
     )
-    with pytest.raises(Inexact, match="^conv2d: variant mine rounds by more than"):
+    with pytest.raises(Inexact, match=r"^conv2d: variant mine rounds by more than"):
         check("rounds_within_bound")
-    with pytest.raises(Inexact, match="^conv2d: variant mine: backward_weight is not the adjoint of forward for mb2"):
+    with pytest.raises(Inexact, match=r"^conv2d: variant mine: backward_weight is not the adjoint of forward for mb2"):
         exactness.adjoint_identity("conv2d", "mine", LEVEL, GEOMETRY, F4)
 
 
@@ -80,7 +81,7 @@ def test_a_kernel_that_writes_into_its_inputs_is_found(registered):
         x *= 0
 
     registered(forward=forward)
-    with pytest.raises(Inexact, match="ValueError: output array is read-only$"):
+    with pytest.raises(Inexact, match=r"ValueError: output array is read-only$"):
         check("equals_definition")
 
 
@@ -91,7 +92,9 @@ def test_bits_that_depend_on_the_threads_are_found(registered):
             y[0, 1, 2, 3] = np.nextafter(y[0, 1, 2, 3], np.float32(9))
 
     registered(forward=forward)
-    text = r"^conv2d: variant mine gives other bits with 8 threads in forward of .* first at \[0, 1, 2, 3\]: .* with one thread"
+    text = (
+        r"^conv2d: variant mine gives other bits with 8 threads in forward of .* at \[0, 1, 2, 3\]: .* with one thread"
+    )
     with pytest.raises(Inexact, match=text):
         check("same_bits")
 
@@ -103,7 +106,7 @@ def test_a_zero_of_another_sign_is_another_bit(registered):
         grad_weight[...] = 0.0 * next(signs)
 
     registered(backward_weight=backward_weight)
-    with pytest.raises(Inexact, match="first at the sign of a zero$"):
+    with pytest.raises(Inexact, match=r"first at the sign of a zero$"):
         check("same_bits", "backward_weight")
 
 
@@ -113,7 +116,7 @@ def test_a_gradient_that_is_not_the_adjoint_is_found(registered):
 
     registered(backward_input=backward_input)
     with pytest.raises(
-        Inexact, match="^conv2d: variant mine: backward_input is not the adjoint of forward for mb2.* sum"
+        Inexact, match=r"^conv2d: variant mine: backward_input is not the adjoint of forward for mb2.* sum"
     ):
         exactness.adjoint_identity("conv2d", "mine", LEVEL, GEOMETRY, F4)
 

@@ -97,5 +97,5 @@ def test_texts_that_stand_for_nothing(text, reason, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.txt").write_text("# nothing\n")
     (tmp_path / "wrong.txt").write_text("ic1ih5oc1kh3\nic1ih5\n")
-    with pytest.raises(ValueError, match=f"^{re.escape('problems: ' + reason)}$"):
+    with pytest.raises(ValueError, match=rf"^{re.escape('problems: ' + reason)}$"):
         problems.read(text)

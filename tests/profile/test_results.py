@@ -37,7 +37,7 @@ def test_files_that_cannot_be_compared_with(content, text, tmp_path, monkeypatch
     with pytest.raises(ValueError) as error:
         results.read("old.json")
     assert str(error.value) == f"compare: old.json {text}"
-    with pytest.raises(FileNotFoundError, match="^compare: there is no file nosuch.json$"):
+    with pytest.raises(FileNotFoundError, match=r"^compare: there is no file nosuch.json$"):
         results.read("nosuch.json")
 
 
