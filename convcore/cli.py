@@ -442,7 +442,7 @@ def predict(model: ModelFile, images: Images, invert: Invert = False, as_json: J
 
 @app.command(epilog=_examples("summary lenet5", "summary runs/lenet5-digits-1/model.safetensors"))
 def summary(model: AnyModel, as_json: Json = False):
-    """Print a network's layers, activations and learnables."""
+    """Print a network's layers, activations, learnables and bytes, and what training saves of one observation."""
     table = run.network_of(model).summary()
     _print({"layers": table.rows, "totals": table.totals, "problems": table.problems}, as_json, str(table))
 

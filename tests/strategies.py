@@ -36,6 +36,12 @@ def widest(op, variant):
     return "f4" if getattr(registry.load(op, variant, isa.DEFAULT), "DTYPE", None) == np.float32 else "f8"
 
 
+def takes(variant, geometry, dtype):
+    """Whether a variant computes all directions of a problem in this dtype."""
+    directions = ("forward", "backward_input", "backward_weight")
+    return not any(refused(geometry.op, variant, isa.DEFAULT, d, geometry, dtype) for d in directions)
+
+
 def assert_same(got, expected):
     """Equal shapes, dtypes and numbers (NaN equals NaN), of one array or of several."""
     got, expected = ((a,) if isinstance(a, np.ndarray) else a for a in (got, expected))

@@ -31,6 +31,7 @@ def test_lenet5(dtype, itemsize):
     assert summary.totals["learnables"] == 61_706
     assert summary.totals["multiply_adds"] == 416_520
     assert summary.totals["bytes"] == sum(row["bytes"] for row in summary.rows)
+    assert summary.totals["saved_bytes"] == sum(row["saved_bytes"] for row in summary.rows)
     assert summary.problems == []
     assert not net.initialized  # looking changes nothing
     assert sum(p.size for p in net.parameters().values()) == 61_706
@@ -41,8 +42,9 @@ def test_in_print():
     text = str(cc.lenet5().summary())
     assert repr(cc.lenet5().summary()) == text
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    for line in ("name type activations learnables multiply-adds bytes", "conv1 Conv2D 6 × 28 × 28 156 117,600 19,440",
-                 "fc1 FullyConnected 120 48,120 48,000 192,960", "total 61,706 416,520 308,408"):  # fmt: skip
+    for line in ("name type activations learnables multiply-adds bytes saved bytes",
+                 "conv1 Conv2D 6 × 28 × 28 156 117,600 19,440 0", "pool1 MaxPool2D 6 × 14 × 14 0 0 4,704 9,408",
+                 "fc1 FullyConnected 120 48,120 48,000 192,960 0", "total 61,706 416,520 308,408 41,816"):  # fmt: skip
         assert line in lines
     assert max(map(len, text.splitlines())) <= 100
     assert "problem" not in text
@@ -86,7 +88,11 @@ def test_problems(layers, problems):
     assert str(summary).splitlines()[-len(problems) :] == [f"problem: {problem}" for problem in problems]
     known = [row for row in summary.rows if row["activations"] is not None]
     assert len(known) < len(layers) or any(" must " in problem for problem in problems)
-    assert all(row["learnables"] == row["multiply_adds"] == 0 for row in summary.rows if row["activations"] is None)
+    unknown = [row for row in summary.rows if row["activations"] is None]
+    assert all(row["learnables"] == row["multiply_adds"] == 0 for row in unknown)
+    assert all(row["saved_bytes"] is None for row in unknown)
+    assert all(row["saved_bytes"] is not None for row in known)
+    assert (summary.totals["saved_bytes"] is None) == bool(unknown)
 
 
 def test_after_the_first_data_the_size_is_known():

@@ -22,20 +22,21 @@ VOLUMETRIC = True
 DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
 
 cdef enum:
-    TAPS = 512                  # taps summed between two visits of an output, about
+    TAPS = 512                  # taps in a patch, about
+    PASS = 128                  # taps summed between two visits of an output: their pixels fit the nearest cache
     PATCH_NUMBERS = 65536       # numbers in a patch, about: a quarter of a 1 MiB cache
     LARGEST_PATCH = 524288      # numbers in the smallest possible patch, at most
-    WEIGHT_NUMBERS = 65536      # weights that a block of pixels is multiplied with at a time, about
     RESULT_NUMBERS = 262144     # numbers of an output that is computed apart from where it belongs, about
     LARGEST_RESULT = 1048576    # and at most
     TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
-    FEW_PIXELS = 512            # below, several images are laid out side by side where no row stands between them
+    FEW_PIXELS = 1024           # pixels that small images laid out side by side have together, at most
     PARTIAL_NUMBERS = 524288    # numbers in the weight gradients of all shares of the batch, at most
     TOTAL_NUMBERS = 131072      # running sums of a weight gradient in a task, at most
     CHUNK = 128                 # pixels whose gradients are transposed at a time
+    WEIGHT_FILTERS = 240        # filters whose weight gradients a task computes, at most: a multiple of all vectors
     MANY_WEIGHTS = 32768        # weights that are laid out by several threads
 
-NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
+NUMBER, INDEX, MASK = np.dtype(DTYPE), np.dtype(np.intp), np.dtype(np.intc)
 
 
 cdef struct Plan:               # a convolution laid out: what a patch holds, and how the work is cut
@@ -50,7 +51,8 @@ cdef struct Plan:               # a convolution laid out: what a patch holds, an
     Py_ssize_t images, image_blocks     # images in a patch
     Py_ssize_t pitch            # rows laid out in a patch
     Py_ssize_t channel_pitch    # numbers of a channel in a patch
-    Py_ssize_t panels           # panels of filters
+    Py_ssize_t panels           # panels of filters: some of panel_filters + 1, then those of panel_filters
+    Py_ssize_t panel_filters, larger_panels
     Py_ssize_t vectors          # vectors of pixels in a block
     int mode
     float value
@@ -60,6 +62,7 @@ cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t result_numbers, bint whole_imag
     """Choose the rows and images of a patch, the channels (CB at most), and the blocks of the micro-kernel.
 
     result_numbers: numbers of the result kept per row of the grid beside the patch, 0 where it is written in place.
+    side_by_side: whether small images may share a patch.
     """
     cdef Py_ssize_t row = f.B.copies * f.C.copies * f.A.copies * f.inner        # numbers of a channel per row
     cdef Py_ssize_t most_rows, enough
@@ -78,29 +81,35 @@ cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t result_numbers, bint whole_imag
     f.channel_blocks = blocks(f.CG, f.CB)
     f.CB = blocks(f.CG, f.channel_blocks)
     f.images = 1
-    if side_by_side and f.span == 0 and f.bands == 1:
+    if side_by_side and f.bands == 1:
         f.images = max(<Py_ssize_t> 1, min(f.N * f.G // TASKS, FEW_PIXELS // (f.rows * f.inner),
-                                           PATCH_NUMBERS // (f.CB * row * f.rows)))
+                                           PATCH_NUMBERS // (f.CB * row * (f.rows + f.span))))
     f.image_blocks = blocks(f.N, f.images)
     f.pitch = f.images * (f.rows + f.span)
     f.channel_pitch = (round_up(f.pitch * row, vf_LANES) // vf_LANES | 1) * vf_LANES    # odd: channels in all cache sets
     f.panels = blocks(f.FG, TILE_FILTERS)
+    f.panel_filters, f.larger_panels = f.FG // f.panels, f.FG % f.panels
     f.vectors = tile_vectors_of[blocks(f.FG, f.panels)]
 
 
+cdef Py_ssize_t mask_numbers(Plan* f) noexcept nogil:
+    """How long the masks of `fill_masks` are, 0 where none are needed."""
+    return f.C.copies * (f.C.size + vf_LANES) if same_lines(&f.A, &f.B, &f.C, f.mode, f.value) else 0
+
+
 cdef Py_ssize_t patch_numbers(Plan* f) noexcept nogil:
-    return f.CB * f.channel_pitch + LARGEST_TILE
+    return f.CB * f.channel_pitch + LARGEST_TILE            # what micro-kernels read and rows write past the end
 
 
 cdef void lay_patch(Plan* f, const float* source, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, Py_ssize_t c0,
                     Py_ssize_t channels, float* patch) noexcept nogil:
     """Lay out a band of the images from n on, `channels` of group g from c0 on."""
     cdef Py_ssize_t cells = f.A.size * f.B.size * f.C.size, images = min(f.images, f.N - n), i, c
-    cdef Py_ssize_t row = band * f.rows, rows = min(f.rows, f.A.count - row) + f.span
-    source += ((n * f.G + g) * f.CG + c0) * cells
+    cdef Py_ssize_t row = band * f.rows, rows = min(f.rows, f.A.count - row) + f.span, first
     for c in range(channels):
         for i in range(images):
-            lay_out(source + (i * f.G * f.CG + c) * cells, &f.A, &f.B, &f.C, row, rows, f.pitch, f.mode, f.value,
+            first = (((n + i) * f.G + g) * f.CG + c0 + c) * cells
+            lay_out(source + first, first, f.N * f.G * f.CG * cells - first, &f.A, &f.B, &f.C, row, rows, f.pitch, f.mode, f.value,
                     patch + c * f.channel_pitch + i * (f.rows + f.span) * f.inner)
 
 
@@ -113,56 +122,91 @@ cdef void fill_offsets(Plan* f, Py_ssize_t taps, const Py_ssize_t* within, Py_ss
 
 
 cdef inline Py_ssize_t part(Py_ssize_t count, Py_ssize_t parts, Py_ssize_t index) noexcept nogil:
-    """Where part `index` begins when `count` is cut into parts as equal as can be."""
-    return count * index // parts
+    """Where part `index` begins when `count` is cut into parts as equal as can be, the larger ones first."""
+    return count // parts * index + min(index, count % parts)
+
+
+cdef inline Py_ssize_t share_of(Py_ssize_t count, Py_ssize_t parts, Py_ssize_t index) noexcept nogil:
+    """How much of `count` is in part `index`."""
+    return count // parts + (index < count % parts)
 
 
 # the product of a patch and the weights
 
+cdef void pack(Plan* f, const float* weight, Py_ssize_t filter_step, Py_ssize_t taps, const Py_ssize_t* where,
+               Py_ssize_t panel, float* packed) noexcept nogil:
+    """Weights of a panel of filters for `taps` taps in the order in which `correlate` reads them: [pass][panel][tap].
+
+    The weight of filter k and tap q is weight[k · filter_step + where[q]].
+    """
+    cdef Py_ssize_t k0 = part(f.FG, f.panels, panel), filters = part(f.FG, f.panels, panel + 1) - k0
+    cdef Py_ssize_t passes = blocks(taps, PASS), i, q0, count, q, k
+    cdef const float* source
+    cdef float* to
+    weight += k0 * filter_step
+    for i in range(passes):
+        q0 = part(taps, passes, i)
+        count = part(taps, passes, i + 1) - q0
+        to = packed + q0 * f.FG + k0 * count
+        for q in range(count):
+            source = weight + where[q0 + q]
+            for k in range(filters):
+                to[q * filters + k] = source[k * filter_step]
+
+
 cdef void correlate(Plan* f, Py_ssize_t taps, const Py_ssize_t* offsets, const float* patch, const float* packed,
                     const float* bias, bint accumulate, Py_ssize_t pixels, Py_ssize_t image_pixels,
                     Py_ssize_t image_step, float* y, Py_ssize_t y_step) noexcept nogil:
-    """y[filter, pixel] (+)= sum over taps; pixels of several images stand `image_step` apart in y.
+    """y[filter, pixel] = y or bias + sum over taps; pixels of several images stand `image_step` apart in y.
 
-    packed: [panel][tap][filter]. Blocks of pixels outside, panels inside: the patch's part stays in the nearest cache.
+    A block of pixels, and of those a pass of the taps, stays in the nearest cache while the panels of filters go by.
     """
     cdef float[EDGE] edge
     cdef Py_ssize_t vectors = blocks(pixels, vf_LANES), parts = blocks(vectors, f.vectors)
-    cdef Py_ssize_t together = 1 + WEIGHT_NUMBERS // (TILE_FILTERS * (taps + 1)), group, panel, block, p, v, k, m
-    for group in range(blocks(f.panels, together)):
-        for block in range(parts):
-            p = part(vectors, parts, block) * vf_LANES
-            v = part(vectors, parts, block + 1) - part(vectors, parts, block)
-            for panel in range(group * together, min((group + 1) * together, f.panels)):
-                k = part(f.FG, f.panels, panel)
-                m = part(f.FG, f.panels, panel + 1) - k
+    cdef Py_ssize_t passes = max(<Py_ssize_t> 1, blocks(taps, PASS)), p = 0, q, k, v, count, m, block, i, panel
+    for block in range(parts):
+        v = share_of(vectors, parts, block)
+        q = 0
+        for i in range(passes):
+            count = share_of(taps, passes, i)
+            k = 0
+            for panel in range(f.panels):
+                m = f.panel_filters + (panel < f.larger_panels)
                 if p + v * vf_LANES <= image_pixels:
-                    tiles[m][v](taps, offsets, patch + p, packed + k * taps, bias + k if bias != NULL else NULL,
-                                y + k * y_step + p, y_step, accumulate)
+                    tiles[m][v](count, offsets + q, patch + p, packed + q * f.FG + k * count, bias + k,
+                                y + k * y_step + p, y_step, accumulate or i > 0)
                 else:
-                    tiles[m][v](taps, offsets, patch + p, packed + k * taps, bias + k if bias != NULL else NULL,
-                                edge, v * vf_LANES, False)
-                    put(edge, m, v * vf_LANES, p, min(p + v * vf_LANES, pixels), image_pixels, image_step, accumulate,
-                        y + k * y_step, y_step)
+                    if accumulate or i > 0:
+                        take(edge, m, v * vf_LANES, p, pixels, image_pixels, image_step, y + k * y_step, y_step)
+                    tiles[m][v](count, offsets + q, patch + p, packed + q * f.FG + k * count, bias + k,
+                                edge, v * vf_LANES, accumulate or i > 0)
+                    put(edge, m, v * vf_LANES, p, pixels, image_pixels, image_step, y + k * y_step, y_step)
+                k += m
+            q += count
+        p += v * vf_LANES
 
 
-cdef void put(const float* tile, Py_ssize_t filters, Py_ssize_t tile_step, Py_ssize_t p0, Py_ssize_t end,
-              Py_ssize_t image_pixels, Py_ssize_t image_step, bint accumulate, float* y, Py_ssize_t y_step) noexcept nogil:
-    """Write the pixels p0 to end of a tile, which belong to the end of an image or to several."""
-    cdef Py_ssize_t k, p, run, i
-    cdef const float* source
-    cdef float* target
+cdef void take(float* tile, Py_ssize_t filters, Py_ssize_t width, Py_ssize_t p0, Py_ssize_t pixels,
+               Py_ssize_t image_pixels, Py_ssize_t image_step, const float* y, Py_ssize_t y_step) noexcept nogil:
+    """Read the pixels from p0 on into a tile, which belong to the end of an image or to several."""
+    cdef Py_ssize_t k, p, run, end = min(p0 + width, pixels)
     for k in range(filters):
         p = p0
         while p < end:
             run = min(end, (p // image_pixels + 1) * image_pixels) - p
-            source = tile + k * tile_step + p - p0
-            target = y + p // image_pixels * image_step + k * y_step + p % image_pixels
-            if accumulate:
-                for i in range(run):
-                    target[i] += source[i]
-            else:
-                copy_run(source, target, run)
+            copy_run(y + p // image_pixels * image_step + k * y_step + p % image_pixels, tile + k * width + p - p0, run)
+            p += run
+
+
+cdef void put(const float* tile, Py_ssize_t filters, Py_ssize_t width, Py_ssize_t p0, Py_ssize_t pixels,
+              Py_ssize_t image_pixels, Py_ssize_t image_step, float* y, Py_ssize_t y_step) noexcept nogil:
+    """Write them."""
+    cdef Py_ssize_t k, p, run, end = min(p0 + width, pixels)
+    for k in range(filters):
+        p = p0
+        while p < end:
+            run = min(end, (p // image_pixels + 1) * image_pixels) - p
+            copy_run(tile + k * width + p - p0, y + p // image_pixels * image_step + k * y_step + p % image_pixels, run)
             p += run
 
 
@@ -175,9 +219,9 @@ cdef void plan_forward(Plan* f, ConvSizes* s, Extent* e) noexcept nogil:
     f.N, f.G, f.CG, f.FG, f.mode, f.value = s.N, s.G, s.CG, s.FG, s.mode, s.padding_value
     f.T = s.KD * s.KH * s.KW
     f.inner = e[1].O * e[2].O
-    f.A = Axis(e[0].I, e[0].O, e[0].S, min(e[0].S, e[0].K), NULL)       # phases: no more than the filter reaches
-    f.B = Axis(e[1].I, e[1].O, e[1].S, e[1].K, NULL)
-    f.C = Axis(e[2].I, e[2].O, e[2].S, e[2].K, NULL)
+    f.A = Axis(e[0].I, e[0].O, e[0].S, min(e[0].S, e[0].K), NULL, NULL)       # phases: no more than the filter reaches
+    f.B = Axis(e[1].I, e[1].O, e[1].S, e[1].K, NULL, NULL)
+    f.C = Axis(e[2].I, e[2].O, e[2].S, e[2].K, NULL, NULL)
     f.span = (e[0].K - 1) * e[0].D // e[0].S
 
 
@@ -222,42 +266,44 @@ def forward(geometry,
     cdef Extent[3] e
     cdef Plan f
     plan_forward(&f, &s, e)
-    cut(&f, TAPS // f.T, 0, False, True)
-    cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + f.CB * f.T, INDEX)
+    cut(&f, TAPS // f.T, 0, False, f.span == 0)
+    cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + 2 * f.CB * f.T, INDEX)
+    cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
     cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
     cdef Py_ssize_t* offsets = within + f.T
+    cdef Py_ssize_t* where = offsets + f.CB * f.T
+    cdef Py_ssize_t task, i, tasks = f.image_blocks * f.bands * f.G
     lay_taps(&f, e, &table[0, 0], within)
+    if masks.shape[1] > 0:
+        f.C.masks = &masks[0, 0]
+        fill_masks(&f.C)
     fill_offsets(&f, f.T, within, offsets)
+    for i in range(f.CB * f.T):
+        where[i] = i                                        # weights of a filter stand in the order of the taps
     cdef float[:, ::1] packed = aligned(1, s.OC * f.CG * f.T, NUMBER)
     cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
-    cdef const float* b = &bias[0] if bias is not None else NULL
+    cdef float[:, ::1] zeros = aligned(1, f.FG, NUMBER)
+    zeros[0, :] = 0
     cdef const float* w = &weight[0, 0, 0, 0, 0]
-    cdef Py_ssize_t task, tasks = f.image_blocks * f.bands * f.G
-    for task in prange(f.G * f.panels, nogil=True, num_threads=n_threads if s.OC * f.CG * f.T > MANY_WEIGHTS else 1):
-        pack_forward(&f, w, task // f.panels, task % f.panels, &packed[0, 0])
+    for task in prange(f.G * f.channel_blocks * f.panels, nogil=True, num_threads=n_threads if s.OC * f.CG * f.T > MANY_WEIGHTS else 1):
+        pack_forward(&f, w, where, task // f.panels // f.channel_blocks, task // f.panels % f.channel_blocks,
+                     task % f.panels, &packed[0, 0])
     for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], b, &y[0, 0, 0, 0, 0],
-                     task // (f.bands * f.G) * f.images, task // f.G % f.bands, task % f.G, &patches[threadid(), 0])
+        forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], &bias[0] if bias is not None else NULL, &zeros[0, 0],
+                     &y[0, 0, 0, 0, 0], task // (f.bands * f.G) * f.images, task // f.G % f.bands, task % f.G,
+                     &patches[threadid(), 0])
 
 
-cdef void pack_forward(Plan* f, const float* weight, Py_ssize_t g, Py_ssize_t panel, float* packed) noexcept nogil:
-    """Weights of a panel of filters in the order in which the micro-kernel reads them, per block of channels."""
-    cdef Py_ssize_t k0 = part(f.FG, f.panels, panel), filters = part(f.FG, f.panels, panel + 1) - k0
-    cdef Py_ssize_t all_taps = f.CG * f.T, block, q0, count, q, k
-    cdef float* to
-    weight += (g * f.FG + k0) * all_taps
-    packed += g * f.FG * all_taps
-    for block in range(f.channel_blocks):
-        q0 = block * f.CB * f.T
-        count = min(f.CB * f.T, all_taps - q0)
-        to = packed + q0 * f.FG + k0 * count
-        for q in range(count):
-            for k in range(filters):
-                to[q * filters + k] = weight[k * all_taps + q0 + q]
+cdef void pack_forward(Plan* f, const float* weight, const Py_ssize_t* where, Py_ssize_t g, Py_ssize_t block,
+                       Py_ssize_t panel, float* packed) noexcept nogil:
+    cdef Py_ssize_t q0 = block * f.CB * f.T, all_taps = f.CG * f.T
+    pack(f, weight + g * f.FG * all_taps + q0, all_taps, min(f.CB * f.T, all_taps - q0), where, panel,
+         packed + (g * all_taps + q0) * f.FG)
 
 
 cdef void forward_band(Plan* f, const Py_ssize_t* offsets, const float* x, const float* packed, const float* bias,
-                       float* y, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch) noexcept nogil:
+                       const float* zeros, float* y, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g,
+                       float* patch) noexcept nogil:
     cdef Py_ssize_t P = f.A.count * f.inner, rows = min(f.rows, f.A.count - band * f.rows), block, c0, channels
     cdef Py_ssize_t image_pixels = rows * f.inner
     packed += g * f.FG * f.CG * f.T
@@ -267,7 +313,7 @@ cdef void forward_band(Plan* f, const Py_ssize_t* offsets, const float* x, const
         channels = min(f.CB, f.CG - c0)
         lay_patch(f, x, n, band, g, c0, channels, patch)
         correlate(f, channels * f.T, offsets, patch, packed + c0 * f.T * f.FG,
-                  bias + g * f.FG if bias != NULL and block == 0 else NULL, block > 0,
+                  bias + g * f.FG if bias != NULL else zeros, block > 0,
                   min(f.images, f.N - n) * image_pixels, image_pixels, f.G * f.FG * P, y, P)
 
 
@@ -286,7 +332,7 @@ cdef void plan_backward_input(Plan* f, ConvSizes* s, Extent* e) noexcept nogil:
     f.T = s.KD * s.KH * s.KW
     grid[0], grid[1], grid[2] = &f.A, &f.B, &f.C
     for axis in range(3):
-        grid[axis][0] = Axis(e[axis].O, blocks(e[axis].I, e[axis].S), 1, 1, NULL)
+        grid[axis][0] = Axis(e[axis].O, blocks(e[axis].I, e[axis].S), 1, 1, NULL, NULL)
     f.inner = f.B.count * f.C.count
     f.B.copies, f.C.copies = shift_count(&e[1]), shift_count(&e[2])
     f.span = largest_shift(&e[0]) - smallest_shift(&e[0])
@@ -388,27 +434,40 @@ def backward_input(geometry,
     plan_backward_input(&f, &s, e)
     cdef bint apart = s.mode != CONSTANT or e[0].S * e[1].S * e[2].S > 1
     cdef Py_ssize_t phases = phase_count(e), band_pixels
-    cut(&f, TAPS // f.T, phases * f.FG * f.inner if apart else 0, s.mode != CONSTANT, not apart)
+    cut(&f, TAPS // f.T, phases * f.FG * f.inner if apart else 0, s.mode != CONSTANT, not apart and f.span == 0)
     band_pixels = round_up(f.rows * f.inner, vf_LANES)
-    cdef Py_ssize_t[:, ::1] table = aligned(1, 1 + f.B.copies + f.C.copies + 2 * f.T + f.CB * f.T, INDEX)
+    cdef Py_ssize_t[:, ::1] table = aligned(1, 1 + f.B.copies + f.C.copies + 2 * f.T + 2 * f.CB * f.T, INDEX)
+    cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
     cdef Py_ssize_t* within = &table[0, 1 + f.B.copies + f.C.copies]
     cdef Py_ssize_t* index = within + f.T
     cdef Py_ssize_t* offsets = index + f.T
+    cdef Py_ssize_t* where = offsets + f.CB * f.T
     cdef char[::1] phase_memory = np.empty(phases * sizeof(Phase), np.int8)
     cdef Phase* phase = <Phase*> &phase_memory[0]
     lay_gradient_taps(&f, e, &table[0, 0], phase, within, index)
-    cdef Py_ssize_t i, task, tasks = f.image_blocks * f.bands * f.G
+    if masks.shape[1] > 0:
+        f.C.masks = &masks[0, 0]
+        fill_masks(&f.C)
+    cdef Py_ssize_t i, c, t, task, tasks = f.image_blocks * f.bands * f.G
     for i in range(phases):
         fill_offsets(&f, phase[i].taps, within + phase[i].first, offsets + f.CB * phase[i].first)
+        for c in range(f.CB):
+            for t in range(phase[i].taps):
+                where[f.CB * phase[i].first + c * phase[i].taps + t] = c * f.FG * f.T + index[phase[i].first + t]
     cdef float[:, ::1] packed = aligned(1, s.OC * f.FG * f.T, NUMBER)
     cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
     cdef float[:, ::1] results = aligned(n_threads if apart else 0, phases * f.FG * band_pixels, NUMBER)
     cdef const float* w = &weight[0, 0, 0, 0, 0]
-    for task in prange(f.G * f.panels, nogil=True, num_threads=n_threads if s.OC * f.FG * f.T > MANY_WEIGHTS else 1):
-        pack_backward(&f, w, phases, phase, index, task // f.panels, task % f.panels, &packed[0, 0])
+    cdef float[:, ::1] zeros = aligned(1, f.FG, NUMBER)
+    zeros[0, :] = 0
+    for task in prange(phases * f.G * f.channel_blocks * f.panels, nogil=True,
+                       num_threads=n_threads if s.OC * f.FG * f.T > MANY_WEIGHTS else 1):
+        pack_backward(&f, w, &phase[task // f.panels // f.channel_blocks // f.G], where,
+                      task // f.panels // f.channel_blocks % f.G, task // f.panels % f.channel_blocks,
+                      task % f.panels, &packed[0, 0])
     for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
         backward_input_band(&f, image, e, s.mode, phases, phase, offsets, &grad_y[0, 0, 0, 0, 0], &packed[0, 0],
-                            &grad_x[0, 0, 0, 0, 0], task // (f.bands * f.G) * f.images, task // f.G % f.bands,
+                            &zeros[0, 0], &grad_x[0, 0, 0, 0, 0], task // (f.bands * f.G) * f.images, task // f.G % f.bands,
                             task % f.G, &patches[threadid(), 0], &results[threadid(), 0] if apart else NULL,
                             band_pixels)
 
@@ -417,31 +476,16 @@ cdef Py_ssize_t phase_count(Extent* e) noexcept nogil:
     return min(e[0].S, e[0].I) * min(e[1].S, e[1].I) * min(e[2].S, e[2].I)
 
 
-cdef void pack_backward(Plan* f, const float* weight, Py_ssize_t phases, const Phase* phase, const Py_ssize_t* index,
-                        Py_ssize_t g, Py_ssize_t panel, float* packed) noexcept nogil:
-    """Weights of a panel of channels as the micro-kernel reads them, per phase and block of filters."""
-    cdef Py_ssize_t k0 = part(f.FG, f.panels, panel), results = part(f.FG, f.panels, panel + 1) - k0
-    cdef Py_ssize_t i, block, c0, channels, c, t, k
-    cdef const float* source
-    cdef float* to
-    weight += (g * f.CG * f.FG + k0) * f.T
-    packed += g * f.CG * f.FG * f.T
-    for i in range(phases):
-        for block in range(f.channel_blocks):
-            c0 = block * f.CB
-            channels = min(f.CB, f.CG - c0)
-            to = packed + f.FG * (f.CG * phase[i].first + c0 * phase[i].taps) + k0 * channels * phase[i].taps
-            for c in range(channels):
-                for t in range(phase[i].taps):
-                    source = weight + (c0 + c) * f.FG * f.T + index[phase[i].first + t]
-                    for k in range(results):
-                        to[k] = source[k * f.T]
-                    to += results
+cdef void pack_backward(Plan* f, const float* weight, const Phase* phase, const Py_ssize_t* where, Py_ssize_t g,
+                        Py_ssize_t block, Py_ssize_t panel, float* packed) noexcept nogil:
+    cdef Py_ssize_t c0 = block * f.CB, channels = min(f.CB, f.CG - c0)
+    pack(f, weight + (g * f.CG + c0) * f.FG * f.T, f.T, channels * phase.taps, where + f.CB * phase.first, panel,
+         packed + f.FG * (f.CG * (g * f.T + phase.first) + c0 * phase.taps))
 
 
 cdef void backward_input_band(Plan* f, Extent* image, Extent* e, int mode, Py_ssize_t phases, const Phase* phase,
-                              const Py_ssize_t* offsets, const float* grad_y, const float* packed, float* grad_x,
-                              Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch, float* results,
+                              const Py_ssize_t* offsets, const float* grad_y, const float* packed,
+                              const float* zeros, float* grad_x, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch, float* results,
                               Py_ssize_t band_pixels) noexcept nogil:
     cdef Py_ssize_t cells = image[0].I * image[1].I * image[2].I, rows = min(f.rows, f.A.count - band * f.rows)
     cdef Py_ssize_t pixels = rows * f.inner, block, c0, channels, i
@@ -453,12 +497,12 @@ cdef void backward_input_band(Plan* f, Extent* image, Extent* e, int mode, Py_ss
         lay_patch(f, grad_y, n, band, g, c0, channels, patch)
         for i in range(phases):
             if results == NULL:
-                correlate(f, channels * phase[i].taps, offsets, patch, packed + f.FG * c0 * f.T, NULL, block > 0,
+                correlate(f, channels * phase[i].taps, offsets, patch, packed + f.FG * c0 * f.T, zeros, block > 0,
                           min(f.images, f.N - n) * pixels, pixels, f.G * f.FG * cells,
                           grad_x + band * f.rows * f.inner, cells)
             elif block == 0 or phase[i].taps > 0:
                 correlate(f, channels * phase[i].taps, offsets + f.CB * phase[i].first, patch,
-                          packed + f.FG * (f.CG * phase[i].first + c0 * phase[i].taps), NULL, block > 0,
+                          packed + f.FG * (f.CG * phase[i].first + c0 * phase[i].taps), zeros, block > 0,
                           band_pixels, band_pixels, 0, results + i * f.FG * band_pixels, band_pixels)
     if results != NULL:
         if mode != CONSTANT:
@@ -544,25 +588,34 @@ def backward_weight(geometry,
     cdef Plan f
     plan_forward(&f, &s, e)
     cdef bint lanes_are_pixels = few_filters(f.FG)
-    cdef Py_ssize_t width = f.FG * vf_LANES if lanes_are_pixels else round_up(f.FG, vf_LANES)   # sums per tap
-    cut(&f, min(<Py_ssize_t> TAPS, TOTAL_NUMBERS // width) // f.T, 0, False, False)
+    cdef Py_ssize_t FB = f.FG if lanes_are_pixels else min(f.FG, <Py_ssize_t> WEIGHT_FILTERS)   # filters of a task
+    cdef Py_ssize_t filter_blocks = blocks(f.FG, FB)
+    cdef Py_ssize_t width = FB * vf_LANES if lanes_are_pixels else round_up(FB, vf_LANES)       # sums per tap
+    cut(&f, min(<Py_ssize_t> TAPS, TOTAL_NUMBERS // width) // f.T, 0, False, lanes_are_pixels)
     cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + f.CB * f.T, INDEX)
+    cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
     cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
     cdef Py_ssize_t* offsets = within + f.T
     lay_taps(&f, e, &table[0, 0], within)
+    if masks.shape[1] > 0:
+        f.C.masks = &masks[0, 0]
+        fill_masks(&f.C)
     fill_offsets(&f, f.T, within, offsets)
-    cdef Py_ssize_t weights = s.OC * f.CG * f.T, bands = f.N * f.bands, others = f.G * f.channel_blocks, task, share, j
-    cdef Py_ssize_t shares = max(<Py_ssize_t> 1, min(bands, TASKS // others, PARTIAL_NUMBERS // weights))
+    cdef Py_ssize_t weights = s.OC * f.CG * f.T, items = f.image_blocks * f.bands
+    cdef Py_ssize_t others = f.G * f.channel_blocks * filter_blocks, task, share, j
+    cdef Py_ssize_t shares = max(<Py_ssize_t> 1, min(items, blocks(TASKS, others), PARTIAL_NUMBERS // weights))
     cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
-    cdef float[:, ::1] gradients = aligned(n_threads, max(CHUNK * SUM_VECTORS, f.FG) * vf_LANES, NUMBER)
-    cdef float[:, ::1] sums_of = aligned(n_threads, f.CB * f.T * width, NUMBER)
+    cdef float[:, ::1] gradients = aligned(n_threads, max(CHUNK * SUM_VECTORS, f.images * FB) * vf_LANES, NUMBER)
+    cdef float[:, ::1] sums_of = aligned(n_threads, f.CB * f.T * width + vf_LANES * vf_LANES, NUMBER)
     cdef float[:, ::1] partial = aligned(shares - 1, weights, NUMBER)                  # the first share needs none
     cdef float* total = &grad_weight[0, 0, 0, 0, 0]
     for task in prange(shares * others, nogil=True, schedule="dynamic", num_threads=n_threads):
         share = task // others
         backward_weight_share(&f, offsets, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
-                              part(bands, shares, share), part(bands, shares, share + 1),
-                              task // f.channel_blocks % f.G, task % f.channel_blocks * f.CB, lanes_are_pixels, width,
+                              part(items, shares, share), part(items, shares, share + 1),
+                              task // filter_blocks // f.channel_blocks % f.G,
+                              task // filter_blocks % f.channel_blocks * f.CB, task % filter_blocks * FB, FB,
+                              lanes_are_pixels, width,
                               &patches[threadid(), 0], &gradients[threadid(), 0], &sums_of[threadid(), 0],
                               total if share == 0 else &partial[share - 1, 0])
     for share in range(shares - 1):
@@ -571,75 +624,96 @@ def backward_weight(geometry,
 
 
 cdef inline bint few_filters(Py_ssize_t filters) noexcept nogil:
-    """Whether filters would leave a third of the lanes empty, and their sums, a vector each, still are few."""
+    """Whether filters would leave more than a third of the lanes empty."""
     return 3 * filters < 2 * round_up(filters, vf_LANES)
 
 
 cdef void backward_weight_share(Plan* f, const Py_ssize_t* offsets, const float* grad_y, const float* x,
-                                Py_ssize_t first, Py_ssize_t end, Py_ssize_t g, Py_ssize_t c0, bint lanes_are_pixels,
-                                Py_ssize_t width, float* patch, float* gradients, float* sums_of,
-                                float* target) noexcept nogil:
-    cdef Py_ssize_t P = f.A.count * f.inner, channels = min(f.CB, f.CG - c0), Q = channels * f.T, item, n, band, pixels
+                                Py_ssize_t first, Py_ssize_t end, Py_ssize_t g, Py_ssize_t c0, Py_ssize_t k0,
+                                Py_ssize_t FB, bint lanes_are_pixels, Py_ssize_t width, float* patch, float* gradients,
+                                float* sums_of, float* target) noexcept nogil:
+    """The weights of some channels and filters of a group, from the items (bands, or blocks of images) of a share."""
+    cdef Py_ssize_t P = f.A.count * f.inner, channels = min(f.CB, f.CG - c0), filters = min(FB, f.FG - k0)
+    cdef Py_ssize_t Q = channels * f.T, item, n, band, pixels
     cdef const float* given
     memset(sums_of, 0, Q * width * sizeof(float))
     for item in range(first, end):
-        n, band = item // f.bands, item % f.bands
+        n, band = item // f.bands * f.images, item % f.bands
         pixels = min(f.rows, f.A.count - band * f.rows) * f.inner
         lay_patch(f, x, n, band, g, c0, channels, patch)
-        given = grad_y + (n * f.G + g) * f.FG * P + band * f.rows * f.inner
+        given = grad_y + ((n * f.G + g) * f.FG + k0) * P + band * f.rows * f.inner
         if lanes_are_pixels:
-            add_dots(f, Q, offsets, patch, given, P, pixels, gradients, sums_of)
+            add_dots(f, filters, Q, offsets, patch, given, P, min(f.images, f.N - n), pixels, gradients, sums_of)
         else:
-            add_sums(f, Q, offsets, patch, given, P, pixels, gradients, sums_of, width)
-    target += (g * f.FG * f.CG + c0) * f.T
+            add_sums(f, filters, Q, offsets, patch, given, P, pixels, gradients, sums_of, width)
+    target += ((g * f.FG + k0) * f.CG + c0) * f.T
     if lanes_are_pixels:
-        collect_dots(f, Q, sums_of, target)
+        collect_dots(filters, Q, sums_of, target, f.CG * f.T)
     else:
-        collect_sums(f, Q, sums_of, width, target)
+        collect_sums(filters, Q, sums_of, width, target, f.CG * f.T)
 
 
-cdef void add_dots(Plan* f, Py_ssize_t Q, const Py_ssize_t* offsets, const float* patch, const float* grad_y,
-                   Py_ssize_t P, Py_ssize_t pixels, float* tails, float* sums_of) noexcept nogil:
+cdef void add_dots(Plan* f, Py_ssize_t filters, Py_ssize_t Q, const Py_ssize_t* offsets, const float* patch,
+                   const float* grad_y, Py_ssize_t P, Py_ssize_t images, Py_ssize_t pixels, float* tails,
+                   float* sums_of) noexcept nogil:
     """sums_of[filter, tap], a vector each, += the products of pixels."""
-    cdef Py_ssize_t i, j, k, q, m, n, whole = pixels // vf_LANES * vf_LANES
-    cdef Py_ssize_t rows = blocks(f.FG, DOT_FILTERS), columns = blocks(Q, DOT_TAPS)
+    cdef Py_ssize_t image_step = f.G * f.FG * P, whole = pixels // vf_LANES * vf_LANES, image, i, j, k, q, m, n
+    cdef Py_ssize_t rows = blocks(filters, DOT_FILTERS), columns = blocks(Q, DOT_TAPS)
     if whole < pixels:
-        for k in range(f.FG):
-            memset(tails + k * vf_LANES, 0, vf_LANES * sizeof(float))
-            memcpy(tails + k * vf_LANES, grad_y + k * P + whole, (pixels - whole) * sizeof(float))
+        for image in range(images):
+            for k in range(filters):
+                j = (image * filters + k) * vf_LANES
+                memset(tails + j, 0, vf_LANES * sizeof(float))
+                memcpy(tails + j, grad_y + image * image_step + k * P + whole, (pixels - whole) * sizeof(float))
+    q = 0
     for i in range(columns):
-        q = part(Q, columns, i)
-        n = part(Q, columns, i + 1) - q
+        n = share_of(Q, columns, i)
+        k = 0
         for j in range(rows):
-            k = part(f.FG, rows, j)
-            m = part(f.FG, rows, j + 1) - k
-            dots[m][n](pixels, offsets + q, patch, grad_y + k * P, P, tails + k * vf_LANES,
-                       sums_of + (k * Q + q) * vf_LANES, Q * vf_LANES)
+            m = share_of(filters, rows, j)
+            dots[m][n](images, (f.rows + f.span) * f.inner, image_step, filters * vf_LANES, pixels, offsets + q, patch,
+                       grad_y + k * P, P, tails + k * vf_LANES, sums_of + (k * Q + q) * vf_LANES, Q * vf_LANES)
+            k += m
+        q += n
 
 
-cdef void collect_dots(Plan* f, Py_ssize_t Q, const float* sums_of, float* target) noexcept nogil:
-    cdef Py_ssize_t k, q
-    for k in range(f.FG):
-        for q in range(Q):
-            target[k * f.CG * f.T + q] = sum_vf(load_vf(sums_of + (k * Q + q) * vf_LANES))
+cdef void collect_dots(Py_ssize_t filters, Py_ssize_t Q, const float* sums_of, float* target,
+                       Py_ssize_t step) noexcept nogil:
+    """target[filter, tap] = the sum of a vector's lanes, as many vectors at a time as a vector has lanes."""
+    cdef float[vf_LANES * vf_LANES] square
+    cdef Py_ssize_t k, q, i
+    cdef vf total
+    for k in range(filters):
+        q = 0
+        while q < Q:                                        # past the last tap other numbers are read, and not used
+            transpose_vf(sums_of + (k * Q + q) * vf_LANES, vf_LANES, square, vf_LANES)
+            total = load_vf(square)
+            for i in range(1, vf_LANES):
+                total = total + load_vf(square + i * vf_LANES)
+            store_vf(square, total)
+            copy_run(square, target + k * step + q, min(<Py_ssize_t> vf_LANES, Q - q))
+            q += vf_LANES
 
 
-cdef void add_sums(Plan* f, Py_ssize_t Q, const Py_ssize_t* offsets, const float* patch, const float* grad_y,
-                   Py_ssize_t P, Py_ssize_t pixels, float* gradients, float* sums_of, Py_ssize_t width) noexcept nogil:
+cdef void add_sums(Plan* f, Py_ssize_t filters, Py_ssize_t Q, const Py_ssize_t* offsets, const float* patch,
+                   const float* grad_y, Py_ssize_t P, Py_ssize_t pixels, float* gradients, float* sums_of,
+                   Py_ssize_t width) noexcept nogil:
     """sums_of[tap, filter] += the products of pixels, a chunk of pixels and some vectors of filters at a time."""
-    cdef Py_ssize_t vectors = width // vf_LANES, parts = blocks(vectors, SUM_VECTORS), groups = blocks(Q, SUM_TAPS)
-    cdef Py_ssize_t chunk, p, count, i, v, k, group, q
+    cdef Py_ssize_t vectors = blocks(filters, vf_LANES), parts = blocks(vectors, SUM_VECTORS), groups = blocks(Q, SUM_TAPS)
+    cdef Py_ssize_t chunk, p, count, i, v, k, group, q, m
     for chunk in range(blocks(pixels, CHUNK)):
         p = chunk * CHUNK
         count = min(<Py_ssize_t> CHUNK, pixels - p)
+        k = 0
         for i in range(parts):
-            k = part(vectors, parts, i) * vf_LANES
-            v = part(vectors, parts, i + 1) - part(vectors, parts, i)
-            transpose_gradients(grad_y + k * P + p, P, min(v * vf_LANES, f.FG - k), count, v * vf_LANES, gradients)
+            v = share_of(vectors, parts, i)
+            transpose_gradients(grad_y + k * P + p, P, min(v * vf_LANES, filters - k), count, v * vf_LANES, gradients)
+            q = 0
             for group in range(groups):
-                q = part(Q, groups, group)
-                sums[part(Q, groups, group + 1) - q][v](count, offsets + q, patch + p, gradients, v * vf_LANES,
-                                                        sums_of + q * width + k, width)
+                m = share_of(Q, groups, group)
+                sums[m][v](count, offsets + q, patch + p, gradients, v * vf_LANES, sums_of + q * width + k, width)
+                q += m
+            k += v * vf_LANES
 
 
 cdef void transpose_gradients(const float* grad_y, Py_ssize_t P, Py_ssize_t filters, Py_ssize_t pixels,
@@ -658,11 +732,20 @@ cdef void transpose_gradients(const float* grad_y, Py_ssize_t P, Py_ssize_t filt
             target[p * pitch + j] = 0
 
 
-cdef void collect_sums(Plan* f, Py_ssize_t Q, const float* sums_of, Py_ssize_t width, float* target) noexcept nogil:
-    cdef Py_ssize_t k, q
-    for k in range(f.FG):
-        for q in range(Q):
-            target[k * f.CG * f.T + q] = sums_of[q * width + k]
+cdef void collect_sums(Py_ssize_t filters, Py_ssize_t Q, const float* sums_of, Py_ssize_t width, float* target,
+                       Py_ssize_t step) noexcept nogil:
+    """target[filter, tap] = sums_of[tap, filter]; squares of whole vectors are transposed at once."""
+    cdef Py_ssize_t k, q, i, j, rest
+    for i in range(blocks(filters, vf_LANES)):
+        k = i * vf_LANES
+        q = 0
+        if k + vf_LANES <= filters:
+            while q + vf_LANES <= Q:
+                transpose_vf(sums_of + q * width + k, width, target + k * step + q, step)
+                q += vf_LANES
+        for j in range(k, min(k + vf_LANES, filters)):
+            for rest in range(q, Q):
+                target[j * step + rest] = sums_of[rest * width + j]
 
 
 def supports(direction, geometry, dtype, level):

@@ -4,8 +4,9 @@ A variant is a module `<op>_<variant>`, or `<family>_<variant>` where one module
 dimensions (`conv_direct` is the variant "direct" of conv1d, conv2d and conv3d), with any of the op's directions as
 functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's SIGNATURES list
 them, and optionally two functions ``(direction, geometry, dtype, level)`` that return None or the reason why not:
-``supports``, whether it can compute a problem at all, and ``suits``, whether it is the one to choose where the choice is
-free (the rules were found with the bench; they look at the problem, never at the number of threads). A module that says ``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match.
+``supports``, whether it can compute a problem at all, and ``suits``, whether it is the one to take where the choice is
+free (rules found with the bench; they look at the problem, never at the number of threads). A module that says
+``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match.
 """
 
 import contextlib
@@ -101,8 +102,8 @@ def register(op, module, name):
         An op that has kernels, for example "conv2d".
     module : module or object
         Has any of the op's directions as callables ``direction(geometry, *inputs, *outputs, n_threads)``, which write
-        the outputs, C-contiguous arrays; optionally ``supports`` and ``suits(direction, geometry, dtype, level)``, which
-        return None or the reason why the variant cannot compute a problem, or why another is to be preferred.
+        the outputs, C-contiguous arrays; optionally ``supports`` and ``suits(direction, geometry, dtype, level)``,
+        which return None or the reason why it cannot compute a problem, or why another is to be preferred.
     name : str
         A name that the op does not have yet, or that was registered before: then the new one replaces it.
 
@@ -171,6 +172,17 @@ def refusal(op, variant, direction, geometry, dtype, level=None):
         return f"has no {direction}"
     supports = getattr(module, "supports", None)
     return supports(direction, geometry, dtype, level) if supports else None
+
+
+def rounding_factor(op, variant, level=None):
+    """Return how many times larger a variant's bound on the rounding error is than that of direct summation.
+
+    Examples
+    --------
+    >>> rounding_factor("conv2d", "reference")
+    1.0
+    """
+    return getattr(load(op, variant, level or isa.DEFAULT), "ROUNDING_FACTOR", 1.0)
 
 
 def passed_over(op, variant, direction, geometry, dtype, level=None):

@@ -4,11 +4,11 @@ import math
 
 from convcore.arrays import as_float_array
 from convcore.kernels import ConvGeometry
-from convcore.kernels.windows import padding_value_of, per_axis
+from convcore.kernels.windows import padding_value_of
 from convcore.layers.layer import positive_int
 from convcore.layers.learnable import LearnableLayer, ParameterLayer
 from convcore.layers.spec_values import spec_array, spec_list, spec_value
-from convcore.layers.window_padding import INPUTS, window_padding
+from convcore.layers.window_padding import INPUTS, window_padding, window_size
 
 AUTO = "auto"
 
@@ -66,8 +66,7 @@ class FilterLayer(ParameterLayer):
 
     def size(self, value, name, minimum=1):
         """Return an argument with one number per dimension, checked: a plain int in one dimension."""
-        values = per_axis(value, self.rank, f"{type(self).__name__}: {name}", minimum)
-        return values[0] if self.rank == 1 else values
+        return window_size(value, self.rank, f"{type(self).__name__}: {name}", minimum)
 
     @property
     def _filter(self):

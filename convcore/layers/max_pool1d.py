@@ -9,9 +9,9 @@ class MaxPool1D(MaxPooling):
 
     Parameters
     ----------
-    pool_size : int or (int,)
+    pool_size : int
         Width of the window, cells.
-    stride : int or (int,), optional
+    stride : int, optional
         Its step, cells; None is the pool size.
     padding : "same", int or (left, right)
         Cells before and behind the sequence; they never win.

@@ -4,10 +4,9 @@ import numpy as np
 
 from convcore.checks import number
 from convcore.kernels import PoolGeometry
-from convcore.kernels.windows import per_axis
 from convcore.layers.layer import Layer
 from convcore.layers.spec_values import spec_list, spec_value
-from convcore.layers.window_padding import INPUTS, window_padding
+from convcore.layers.window_padding import INPUTS, window_padding, window_size
 
 
 class Pooling(Layer):
@@ -28,8 +27,8 @@ class Pooling(Layer):
     def __init__(self, pool_size, *, stride=None, padding=0, name=""):
         super().__init__(name)
         kind = type(self).__name__
-        self.pool_size = per_axis(pool_size, self.rank, f"{kind}: pool_size", 1)
-        self.stride = self.pool_size if stride is None else per_axis(stride, self.rank, f"{kind}: stride", 1)
+        self.pool_size = window_size(pool_size, self.rank, f"{kind}: pool_size")
+        self.stride = self.pool_size if stride is None else window_size(stride, self.rank, f"{kind}: stride")
         self.padding = window_padding(padding, self.rank, f"{kind}: padding")
 
     @property
@@ -63,17 +62,17 @@ class Pooling(Layer):
         return [
             *super().spec_rows(),
             "Hyperparameters",
-            ("PoolSize", _spec_sizes(self.pool_size)),
-            ("Stride", _spec_sizes(self.stride)),
+            ("PoolSize", spec_value(self.pool_size)),
+            ("Stride", spec_value(self.stride)),
             ("PaddingMode", spec_value(self.padding_mode)),
             ("PaddingSize", spec_list(self.padding_size)),
         ]
 
     def description(self):
         """Return the specification's words: "2x2 max pooling with stride [2 2] and padding [0 0 0 0]"."""
-        size = "x".join(str(n) for n in self.pool_size)
+        size = self.pool_size if self.rank == 1 else "x".join(str(n) for n in self.pool_size)
         padding = "'same'" if self.padding == "same" else spec_list(self.padding)
-        return f"{size} {self.words} pooling with stride {_spec_sizes(self.stride)} and padding {padding}"
+        return f"{size} {self.words} pooling with stride {spec_value(self.stride)} and padding {padding}"
 
 
 class MaxPooling(Pooling):
@@ -148,8 +147,3 @@ class GlobalPooling(Layer):
 
     def _rank_text(self):
         return f"{self.dimensions}D " if self.dimensions else ""
-
-
-def _spec_sizes(sizes):
-    """Return one size per dimension as the specification prints it: a plain number in 1-D."""
-    return sizes[0] if len(sizes) == 1 else spec_list(sizes)

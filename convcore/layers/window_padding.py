@@ -1,14 +1,31 @@
-"""What layers with a sliding window take, in any number of dimensions: inputs and padding."""
+"""What layers with a sliding window take, in any number of dimensions: inputs, sizes and padding."""
 
 import numpy as np
 
-from convcore.kernels.windows import one_each_end, padding_pairs
+from convcore.kernels.windows import one_each_end, padding_pairs, per_axis
 
 INPUTS = {
     1: "sequences (channels, width)",
     2: "images (channels, height, width)",
     3: "volumes (channels, depth, height, width)",
 }
+
+
+def window_size(value, rank, what, minimum=1):
+    """Return an argument with one number per spatial dimension: a plain int in 1-D, else a tuple.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No whole number; the wrong count; below the minimum.
+
+    Examples
+    --------
+    >>> window_size(3, 2, "demo: stride"), window_size((3,), 1, "demo: stride")
+    ((3, 3), 3)
+    """
+    sizes = per_axis(value, rank, what, minimum)
+    return sizes[0] if rank == 1 else sizes
 
 
 def window_padding(padding, rank, what, words=("same",)):

@@ -138,7 +138,7 @@ class Graph:
             if None not in given:
                 try:
                     found = step.layer.infer(given, dtype)
-                except (TypeError, ValueError) as error:
+                except Exception as error:  # a function of the user's may raise anything
                     found = error
             values.append(getattr(found, "output", None))
             yield step, found

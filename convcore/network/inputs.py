@@ -1,5 +1,7 @@
 """What a network takes in: its inputs by name, the sizes and formats that are known of them, and data for them."""
 
+import bisect
+
 import numpy as np
 
 from convcore.arrays import as_numbers
@@ -7,6 +9,8 @@ from convcore.autograd import Tensor
 from convcore.autograd.tensor import check_format
 from convcore.layers import formats
 from convcore.layers.formats import Form
+
+LONGEST = 2**16  # time steps: the longest sequence that `Inputs.advice` thinks of
 
 
 class Inputs:
@@ -93,6 +97,29 @@ class Inputs:
             for name, known, form in inputs
         ]  # fmt: skip
 
+    def advice(self, forms, fits):
+        """Return how an error about forms may end: with the `min_length` that would avoid it, or with nothing.
+
+        Parameters
+        ----------
+        forms : sequence of `formats.Form` or None
+        fits : function
+            Whether the network takes inputs of a list of forms.
+        """
+        given = list(zip(self.names, forms, strict=True))
+        shortest = {name: layer for name, layer in self.layers.items() if layer.variable_length
+                    and (name, _form_of(layer)) in given}  # fmt: skip
+
+        def with_length(count):
+            return [_lengthened(form, count) if name in shortest else form for name, form in given]
+
+        if not shortest or None in forms or not fits(with_length(LONGEST)):
+            return ""
+        least = bisect.bisect_left(range(LONGEST), True, key=lambda count: fits(with_length(count)))
+        found = [f"{name} with min_length={least} instead of {layer.min_length}" for name, layer in shortest.items()
+                 if layer.min_length < least]  # fmt: skip
+        return f"; longer sequences fit: {', '.join(found)}"
+
     def learn(self, input_shape, format):
         """Take over what a file says of the inputs, as far as it says anything."""
         told = zip(self.forms, self._pairs(input_shape, format), strict=True)
@@ -158,6 +185,12 @@ def _form_of(layer):
     if layer is None or layer.data_shape is None:
         return None
     return Form.of_observation(layer.data_shape, layer.data_format)
+
+
+def _lengthened(form, count):
+    """Return the form of a sequence with at least so many time steps."""
+    axis = form.format.index("T")
+    return form._replace(shape=(*form.shape[:axis], max(form.shape[axis], count), *form.shape[axis + 1 :]))
 
 
 def check_batch(x, format, what):

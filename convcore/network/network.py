@@ -6,7 +6,7 @@ import numpy as np
 
 from convcore.arrays import FLOATS, as_numbers
 from convcore.autograd import Tensor, paused
-from convcore.layers import ClassificationOutput, Layer, formats
+from convcore.layers import ClassificationOutput, Function, Layer, formats
 from convcore.layers.layer import positive_int
 from convcore.network.file import Stored
 from convcore.network.graph import Graph, chain, check_unique
@@ -245,8 +245,23 @@ class Network(Stored):
         return self._inputs.expected()
 
     def inferred(self, forms):
-        """Return what each layer makes of inputs of these forms, as `graph.Graph.infer` yields it: errors as values."""
-        return self._graph.infer(forms, self.dtype)
+        """Return what each layer makes of inputs of these forms, as `graph.Graph.infer` yields it: errors as values.
+
+        Those that longer sequences would avoid say so.
+        """
+        for step, found in self._graph.infer(forms, self.dtype):
+            yield step, self._advised(found, forms) if type(found) is ValueError else found
+
+    def _advised(self, error, forms):
+        """Return an error about inputs of these forms, with the way out where longer sequences are one."""
+
+        def fits(forms):
+            return not any(isinstance(found, Exception) for _, found in self._graph.infer(forms, self.dtype))
+
+        if any(isinstance(layer, Function) for layer in self.layers):  # not to be called with guesses
+            return error
+        advice = self._inputs.advice(forms, fits)
+        return ValueError(f"{error}{advice}") if advice else error
 
     def predecessors(self):
         """Return each layer with the one whose output is its first input, None where that is the network's."""
@@ -445,7 +460,10 @@ class Network(Stored):
     # ---------------------------------------------------------------- looking at it
 
     def summary(self):
-        """Return a table of the layers, their activations, learnables, multiply-adds and bytes, and found problems."""
+        """Return a table of the layers, their activations, learnables, multiply-adds and bytes, and found problems.
+
+        See `convcore.summary.Summary`.
+        """
         return Summary(self)
 
     def __repr__(self):

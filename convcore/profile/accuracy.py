@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from convcore import isa, kernels
+from convcore import kernels
 from convcore.kernels import registry
 from convcore.profile import exactness
 
@@ -67,7 +67,7 @@ class RightResult:
         """Return (largest error, largest allowed) of a variant's result; raise `Wrong` if it is too far off."""
         op = self.geometry.op
         got = kernels.run(op, self.direction, self.geometry, *self.inputs, variant=variant, level=level)
-        factor = exactness.rounding_factor(op, variant, level)
+        factor = registry.rounding_factor(op, variant, level)
         return self.compare(got, self.allowed(factor), f"variant {variant}")
 
     def compare(self, got, allowed, who):
@@ -99,7 +99,7 @@ def _exact_variant(geometry, direction):
     for name in kernels.variants(geometry.op):
         if (geometry.op, name) not in registry.registered() and name != "reference":
             refused = kernels.refusal(geometry.op, name, direction, geometry, DOUBLE)
-            if not refused and exactness.rounding_factor(geometry.op, name, isa.DEFAULT) == 1:
+            if not refused and registry.rounding_factor(geometry.op, name) == 1:
                 return name
     return "reference"
 

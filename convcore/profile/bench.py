@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from convcore import isa, kernels, threads
+from convcore.kernels import registry
 from convcore.kernels.dispatch import selected
-from convcore.profile import accuracy, exactness, problems, roofline, timing
+from convcore.profile import accuracy, problems, roofline, timing
 
 DIRECTIONS = ("forward", "backward_input", "backward_weight")
 SINGLE = np.dtype(np.float32)
@@ -163,7 +164,7 @@ class Pass:
     def _under_the_roof(self, row, level, n_threads, roofs):
         """Return the row with its limit; or without its figures, if they are above what the processor can do."""
         op, name = self.geometry.op, row["computed_by"]
-        effective = exactness.rounding_factor(op, name, level) != 1  # by fewer products than the definition's
+        effective = registry.rounding_factor(op, name, level) != 1  # by fewer products than the definition's
         done = roofline.fewest_operations(self.geometry, self.direction) / row["seconds"] / 1e9
         if not effective and roofs.exceeded(level, n_threads, done):
             peak = roofs.of(level, n_threads).peak

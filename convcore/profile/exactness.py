@@ -62,11 +62,6 @@ def terms(geometry, direction):
     }[direction]
 
 
-def rounding_factor(op, variant, level):
-    """Return how many times the bound of the direct methods a variant may round: 1, unless it says otherwise."""
-    return getattr(registry.load(op, variant, level), "ROUNDING_FACTOR", 1)
-
-
 def rounding_bound(geometry, direction, arrays, dtype, factor=1):
     """Return how far rounding may lead from the exact result: 4 · factor · eps · terms · the largest product."""
     largest = math.prod(max(1.0, float(np.abs(array).max())) for array in arrays[:2])
@@ -81,7 +76,7 @@ def equals_definition(op, variant, level, direction, geometry, dtype, n_threads=
     if _refused(op, variant, level, direction, geometry, dtype):
         return False
     arrays, expected = definition(geometry, direction, dtype, seed, bias)
-    factor = rounding_factor(op, variant, level)
+    factor = registry.rounding_factor(op, variant, level)
     allowed = rounding_bound(geometry, direction, arrays, dtype, factor) if factor != 1 and geometry.batch else 0.0
     for n in n_threads:
         out = np.full(expected.shape, np.nan, dtype)  # what is not written is seen
@@ -116,7 +111,7 @@ def rounds_within_bound(op, variant, level, direction, geometry, dtype, seed=1):
     arrays = floats(geometry, direction, dtype, seed)
     exact = kernels.run(op, direction, geometry, *(a.astype("f8") for a in arrays), variant="reference")
     got = _result(op, direction, geometry, arrays, variant=variant, level=level)
-    bound = rounding_bound(geometry, direction, arrays, dtype, rounding_factor(op, variant, level))
+    bound = rounding_bound(geometry, direction, arrays, dtype, registry.rounding_factor(op, variant, level))
     difference = first_difference(got, exact, bound)
     if difference:
         run = f"{direction} of {geometry} ({dtype}, {level})"
@@ -150,7 +145,7 @@ def _is_adjoint(op, variant, level, gradient, geometry, dtype, seed):
     back = _result(op, gradient, geometry, (g, fixed), **how)
     there, here = _sum_of_products(y, g), _sum_of_products(varied, back)
     allowed = 0.0
-    factor = rounding_factor(op, variant, level)
+    factor = registry.rounding_factor(op, variant, level)
     if factor != 1 and geometry.batch:
         allowed = rounding_bound(geometry, "forward", (x, weight), dtype, factor) * np.abs(g).sum()
         allowed += rounding_bound(geometry, gradient, (g, fixed), dtype, factor) * np.abs(varied).sum()

@@ -65,7 +65,8 @@ def test_2d_properties_and_sizes(Pool, function, rank, word, pool_size, options,
 )
 def test_1d_and_3d_properties_and_sizes(Pool, function, rank, word, pool_size, options, properties, output):
     size, stride, padding = properties
-    properties = ((size,) * rank, (stride,) * rank, padding if padding == "same" else (padding,) * 2 * rank)
+    size, stride = (size, stride) if rank == 1 else ((size,) * rank, (stride,) * rank)  # plain ints in 1-D
+    properties = (size, stride, padding if padding == "same" else (padding,) * 2 * rank)
     check(Pool(pool_size, **options), function, pool_size, options, properties, output[:rank])
 
 
@@ -74,7 +75,9 @@ def test_a_size_for_each_dimension():
     check(layer, cc.max_pool3d, (1, 2, 3), {"stride": (3, 2, 1), "padding": (0, 1, 0, 0, 2, 2)},
           ((1, 2, 3), (3, 2, 1), (0, 1, 0, 0, 2, 2)), (3, 4, 11))  # fmt: skip
     layer = cc.AvgPool1D((3,), padding=(0, 2))
-    check(layer, cc.avg_pool1d, 3, {"padding": (0, 2)}, ((3,), (3,), (0, 2)), (3,))
+    check(layer, cc.avg_pool1d, 3, {"padding": (0, 2)}, (3, 3, (0, 2)), (3,))
+    layer = cc.MaxPool1D([3], stride=np.array([2]))
+    check(layer, cc.max_pool1d, 3, {"stride": 2}, (3, 2, (0, 0)), (3,))
 
 
 @AVERAGES
@@ -112,7 +115,11 @@ def test_printed_forms_in_1d_and_3d():
     assert cc.AvgPool1D(3, padding="same").description() == "3 average pooling with stride 3 and padding 'same'"
     assert cc.AvgPool3D((1, 2, 3)).description() \
         == "1x2x3 average pooling with stride [1 2 3] and padding [0 0 0 0 0 0]"  # fmt: skip
-    assert repr(cc.MaxPool1D(3)) == "MaxPool1D((3,), stride=(3,))"
+    assert repr(cc.MaxPool1D((3,))) == "MaxPool1D(3, stride=3)"
+    assert repr(cc.AvgPool1D(3, stride=(2,), padding=1)) == "AvgPool1D(3, stride=2, padding=(1, 1))"
+    assert layer_to_config(cc.MaxPool1D(3))["pool_size"] == 3
+    old = {**layer_to_config(cc.MaxPool1D(3)), "pool_size": [3], "stride": [2]}  # a file may hold one-element lists
+    assert repr(layer_from_config(old, {})) == "MaxPool1D(3, stride=2)"
     assert repr(cc.AvgPool3D(2, padding=1, padding_value=1)) \
         == "AvgPool3D((2, 2, 2), stride=(2, 2, 2), padding=(1, 1, 1, 1, 1, 1), padding_value=1.0)"  # fmt: skip
     assert [Pool.kind for Pool in (cc.MaxPool1D, cc.MaxPool2D, cc.MaxPool3D)] \

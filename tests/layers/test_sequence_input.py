@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -142,3 +144,70 @@ def test_sequences_of_images(tmp_path):
     again = cc.load(tmp_path / "net")
     assert_array_equal(again.predict(x[:, :2]), y.data[:, :2])
     assert again.input_shape == (4, 2, 6, 6)
+
+
+FILTER_11 = "conv1d: the filter covers 11 cells in width, the padded input has 1"
+
+
+@pytest.mark.parametrize(
+    ("layers", "text"),
+    [
+        ([cc.SequenceInput(12), cc.Conv1D(11, 3)],
+         f"{FILTER_11}; longer sequences fit: sequenceinput with min_length=11 instead of 1"),
+        # what the whole network needs: 7 steps for the pooling, (7 - 1) · 2 + 11 for the convolution before it
+        ([cc.SequenceInput(12, name="seq"), cc.Conv1D(11, 3, stride=2), cc.MaxPool1D(7)],
+         f"{FILTER_11}; longer sequences fit: seq with min_length=23 instead of 1"),
+        ([cc.SequenceInput((2, 8), min_length=2), cc.Conv2D(3, 3)],
+         "conv2d: the filter covers 3 cells in width, the padded input has 2; longer sequences fit: "
+         "sequenceinput with min_length=3 instead of 2"),
+        # what no length mends, and what only calls of a user's function could tell
+        ([cc.SequenceInput(12), cc.Conv1D(11, 3, num_channels=4)], "conv: expects 4 channels, got 12 (inputs (12, 1))"),
+        ([cc.SequenceInput(12), cc.Conv1D(11, 3), cc.FullyConnected(2), cc.Conv2D(3, 1)], FILTER_11),
+        ([cc.SequenceInput(12), cc.Function(lambda x: x), cc.Conv1D(11, 3)], FILTER_11),
+    ],
+)  # fmt: skip
+def test_too_short_a_least_length_names_the_one_that_fits(layers, text):
+    net = cc.Network(layers)
+    for infer in (net.initialize, net.shapes, net.parameters):
+        with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+            infer()
+    assert any(problem.endswith(text) for problem in net.summary().problems)
+    assert not net.initialized
+
+
+def test_only_sequences_of_the_least_length_are_told_of_longer_ones():
+    layers = [cc.SequenceInput(12, min_length=3), cc.Conv1D(11, 3)]
+    net = cc.Network(layers)
+    with pytest.raises(ValueError, match=r"the padded input has 5$"):
+        net(np.zeros((1, 12, 5)))
+    assert not net.takes((12, 5))
+    assert net.takes((12, 11))
+    net = cc.Network([type(layer)(**layer.config()) for layer in [cc.SequenceInput(12, min_length=11), layers[1]]])
+    net.initialize()
+    assert net.output_shape == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("least", "text"),
+    [
+        (4, "a with min_length=5 instead of 1, b with min_length=5 instead of 4"),
+        (8, "a with min_length=8 instead of 1"),
+    ],
+)
+def test_several_inputs_get_longer_together(least, text):
+    net = cc.Network.from_graph(
+        {"a": cc.SequenceInput(2), "b": cc.SequenceInput(2, min_length=least), "sum": cc.Addition(),
+         "conv": cc.Conv1D(5, 1)},
+        [("a", "sum"), ("b", "sum"), ("sum", "conv")],
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=f"^sum: .*; longer sequences fit: {text}$"):
+        net.initialize()
+
+
+def test_an_input_that_is_long_enough_stays_as_long():
+    net = cc.Network.from_graph(
+        {"a": cc.SequenceInput(2), "b": cc.SequenceInput(2, min_length=8), "conv": cc.Conv1D(5, 1), "relu": cc.ReLU()},
+        [("a", "conv"), ("b", "relu")],
+    )
+    with pytest.raises(ValueError, match=r"longer sequences fit: a with min_length=5 instead of 1$"):
+        net.initialize()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import gradients, integers, transposed_problems
+from strategies import gradients, integers, takes, transposed_problems
 
 import convcore as cc
 from convcore.kernels import ConvGeometry
@@ -129,7 +129,11 @@ def test_dtypes_stay_in_every_variant(rank, dtype):
     y = f("reference")(*wide).numpy()
     g = integers(y.shape, "f8", 1)
     expected = [y, *gradients(f("reference"), wide, g)]
+    # The other way round, it is the convolution whose gradients are asked for.
+    geometry = ConvGeometry.of(y.shape, problem[1], stride=2, padding=1, groups=2)
     for variant in (None, *cc.kernels.variants(f"conv{rank}d")):
+        if variant and not takes(variant, geometry, dtype):
+            continue
         found = [f(variant)(*arrays).numpy(), *gradients(f(variant), arrays, g.astype(dtype))]
         for a, b in zip(found, expected, strict=True):
             assert a.dtype == dtype
