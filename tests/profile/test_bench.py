@@ -96,9 +96,22 @@ def test_auto_is_what_a_user_gets_with_so_many_threads_as_the_work_is_worth(regi
     (row,) = measured(directions=("forward",), threads=(2,))
     assert row["computed_by"] == "mine"
     assert set(seen) == {1}  # of a problem that is too small for two
-    large = ConvGeometry.parse("mb8ic1ih16oc8kh3ph1")
-    measured((large,), directions=("forward",), threads=(2,))
-    assert max(seen) == 2
+    large = ConvGeometry.parse("mb8ic1ih16oc8kh3ph1")  # of 295,000 operations
+    measured((large,), directions=("forward",), threads=(3,))
+    assert max(seen) == 3
+
+
+def test_each_level_is_asked_for(monkeypatch):
+    levels = []
+    run = kernels.run
+
+    def spy(*arguments, variant=None, level=None, **more):
+        levels.extend([level] if variant == "direct" else [])
+        return run(*arguments, variant=variant, level=level, **more)
+
+    monkeypatch.setattr(kernels, "run", spy)
+    measured(variants=("direct",), levels=isa.built_and_supported()[:1], directions=("forward",))
+    assert set(levels) == {isa.built_and_supported()[0]}
 
 
 def test_the_limit_needs_a_variant_that_is_not_wrong(registered):

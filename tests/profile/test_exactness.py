@@ -142,7 +142,7 @@ def test_who_says_that_it_rounds_more_is_held_to_its_bound(registered):
     registered(forward=off_by(50), ROUNDING_FACTOR=10)
     with pytest.raises(Inexact, match="differs from the definition"):
         check("equals_definition")
-    registered(forward=off_by(1))
+    registered(forward=off_by(0.5))
     with pytest.raises(Inexact, match="differs from the definition"):
         check("equals_definition")
 

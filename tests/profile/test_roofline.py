@@ -73,6 +73,20 @@ def test_the_loops_do_what_they_say(level):
     np.testing.assert_array_equal(y, x / 2)
 
 
+def test_a_roof_by_hand(monkeypatch):
+    """Each call takes a second: all threads' operations, and every array once read and once written."""
+
+    def timed(function, *arguments):
+        return (1.0, function(*arguments))
+
+    monkeypatch.setattr(roofline, "LARGEST_ARRAY", 2**20)
+    monkeypatch.setattr(roofline, "PATIENCE", 0.0)
+    monkeypatch.setattr(roofline, "_timed", timed)
+    one, three = roofline.measured_roof(isa.DEFAULT, 1), roofline.measured_roof(isa.DEFAULT, 3)
+    assert one.bandwidth == three.bandwidth == 2 * 2**20 / 1e9
+    assert three.peak == pytest.approx(3 * one.peak)
+
+
 def test_each_roof_is_measured_once():
     asked = []
     roofs = Roofs(lambda *which: asked.append(which) or Roof(100.0, 10.0, 0))
