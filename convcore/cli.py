@@ -483,7 +483,7 @@ def bench(
         names, variants, rounds, seconds = "smoke", variants or ("auto", "all", "reference"), 1, 0.0
     profile_command.run(
         names, variants=variants, directions=directions, threads=n_threads or (threads.get_num_threads(),),
-        levels=(isa.DEFAULT,), peer=peer, rounds=rounds, seconds=seconds, json=json_file, markdown=markdown,
+        levels=levels or (isa.DEFAULT,), peer=peer, rounds=rounds, seconds=seconds, json=json_file, markdown=markdown,
         plot=plot, compare=compare, plugin=plugin,
     )  # fmt: skip
 
