@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from bench.layers import DIRECTIONS, error_bound
 from convcore import kernels
 from convcore.kernels import registry
+from convcore.profile.bench import DIRECTIONS
+from convcore.profile.exactness import rounding_bound
 
 EXACT = "im2col"  # computes in float64, too
 
@@ -29,7 +30,8 @@ def bench(problems, variants, n_threads):
                 cells.append("—")
                 if kernels.refusal(geometry.op, variant, direction, geometry, np.dtype(np.float32)) is None:
                     y = kernels.run(geometry.op, direction, geometry, *inputs, variant=variant, n_threads=n_threads)
-                    errors = errors_of(y, exact, error_bound(geometry, direction, variant, inputs))
+                    factor = registry.rounding_factor(geometry.op, variant)
+                    errors = errors_of(y, exact, rounding_bound(geometry, direction, inputs, np.float32, factor))
                     found[variant].append(errors)
                     cells[-1] = f"{errors['rms']:.1e}, {errors['largest']:.1e}"
             print(f"| `{geometry}` | {direction} | {' | '.join(cells)} |", flush=True)

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 import convcore as cc
-from bench.harness import PAUSE, ratio
+from convcore.profile.timing import PAUSE, ratio
 
 LEARN_RATE, MOMENTUM, L2 = 0.01, 0.9, 1e-4
 
@@ -22,8 +22,10 @@ def bench(data, images, batch_size, n_threads, peer, rounds):
     )  # fmt: skip
     contestants = {"convcore": lambda: cc.train(net, (x, y), options=options)}
     if peer:
+        from bench.lenet5_torch import LeNet5  # imports PyTorch
+
         peer.use_threads(n_threads)
-        theirs = peer.LeNet5(net, LEARN_RATE, MOMENTUM, L2)
+        theirs = LeNet5(net, LEARN_RATE, MOMENTUM, L2)
         their_data, order = theirs.data(x, y), np.arange(len(x))
         contestants["peer"] = lambda: theirs.epoch(their_data, order, batch_size)
     times = {name: [] for name in contestants}

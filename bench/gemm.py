@@ -10,8 +10,8 @@ import statistics
 
 import numpy as np
 
-from bench.harness import in_turn, ratio
 from convcore import kernels, threads
+from convcore.profile.timing import in_turn, ratio
 
 FORMS = {"nn": (False, False), "tn": (True, False), "nt": (False, True), "tt": (True, True)}
 

@@ -5,10 +5,12 @@ import statistics
 
 import numpy as np
 
-from bench.harness import in_turn, ratio
-from bench.layers import DIRECTIONS, arrays_of, check
-from convcore import kernels, threads
+from convcore import isa, kernels, threads
+from convcore.kernels.dispatch import selected
 from convcore.kernels.windows import PADDING_MODES
+from convcore.profile.accuracy import RightResult, arrays_of
+from convcore.profile.bench import DIRECTIONS
+from convcore.profile.timing import in_turn, ratio
 
 VALUES = (1.0, *[mode for mode in PADDING_MODES if mode != "constant"])
 
@@ -34,10 +36,11 @@ def bench_one(geometry, direction, variant, n_threads, rounds, seconds):
     functions = {}
     for value in (0.0, *VALUES):
         problem = dataclasses.replace(geometry, padding_value=value)
-        check(problem, direction, arrays, variant)
+        name = selected(geometry.op, direction, problem, np.dtype(np.float32))[0] if variant == "auto" else variant
+        RightResult(problem, direction, arrays).check(name, isa.DEFAULT)
         out = np.empty(geometry.shapes[geometry.SIGNATURES[direction][1]], np.float32)
-        functions[value] = lambda problem=problem, out=out: kernels.run(
-            geometry.op, direction, problem, *inputs, variant=variant, n_threads=n_threads, out=out
+        functions[value] = lambda problem=problem, name=name, out=out: kernels.run(
+            geometry.op, direction, problem, *inputs, variant=name, n_threads=n_threads, out=out
         )
     times = in_turn(functions, rounds, seconds)
     row = {value: ratio(times[value], times[0.0]) for value in VALUES}

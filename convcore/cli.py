@@ -1,7 +1,7 @@
-"""The command line: ``convcore train``, ``evaluate``, ``predict``, ``summary``, ``doctor``.
+"""The command line: ``convcore train``, ``evaluate``, ``predict``, ``summary``, ``bench``, ``explain``, ``doctor``.
 
 Results go to stdout, everything else to stderr. Exit status 0 is success, 2 wrong use, 1 failure; an error is one
-line, and ``--debug`` shows its traceback. Here is only what parses and prints: the work is done in ``run.py``.
+line, and ``--debug`` shows its traceback. Here is only what parses and prints: ``run.py`` and ``profile`` do the work.
 """
 
 import importlib.metadata
@@ -18,9 +18,12 @@ from typing import Annotated
 
 import typer
 
-from convcore import checks, models, run
+from convcore import checks, isa, kernels, models, run, threads
 from convcore.doctor import report
 from convcore.optim.schedules import SCHEDULES
+from convcore.profile import command as profile_command
+from convcore.profile import problems
+from convcore.profile.bench import DIRECTIONS
 from convcore.threads import check as check_threads
 from convcore.train.options import PLOTS
 
@@ -117,27 +120,53 @@ def _number(flag, kind, check, help):
     return typer.Option(flag, parser=parse, metavar="N" if kind is int else "F", help=help)
 
 
-def _folder(flag, help):
-    """Return the option for a folder."""
+def _checked(flag, check, metavar, help):
+    """Return the option for what `check(text, flag)` makes of a text; what it raises is wrong use."""
 
     def parse(text):
+        try:
+            return check(text, flag)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return typer.Option(flag, parser=parse, metavar=metavar, help=help)
+
+
+def _path(flag, kind, help):
+    """Return the option for a file or a folder."""
+
+    def check(text, flag):
         if not str(text):  # "$OUT", where OUT is not set: Path("") would be the present folder
-            raise typer.BadParameter(f"{flag} must be a folder, got ''")
+            raise ValueError(f"{flag} must be a {kind}, got ''")
         return Path(text)
 
-    return typer.Option(flag, parser=parse, metavar="DIR", help=help)
+    return _checked(flag, check, {"file": "FILE", "folder": "DIR"}[kind], help)
 
 
 def _one_of(flag, choices, help):
     """Return the option for one of some names."""
+    return _checked(flag, partial(checks.one_of, choices=choices), "NAME", help)
 
-    def parse(text):
-        try:
-            return checks.one_of(text, flag, choices)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
 
-    return typer.Option(flag, parser=parse, metavar="NAME", help=help)
+def _several(flag, check, metavar, help):
+    """Return the option for values with commas between them, each checked by `check(text, flag)`."""
+
+    def check_each(text, flag):
+        return tuple(dict.fromkeys(check(part.strip(), flag) for part in text.split(",")))
+
+    return _checked(flag, check_each, metavar, help)
+
+
+def _number_of_threads(text, flag):
+    if not text.isdecimal():
+        raise ValueError(f"{flag} must be whole numbers with commas between them, got {text!r}")
+    return check_threads(int(text), flag)
+
+
+def _variant(text, flag):
+    if not text.isidentifier():
+        raise ValueError(f"{flag} must be names with commas between them, got {text!r}")
+    return text
 
 
 def _metrics(text):
@@ -161,6 +190,7 @@ def _print_version(wanted):
         raise typer.Exit
 
 
+EVERY_DIRECTION = ",".join(DIRECTIONS)
 at_least_0, at_least_1 = partial(checks.integer, low=0), partial(checks.integer, low=1)
 from_0, from_0_to_1 = partial(checks.number_from, low=0), partial(checks.number_within, low=0, high=1)
 
@@ -218,11 +248,49 @@ Metrics = Annotated[
     typer.Option("--metrics", parser=_metrics, metavar="NAMES", help="Besides the accuracy: top-2, top-3, ...; "
                  "several with commas between them."),
 ]  # fmt: skip
-Out = Annotated[Path | None, _folder("--out", "A new folder. Default: runs/NAME-N.")]
-Resume = Annotated[Path | None, _folder("--resume", "Go on with the run in this folder.")]
+Out = Annotated[Path | None, _path("--out", "folder", "A new folder. Default: runs/NAME-N.")]
+Resume = Annotated[Path | None, _path("--resume", "folder", "Go on with the run in this folder.")]
 Invert = Annotated[bool, typer.Option("--invert", help="For dark strokes on light paper.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per image instead of text.")]
+Problem = Annotated[str, typer.Argument(metavar="PROBLEM", help="In its text form: mb64ic1ih28oc6oh28kh5ph2.")]
+Problems = Annotated[
+    str,
+    typer.Option(
+        "--problems",
+        metavar="NAMES",
+        help=f"One or more, with commas between them, of the lists {', '.join(problems.names())}, of files with a "
+        "problem per line, and of problems such as mb64ic1ih28oc6oh28kh5ph2.",
+    ),
+]
+Variants = Annotated[
+    tuple | None,
+    _several("--variants", _variant, "NAMES", "auto (what a user gets), names of variants, all (but the reference). "
+             "Default: auto; all with a plug-in."),
+]  # fmt: skip
+Directions = Annotated[
+    tuple, _several("--directions", partial(checks.one_of, choices=DIRECTIONS), "NAMES", "One or more.")
+]
+ThreadNumbers = Annotated[
+    tuple | None, _several("--threads", _number_of_threads, "N,N", "Default: what the machine allows.")
+]
+Levels = Annotated[
+    tuple | None,
+    _several("--isa", isa.check, "NAMES", "Instruction-set levels, such as x86-64-v3. Default: the one in use."),
+]
+Level = Annotated[str | None, _checked("--isa", isa.check, "NAME", "Instruction-set level. Default: the one in use.")]
+Peer = Annotated[str | None, typer.Option(metavar="NAME|FILE", help="torch, or a FILE.py: measured in turn with ours.")]
+Rounds = Annotated[int, _number("--rounds", int, at_least_1, "Of which the median is taken.")]
+Seconds = Annotated[float, _number("--seconds", float, from_0, "For each variant in each round.")]
+JsonFile = Annotated[Path | None, _path("--json", "file", "Write all figures to this file.")]
+MarkdownFile = Annotated[Path | None, _path("--markdown", "file", "Write what is printed to this file.")]
+PlotFile = Annotated[Path | None, _path("--plot", "file", "Draw a roofline and bars into this .png, .svg or .pdf.")]
+OldFile = Annotated[Path | None, _path("--compare", "file", "A file of --json: changes beyond the spread are marked.")]
+Plugin = Annotated[
+    Path | None,
+    _path("--plugin", "file", "A kernel of yours (.py, or a compiled module): checked, then ranked beside ours."),
+]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Tiny problems, one round: does everything run?")]
 Version = Annotated[
     bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
 ]
@@ -377,6 +445,54 @@ def summary(model: AnyModel, as_json: Json = False):
     """Print a network's layers, activations, learnables and bytes, and what training saves of one observation."""
     table = run.network_of(model).summary()
     _print({"layers": table.rows, "totals": table.totals, "problems": table.problems}, as_json, str(table))
+
+
+@app.command(
+    epilog=_examples(
+        "bench",
+        "bench --problems resnet50 --peer torch --threads 1,2 --json new.json --plot bench.png",
+        "bench --problems mb64ic1ih28oc6oh28kh5ph2 --variants all --directions forward",
+        "bench --problems kinds --isa x86-64-v3 --peer torch --rounds 9 --markdown kinds.md",
+        "bench --problems lenet,vgg --compare old.json",
+        "bench --problems lenet --plugin my_kernel.py",
+    )
+)
+def bench(
+    names: Problems = "lenet",
+    variants: Variants = None,
+    directions: Directions = EVERY_DIRECTION,
+    n_threads: ThreadNumbers = None,
+    levels: Levels = None,
+    peer: Peer = None,
+    rounds: Rounds = 5,
+    seconds: Seconds = 0.1,
+    json_file: JsonFile = None,
+    markdown: MarkdownFile = None,
+    plot: PlotFile = None,
+    compare: OldFile = None,
+    plugin: Plugin = None,
+    smoke: Smoke = False,
+):
+    """Time the convolution kernels, beside each other, a peer, and what the machine can do.
+
+    Each result is checked before it is timed. Times are medians of rounds in which all take their turn; a ratio is
+    the peer's time over ours. The limit of a problem is what multiply-adds from registers reach, or what memory
+    delivers where each array is moved once, both measured first; a figure above it is refused as an error.
+    """
+    if smoke:
+        names, variants, rounds, seconds = "smoke", variants or ("auto", "all", "reference"), 1, 0.0
+    profile_command.run(
+        names, variants=variants, directions=directions, threads=n_threads or (threads.get_num_threads(),),
+        levels=levels or (isa.DEFAULT,), peer=peer, rounds=rounds, seconds=seconds, json=json_file, markdown=markdown,
+        plot=plot, compare=compare, plugin=plugin,
+    )  # fmt: skip
+
+
+@app.command(epilog=_examples("explain mb64ic1ih28oc6oh28kh5ph2", "explain g32ic32ih112oc32kh3ph1 --isa x86-64-v3"))
+def explain(problem: Problem, directions: Directions = EVERY_DIRECTION, level: Level = None):
+    """Print which kernel computes a convolution, and why the others are passed over."""
+    geometry = kernels.ConvGeometry.parse(problem)
+    print("\n".join(kernels.explain(geometry.op, geometry, direction, level=level) for direction in directions))
 
 
 @app.command(epilog=_examples("doctor"))

@@ -4,7 +4,6 @@ A training run is a folder: what was asked for (run.json), the checkpoint, the m
 """
 
 import contextlib
-import importlib.util
 import itertools
 import json
 import math
@@ -29,6 +28,7 @@ from convcore.train import train as train_network
 from convcore.train.checkpoint import FILE_NAME as CHECKPOINT
 from convcore.train.metrics import accumulators, check_metric
 from convcore.train.objective import Objective
+from convcore.user_code import blamed_on, imported
 
 # Mild enough for digits, whose 6 must not become a 9, nor lose its top.
 AUGMENT = data_sets.Augment(shift=2, rotation=10, scale=0.1)
@@ -376,11 +376,11 @@ def _made_by(path, function):
         raise FileNotFoundError(f"model: there is no file {path}")
     if not function:
         raise ValueError(f"model: say which function of {path} returns the network: {path}:FUNCTION")
-    with _blamed_on(path):
-        module = _imported(path)
+    with blamed_on("model", path):
+        module = imported(path)
     if not callable(getattr(module, function, None)):
         raise ValueError(f"model: {path} has no function {function!r}")
-    with _blamed_on(f"{function} of {path}"):
+    with blamed_on("model", f"{function} of {path}"):
         network = getattr(module, function)()
     if not isinstance(network, Network):
         raise ValueError(f"model: {function} of {path} must return a Network, got {type(network).__name__}")
@@ -392,26 +392,6 @@ def _functions_of(model):
     path, _ = _python_file(model)
     if path is None or not path.is_file():
         return {}
-    with _blamed_on(path):
-        module = _imported(path)
+    with blamed_on("model", path):
+        module = imported(path)
     return {f"{module.__name__}:{name}": value for name, value in vars(module).items() if callable(value)}
-
-
-def _imported(path):
-    """Run a Python file of the user's as a module; its neighbours can be imported by it."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)  # never in the place of a module of the same name
-    sys.path.append(str(path.absolute().parent))
-    spec.loader.exec_module(module)
-    return module
-
-
-@contextlib.contextmanager
-def _blamed_on(what):
-    """Say whose code failed, and keep its prints out of the results."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    except Exception as error:
-        raise ValueError(f"model: {what} fails with {type(error).__name__}: {error} (--debug shows where)") from error

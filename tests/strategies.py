@@ -1,7 +1,5 @@
 """What the kernel tests draw and compare: awkward problems, small integers stored as floats, every kernel there is."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -9,9 +7,8 @@ from hypothesis import strategies as st
 import convcore as cc
 from convcore import isa, kernels
 from convcore.kernels import ConvGeometry, PoolGeometry, registry
+from convcore.profile.exactness import DTYPES, THREADS, floats, inputs, integers, rounding_bound  # noqa: F401  for the tests
 
-THREADS = (1, 2, 3, 8)
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 DIRECTIONS = (
     "forward", "forward_training", "backward", "backward_input", "backward_weight", "backward_bias", "update",
 )  # fmt: skip
@@ -44,24 +41,6 @@ def takes(variant, geometry, dtype, directions=("forward", "backward_input", "ba
     return not any(refused(geometry.op, variant, isa.DEFAULT, d, geometry, dtype) for d in directions)
 
 
-def integers(shape, dtype, seed, bound=3):
-    """Whole numbers from −bound to bound: so small that every order of summation gives the same bits."""
-    return np.random.default_rng(seed).integers(-bound, bound + 1, shape).astype(dtype)
-
-
-def inputs(geometry, direction, dtype, seed, bound=3):
-    """The arrays that a direction takes, filled with integers."""
-    names = geometry.SIGNATURES[direction][0]
-    return [integers(geometry.shapes[name], dtype, [seed, i], bound) for i, name in enumerate(names)]
-
-
-def floats(geometry, direction, dtype, seed):
-    """The arrays that a direction takes, filled with numbers that round."""
-    names = geometry.SIGNATURES[direction][0]
-    rng = np.random.default_rng(seed)
-    return [rng.uniform(-1, 1, geometry.shapes[name]).astype(dtype) for name in names]
-
-
 def assert_same(got, expected):
     """Equal shapes, dtypes and numbers (NaN equals NaN), of one array or of several."""
     got, expected = ((a,) if isinstance(a, np.ndarray) else a for a in (got, expected))
@@ -73,13 +52,6 @@ def assert_same(got, expected):
 def bits(arrays):
     """What must not change by a single bit."""
     return [a.tobytes() for a in ((arrays,) if isinstance(arrays, np.ndarray) else arrays)]
-
-
-def rounding_bound(geometry, direction, arrays, dtype, factor=1.0):
-    """What float arithmetic may make of a convolution: 4 · eps · products · largest · largest, for direct summation."""
-    largest = math.prod(max(1.0, abs(a).max(initial=0)) for a in arrays[:2])
-    around = 1.0 if geometry.padding_mode else max(1.0, abs(geometry.padding_value))
-    return factor * 4 * np.finfo(dtype).eps * sizes_of(geometry, direction) * largest * around
 
 
 def assert_agrees(got, expected, variant, level, direction, geometry, arrays):
@@ -189,14 +161,3 @@ def pool_geometries(draw, op):
     shape = (draw(st.integers(0, 2)), draw(st.integers(1, 3)), *in_size)
     ceil_mode = draw(st.booleans())
     return PoolGeometry.of(op, shape, pool_size, stride, sum(padding, ()), dilation, value, ceil_mode)
-
-
-def sizes_of(geometry, direction):
-    """How many products each number of a convolution's result is the sum of."""
-    g = geometry
-    return {
-        "forward": g.in_channels // g.groups * math.prod(g.filter_size) + 1,
-        "backward_input": g.out_channels // g.groups * math.prod(g.filter_size),
-        "backward_weight": g.batch * math.prod(g.out_size),
-        "backward_bias": g.batch * math.prod(g.out_size),
-    }[direction]

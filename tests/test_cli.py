@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import convcore as cc
-from convcore import run
+from convcore import isa, run
 from convcore.cli import app, main
+from convcore.profile import problems, results, roofline, timing
 
 NO_MODEL = "is neither lenet5, shallow, batchnorm, a model file, nor FILE.py:FUNCTION"
 SHORT = ("train", "--epochs", "1", "--threads", "1")
@@ -61,7 +62,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.delenv("CONVCORE_DATA_DIR", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))  # to which FILE.py:FUNCTION adds
     yield tmp_path
-    for name in ("models", "broken"):
+    for name in ("models", "broken", "mine"):
         sys.modules.pop(name, None)
 
 
@@ -131,7 +132,7 @@ def files(folder):
 # ---------------------------------------------------------------- help
 
 
-COMMANDS = ["train", "evaluate", "predict", "summary", "doctor"]
+COMMANDS = ["train", "evaluate", "predict", "summary", "bench", "explain", "doctor"]
 
 
 def test_without_arguments_it_helps(convcore):
@@ -247,6 +248,8 @@ def test_every_flag_of_train_is_in_the_table_of_wrong_values(convcore):
         (["predict"], r"Missing argument 'MODEL'; see convcore predict --help"),
         (["predict", "model.safetensors"], r"Missing argument 'IMAGE.*'; see convcore predict --help"),
         (["summary"], r"Missing argument 'MODEL'; see convcore summary --help"),
+        (["explain"], r"Missing argument 'PROBLEM'; see convcore explain --help"),
+        (["bench", "lenet"], r"Got unexpected extra argument.*\(lenet\); see convcore bench --help"),
         (["doctor", "who"], r"Got unexpected extra argument.*\(who\); see convcore doctor --help"),
     ],
 )
@@ -718,6 +721,157 @@ def test_doctor(convcore):
     assert re.search(r"^threads\n  number +\d+\n  because +\S", out, re.MULTILINE)
     found = json.loads(convcore("doctor", "--json")[1])
     assert [line for line in out.splitlines() if not line.startswith(" ")] == list(found)
+
+
+# ---------------------------------------------------------------- bench and explain
+
+
+LEVELS = ", ".join(isa.LEVELS)
+LISTS = ", ".join(problems.names())
+WRONG_FOR_BENCH = [
+    (2, "--threads", "0", "--threads: the number of threads must lie in [1, 1024], got 0"),
+    (2, "--threads", "1,two", "--threads must be whole numbers with commas between them, got 'two'"),
+    (2, "--isa", "v3", f"--isa must be one of {LEVELS}, got 'v3'"),
+    (2, "--isa", "", f"--isa must be one of {LEVELS}, got ''"),
+    (2, "--directions", "forward,up", "--directions must be one of forward, backward_input, backward_weight, got 'up'"),
+    (2, "--variants", "auto,", "--variants must be names with commas between them, got ''"),
+    (2, "--rounds", "0", "--rounds must be at least 1, got 0"),
+    (2, "--seconds", "-1", "--seconds must be finite and at least 0, got -1.0"),
+    (2, "--json", "", "--json must be a file, got ''"),
+    (2, "--markdown", "", "--markdown must be a file, got ''"),
+    (2, "--plot", "", "--plot must be a file, got ''"),
+    (2, "--compare", "", "--compare must be a file, got ''"),
+    (2, "--plugin", "", "--plugin must be a file, got ''"),
+    (1, "--json", "nosuch/a.json", "bench: there is no folder {}/nosuch"),
+    (1, "--plot", "a.bmp", "bench: path must end in .png, .svg, .pdf, got 'a.bmp'"),
+    (1, "--compare", "nosuch.json", "compare: there is no file nosuch.json"),
+    (1, "--plugin", "nosuch.py", "plugin: there is no file nosuch.py"),
+    (1, "--peer", "jax", "peer: 'jax' is neither torch nor a FILE.py"),
+    (1, "--variants", "winograt", "bench: variants must be one or more of {variants}, got 'winograt'"),
+    (1, "--problems", "lenet6", f"problems: 'lenet6' is no list ({LISTS}), no file and no problem (geometry: cannot "
+     "read 'lenet6' in 'lenet6')"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "flag", "value", "text"), WRONG_FOR_BENCH)
+def test_wrong_value_for_bench(status, flag, value, text, convcore, elsewhere):
+    variants = ", ".join(["all", "auto", *sorted(cc.kernels.variants("conv2d"))])
+    text = text.replace("{}", str(elsewhere)).replace("{variants}", variants)
+    assert convcore("bench", flag, value) == (status, "", f"convcore: {text}\n")
+    assert files(elsewhere) == []
+
+
+def test_every_flag_of_bench_is_in_the_table_of_wrong_values(convcore):
+    flags = set(re.findall(r"^  (--[a-z0-9-]+) ", convcore("bench", "--help")[1], re.MULTILINE))
+    assert flags - {"--smoke"} == {flag for _, flag, _, _ in WRONG_FOR_BENCH}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """No pauses, and a roof that costs nothing and that no kernel reaches."""
+    monkeypatch.setattr(timing, "PAUSE", 0.0)
+    monkeypatch.setattr(roofline, "measured_roof", lambda *_: roofline.Roof(1e6, 1e6, 2**20))
+
+
+SMALL = ("bench", "--problems", "smoke", "--rounds", "3", "--seconds", "0", "--threads", "1")
+
+
+def test_bench(convcore, quick, elsewhere):
+    status, out, err = convcore(*SMALL, "--json", "new.json", "--markdown", "new.md", "--directions", "forward")
+    assert (status, err) == (0, "")
+    assert (elsewhere / "new.md").read_text() == out
+    lines = out.splitlines()
+    assert lines[0].startswith("- convcore ")
+    assert f"- {isa.DEFAULT}, 1 thread: 1000000 GFLOP/s of multiply-adds from registers" in out
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| mb2")]
+    assert [row[:2] for row in rows] == [["mb2ic1ih8oc2oh8kh3ph1", "forward"]]
+    document = json.loads((elsewhere / "new.json").read_text())
+    assert set(document) == {"schema", "machine", "peer", "plan", "roofs", "rows", "refused", "summary"}
+    assert document["schema"] == results.SCHEMA
+    assert document["roofs"] == [{"level": isa.DEFAULT, "n_threads": 1, "peak_gflops": 1e6, "bandwidth_gbs": 1e6,
+                                  "array_bytes": 2**20}]  # fmt: skip
+    assert [row["variant"] for row in document["rows"]] == ["auto", "auto"]
+    assert document["refused"] == []
+    assert document["plan"]["rounds"] == 3
+
+
+def test_bench_compares_with_an_older_run(convcore, quick, elsewhere):
+    assert convcore(*SMALL, "--json", "old.json", "--directions", "forward")[0] == 0
+    old = json.loads((elsewhere / "old.json").read_text())
+    for row in old["rows"]:
+        row["seconds"] *= 100
+    (elsewhere / "old.json").write_text(json.dumps(old))
+    status, out, _ = convcore(*SMALL, "--compare", "old.json", "--json", "new.json")
+    assert status == 0
+    assert len(re.findall(r"\*\*\d+\.\d\d × faster\*\*", out)) == 2
+    assert out.endswith("2 faster and 0 slower by more than the spread, 0 within it, 4 new.\n")
+    assert json.loads((elsewhere / "new.json").read_text())["rows"][0]["change"]["of"] == "time"
+
+
+def test_bench_refuses_what_cannot_be(convcore, monkeypatch, quick, elsewhere):
+    monkeypatch.setattr(roofline, "measured_roof", lambda *_: roofline.Roof(1e-9, 1e6, 2**20))
+    status, out, err = convcore(*SMALL, "--json", "new.json", "--plot", "new.png")
+    assert status == 1
+    assert "| mb2" not in out
+    assert re.fullmatch(
+        r"convcore: bench: 6 of 6 figures refused, first auto forward of mb2ic1ih8oc2oh8kh3ph1: \d+ GFLOP/s, above the "
+        r"measured peak of 0: not all of the work was done or timed\n", err
+    )  # fmt: skip
+    document = json.loads((elsewhere / "new.json").read_text())
+    assert (len(document["refused"]), document["rows"], document["summary"]) == (6, [], [])
+
+
+def test_bench_that_has_nothing_to_measure(convcore, quick):
+    problem = ("--problems", "mb1ic1ih3oc1kh3", "--plugin", "mine.py", "--variants", "mine")
+    pathlib.Path("mine.py").write_text(
+        "from convcore.kernels.conv_reference import forward\n"
+        "def supports(direction, geometry, *_): return 'too small' if geometry.in_size == (3, 3) else None\n"
+    )
+    try:
+        status, _, err = convcore(*SMALL, *problem)
+    finally:
+        cc.kernels.unregister("conv2d", "mine")
+    assert (status, err) == (1, "convcore: bench: no variant of mine computes any of these problems\n")
+
+
+def test_bench_ranks_a_kernel_of_ones_own(convcore, quick):
+    pathlib.Path("mine.py").write_text("from convcore.kernels.conv_reference import forward")
+    try:
+        status, out, err = convcore(*SMALL, "--plugin", "mine.py", "--directions", "forward")
+    finally:
+        cc.kernels.unregister("conv2d", "mine")
+    assert (status, err) == (0, "")
+    assert re.search(r"^- mine of mine.py, a variant of conv2d: passed all of \d+ checks$", out, re.MULTILINE)
+    ranks = out.split("**Variants beside each other**")[1]
+    ours = cc.kernels.variants("conv2d")
+    assert all(f"| {name} " in ranks for name in ("mine", *ours[:-1]))
+
+
+def test_bench_draws(convcore, quick, elsewhere):
+    pytest.importorskip("matplotlib")
+    assert convcore(*SMALL, "--plot", "bench.png")[0] == 0
+    assert (elsewhere / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_smoke_measures_the_machine_and_runs_every_variant(convcore, elsewhere):
+    status, _, err = convcore("bench", "--smoke", "--threads", "1", "--json", "smoke.json")
+    assert (status, err) == (0, "")
+    rows = json.loads((elsewhere / "smoke.json").read_text())["rows"]
+    assert {row["variant"] for row in rows} >= {"auto", "im2col", "direct", "reference"}
+    assert {row["direction"] for row in rows} == {"forward", "backward_input", "backward_weight"}
+
+
+def test_explain(convcore):
+    status, out, err = convcore("explain", "mb64ic1ih28oc6oh28kh5ph2")
+    assert (status, err) == (0, "")
+    blocks = [cc.kernels.explain("conv2d", "mb64ic1ih28oc6oh28kh5ph2", direction) for direction in
+              ("forward", "backward_input", "backward_weight")]  # fmt: skip
+    assert out == "\n".join(blocks) + "\n"
+    level = isa.built_and_supported()[0]
+    out = convcore("explain", "ic2iw9oc2kw3", "--directions", "backward_weight", "--isa", level)[1]
+    assert out == cc.kernels.explain("conv1d", "ic2iw9oc2kw3", "backward_weight", level=level) + "\n"
+    assert convcore("explain", "lenet") == (1, "", "convcore: geometry: cannot read 'lenet' in 'lenet'\n")
+    assert convcore("explain", "x", "--isa", "v3") == (2, "", f"convcore: --isa must be one of {LEVELS}, got 'v3'\n")
 
 
 # ---------------------------------------------------------------- as a process of its own

@@ -47,8 +47,8 @@ def test_what_is_installed_by_default_and_what_on_demand(project):
     extras = {name: names(requirements) for name, requirements in project["project"]["optional-dependencies"].items()}
     assert extras == {
         "plot": {"matplotlib"},
-        "test": {"pytest", "pytest-xdist", "hypothesis", "convcore", "onnx"},
-        "bench": {"torch"},
+        "test": {"pytest", "pytest-xdist", "hypothesis", "convcore", "onnx", "numba", "cython", "setuptools"},
+        "bench": {"torch", "threadpoolctl"},
         "dev": {"ruff"},
     }
     assert names(project["build-system"]["requires"]) == {"setuptools", "cython"}

@@ -134,6 +134,11 @@ def unregister(op, name):
     VARIANTS[op].remove(name)
 
 
+def registered():
+    """Return what `register` was given, by (op, name), the first one first."""
+    return dict(_users_own)
+
+
 def family(op):
     """Return what an op is called whatever its number of dimensions.
 

@@ -16,9 +16,7 @@ INK, FAINT = "#333333", "#8a8a8a"  # texts and validation; axes
 
 def draw(history, path):
     """Draw a history into a file, see `History.plot`."""
-    path = pathlib.Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"history.plot: path must end in {', '.join(FORMATS)}, got {path.name!r}")
+    check_format(path, "history.plot")
     if not len(history):
         raise ValueError("history.plot: there is nothing to draw, the history is empty")
     Figure = figure_class()
@@ -38,14 +36,27 @@ def draw(history, path):
     figure.align_ylabels()
     _epoch_numbers(panels[0], history)
     figure.suptitle(_headline(history), x=0.01, ha="left", color=INK, fontsize=11.5)
+    save(figure, path)
+
+
+def check_format(path, what):
+    """Raise a ValueError, in the name of `what`, if a picture cannot have this path."""
+    path = pathlib.Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise ValueError(f"{what}: path must end in {', '.join(FORMATS)}, got {path.name!r}")
+
+
+def save(figure, path):
+    """Write a figure to a file, whose name says in which of FORMATS."""
+    kind = pathlib.Path(path).suffix.lower()
     content = io.BytesIO()
-    # Without the date, the same history gives the same file.
-    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
-    figure.savefig(content, format=path.suffix.lower()[1:], metadata=dates)
+    # Without the date, the same picture gives the same file.
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind)
+    figure.savefig(content, format=kind[1:], metadata=dates)
     write_atomic(path, content.getvalue())
 
 
-def figure_class():
+def figure_class(what="history.plot"):
     """Return matplotlib's Figure: never pyplot, so no window, no global state, safe in any thread.
 
     Raises
@@ -56,7 +67,7 @@ def figure_class():
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError("history.plot needs matplotlib: pip install convcore[plot]") from None
+        raise ImportError(f"{what} needs matplotlib: pip install convcore[plot]") from None
     return Figure
 
 

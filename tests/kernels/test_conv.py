@@ -1,7 +1,5 @@
 """Convolution in one to three dimensions: every variant against the definition, the definition against hand work."""
 
-import dataclasses
-import functools
 import math
 import tracemalloc
 
@@ -10,81 +8,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import (
-    DTYPES,
-    THREADS,
-    assert_agrees,
-    bits,
-    cells,
-    conv_geometries,
-    floats,
-    inputs,
-    integers,
-    refused,
-    rounding_bound,
-    widest,
-)
+from strategies import DTYPES, THREADS, cells, conv_geometries, inputs, integers, refused, widest
 
 from convcore import isa, kernels
 from convcore.kernels import ConvGeometry, buffers, run
-from convcore.kernels.registry import rounding_factor
+from convcore.profile import exactness, problems
 
-# Among them: several blocks of taps (more than 256), of filters (more than 512) and of pixels (tiles of whole images,
-# of whole planes, of whole rows, of parts of rows); windows that see only padding; the specification's examples; both
-# LeNet layers.
-# Whatever variant comes, some of these it must accept.
-PROBLEMS = [
-    "mb1ic1ih1oc1kh1",
-    "mb0ic2ih5oc3kh3",
-    "mb2ic1ih28oc6kh5ph2",
-    "mb3ic6ih14oc16kh5",
-    "mb1ic3ih32oc8kh5sh2ph2",
-    "mb2ic1ih28oc16kh6kw4sh4ph1pw0",
-    "mb5ic2ih40oc7kh3ph1",
-    "mb2ic40ih6oc5kh3ph1",
-    "mb2ic3ih4oc520kh1",
-    "mb1ic7ih12iw4oc12kh1sh2sw1ph0pw0eh4ew2",  # as many outputs as inputs, yet others
-    "mb1ic2ih5oc520kh12ph6",
-    "mb2ic2ih24oc3kh20",
-    "mb1ic1ih18oc515kh17",
-    "mb1ic5ih17iw70oc9kh1",
-    "mb2ic2ih3iw150oc5kh3ph1",
-    "mb3ic2ih7iw200oc3kh3kw5sh2ph1pw3eh0ew2dil1x3pv2",
-    "g2mb1ic4ih40iw33oc6kh5sh1sw2ph2",
-    "mb2ic3ih10oc4kh3dil3",
-    "mb2ic4ih9iw11oc4kh4ph3eh4pw2ew5dil2x1pv-1",
-    "mb2ic2ih7iw9oc3kh3kw2sh3sw1ph1pw0eh2ew3pv2",
-    "mb1ic2ih3oc2kh2sh5ph4pv-3",
-    "g4mb2ic8ih9oc12kh3sh2ph1dil2",
-    "g2mb9ic6ih12oc10kh3ph1",
-    "g7mb2ic7ih9oc7kh3ph1",
-    "g5mb2ic5ih8oc10kh3sh2ph1",
-    # patterns around the image, also wider than it
-    "mb2ic2ih7iw9oc3kh3ph1pvreplicate",
-    "mb2ic2ih28oc5kh5ph2pvsymmetric-include-edge",
-    "mb2ic3ih9iw150oc4kh3sh2ph1pvsymmetric-exclude-edge",
-    "g2mb2ic4ih5iw6oc4kh3kw4sh2sw3ph7pw1eh2ew9dil2x1pvcircular",
-    "mb1ic1ih2iw3oc2kh2ph9pw8eh7ew6pvsymmetric-exclude-edge",
-    "mb1ic2ih1oc2kh5ph5pvsymmetric-exclude-edge",
-    "mb2ic1ih3oc2kh4sh5ph8dil3pvsymmetric-include-edge",
-    # one dimension
-    "mb3ic12iw100oc96kw11",
-    "mb2ic4iw33oc6kw3pw4ew0dil2",
-    "g3mb2ic6iw1030oc9kw5sw3pw2pvreplicate",
-    "mb1ic300iw8oc4kw1",
-    "mb2ic1iw6oc2kw3pw14pvcircular",
-    # three dimensions
-    "mb2ic3id9oc4kd3pd1",
-    "mb1ic2id5ih6iw37oc3kd2kh3kw1sd1sh2sw1pd1ph0pw2dil2x1x1",
-    "mb2ic1id12ih20iw24oc5kd3pd1pvsymmetric-include-edge",
-    "g2mb1ic4id4ih7iw5oc6kd3kh2kw3sd2sh1sw3pd2ph1pw1ed0eh4ew5dil1x2x2pvreplicate",
-    "mb1ic30id3oc2kd3",
-    "mb2ic2id2ih3iw4oc2kd3pd3pvcircular",
-    "mb0ic1id3oc1kd2",
-]
-
-
-PARSED = {problem: ConvGeometry.parse(problem) for problem in PROBLEMS}
+PARSED = {str(problem): problem for problem in problems.read("exactness")}
 CELLS = cells("conv2d")  # the variants, levels and directions; of conv1d and conv3d they are the same
 
 
@@ -95,29 +25,12 @@ def test_all_numbers_of_dimensions_have_the_same_built_in_variants(op):
     assert [cell.values for cell in cells(op)] == shared
 
 
-def missing(geometry, variant, level, direction, dtype):
-    """Whether the op of a problem does not have the variant, or the variant refuses it."""
-    op = geometry.op
-    return variant not in kernels.variants(op) or refused(op, variant, level, direction, geometry, dtype)
-
-
-@functools.cache
-def expected(problem, direction, dtype):
-    geometry = PARSED[problem]
-    arrays = inputs(geometry, direction, dtype, seed=0)
-    return geometry, arrays, run(geometry.op, direction, geometry, *arrays, variant="reference")
-
-
-@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("problem", PARSED)
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_equals_the_definition(variant, level, direction, problem):
-    for dtype in DTYPES:
-        if missing(PARSED[problem], variant, level, direction, dtype):
-            continue
-        geometry, arrays, result = expected(problem, direction, dtype)
-        for n_threads in THREADS:
-            got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
-            assert_agrees(got, result, variant, level, direction, geometry, arrays)
+    geometry = PARSED[problem]
+    for dtype in DTYPES if variant in kernels.variants(geometry.op) else ():
+        exactness.equals_definition(geometry.op, variant, level, direction, geometry, dtype)
 
 
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
@@ -128,48 +41,33 @@ def test_no_kernel_escapes(variant, level, direction):
 
 
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
-@given(geometry=conv_geometries(), seed=st.integers(0, 999), n_threads=st.sampled_from(THREADS), without=st.booleans())
+@given(geometry=conv_geometries(), seed=st.integers(0, 999), n_threads=st.sampled_from(THREADS), bias=st.booleans())
 @settings(max_examples=60)
-def test_equals_the_definition_anywhere(variant, level, direction, geometry, seed, n_threads, without):
+def test_equals_the_definition_anywhere(variant, level, direction, geometry, seed, n_threads, bias):
     assume(variant in kernels.variants(geometry.op))
-    for dtype in DTYPES if widest("conv2d", variant) == "f8" else ["f4"]:
-        assume(not refused(geometry.op, variant, level, direction, geometry, dtype))
-        arrays = inputs(geometry, direction, dtype, seed)
-        if direction == "forward" and without:
-            arrays[2] = None
-        result = run(geometry.op, direction, geometry, *arrays, variant="reference")
-        got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads)
-        assert_agrees(got, result, variant, level, direction, geometry, arrays)
+    for dtype in DTYPES:
+        exactness.equals_definition(geometry.op, variant, level, direction, geometry, dtype, (n_threads,), seed, bias)
 
 
-@pytest.mark.parametrize("variant", [v for v in kernels.variants("conv2d") if rounding_factor("conv2d", v) == 1])
+@pytest.mark.parametrize("variant", kernels.variants("conv2d"))
 @given(geometry=conv_geometries(), seed=st.integers(0, 999))
 @settings(max_examples=30)
 def test_adjoint_identity(variant, geometry, seed):
     """sum(conv(x, w) · g) == sum(x · backward_input(g, w)) == sum(w · backward_weight(x, g)), to the last bit."""
     op = geometry.op
     assume(variant in kernels.variants(op))
-    dtype = widest(op, variant)
-    x, weight, bias = inputs(geometry, "forward", dtype, seed)
-    g = integers(geometry.shapes["y"], dtype, seed + 1)
-    # A constant other than 0 around the image is no part of x: only without it is y linear in x.
-    linear = geometry if geometry.padding_mode else dataclasses.replace(geometry, padding_value=0.0)
     for level in kernels.levels_of(op, variant):
+        for dtype in DTYPES:
+            exactness.adjoint_identity(op, variant, level, geometry, dtype, seed)
 
-        def product(direction, problem, *arrays, level=level):
-            """By the variant, or where it refuses by the definition: each of its directions fits the others of that."""
-            if refused(op, variant, level, direction, problem, dtype):
-                return run(op, direction, problem, *arrays, variant="reference")
-            return run(op, direction, problem, *arrays, variant=variant, level=level)
 
-        for problem in (geometry, linear):
-            y = product("forward", problem, x, weight, None)
-            grad_weight = product("backward_weight", problem, g, x)
-            assert (y * g).sum(dtype="f8") == (weight * grad_weight).sum(dtype="f8")
-        assert (y * g).sum(dtype="f8") == (x * product("backward_input", linear, g, weight)).sum(dtype="f8")
-    y = run(op, "forward", linear, x, weight, None, variant="reference")
-    with_bias = run(op, "forward", linear, x, weight, bias, variant="reference")
-    assert ((with_bias - y) * g).sum() == (bias * run(op, "backward_bias", linear, g)).sum()
+@given(geometry=conv_geometries(), seed=st.integers(0, 999))
+@settings(max_examples=30)
+def test_adjoint_identity_of_the_bias(geometry, seed):
+    op, (x, weight, bias) = geometry.op, inputs(geometry, "forward", "f8", seed)
+    g = integers(geometry.shapes["y"], "f8", seed + 1)
+    added = run(op, "forward", geometry, x, weight, bias) - run(op, "forward", geometry, x, weight, None)
+    assert (added * g).sum() == (bias * run(op, "backward_bias", geometry, g)).sum()
 
 
 @pytest.mark.parametrize(
@@ -187,14 +85,8 @@ def test_adjoint_identity(variant, geometry, seed):
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_rounding_stays_within_its_bound(variant, level, direction, problem):
     geometry = ConvGeometry.parse(problem)
-    for dtype in DTYPES:
-        if missing(geometry, variant, level, direction, dtype):
-            continue
-        arrays = floats(geometry, direction, dtype, seed=1)
-        exact = run(geometry.op, direction, geometry, *(a.astype("f8") for a in arrays), variant="reference")
-        got = run(geometry.op, direction, geometry, *arrays, variant=variant, level=level)
-        factor = rounding_factor(geometry.op, variant, level)
-        assert abs(got - exact).max() <= rounding_bound(geometry, direction, arrays, dtype, factor)
+    for dtype in DTYPES if variant in kernels.variants(geometry.op) else ():
+        exactness.rounds_within_bound(geometry.op, variant, level, direction, geometry, dtype)
 
 
 @pytest.mark.parametrize(
@@ -211,15 +103,8 @@ def test_rounding_stays_within_its_bound(variant, level, direction, problem):
 @pytest.mark.parametrize(("variant", "level", "direction"), CELLS)
 def test_bits_do_not_depend_on_threads(variant, level, direction, problem):
     geometry = ConvGeometry.parse(problem)
-    for dtype in DTYPES:
-        if missing(geometry, variant, level, direction, dtype):
-            continue
-        arrays = floats(geometry, direction, dtype, seed=2)
-        runs = [
-            bits(run(geometry.op, direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads))
-            for n_threads in (*THREADS, 1)
-        ]
-        assert all(one == runs[0] for one in runs)
+    for dtype in DTYPES if variant in kernels.variants(geometry.op) else ():
+        exactness.same_bits(geometry.op, variant, level, direction, geometry, dtype)
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward_input", "backward_weight"])

@@ -1,32 +1,8 @@
-"""PyTorch as a peer: the same problems and the same LeNet-5, in its own words."""
+"""LeNet-5 in PyTorch, as the peer of ours."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-
-
-def use_threads(n):
-    torch.set_num_threads(n)
-
-
-def conv2d(direction, geometry, arrays):
-    """Return a function that computes one direction of a convolution problem on PyTorch's own tensors."""
-    (top, bottom), (left, right) = geometry.padding
-    if (top, left) != (bottom, right) or geometry.padding_value != 0:
-        return None  # needs a padded copy there: no comparison of kernels
-    x, weight, grad_y, bias = (torch.from_numpy(arrays[name]) for name in ("x", "weight", "grad_y", "bias"))
-    options = (list(geometry.stride), [top, left], list(geometry.dilation))
-    if direction == "forward":
-
-        def forward():
-            with torch.no_grad():
-                return F.conv2d(x, weight, bias, *options, geometry.groups)
-
-        return forward
-    mask = [direction == "backward_input", direction == "backward_weight", False]
-    return lambda: torch.ops.aten.convolution_backward(
-        grad_y, x, weight, None, *options, False, [0, 0], geometry.groups, mask
-    )
 
 
 class LeNet5:
