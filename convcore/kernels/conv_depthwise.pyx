@@ -49,10 +49,10 @@ def supports(direction, geometry, dtype, level):
 
 
 def suits(direction, geometry, dtype, level):
-    """Leave many filters of a channel to those that let them share what they load."""
-    if geometry.in_channels == 1:
-        return "there is one channel only"
+    """Leave the gradient of channels with many filters to those that let filters share what they load."""
     filters = geometry.out_channels // geometry.in_channels
+    if geometry.in_channels == 1 and max(geometry.stride) > 1:
+        return "there is one channel only, and a stride"
     if direction == "backward_input" and filters > FILTERS:
         return f"{filters} filters of a channel make a matrix product"
     return None

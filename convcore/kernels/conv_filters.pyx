@@ -5,6 +5,8 @@ neighbouring pixels read neighbouring numbers. Loops: passes of taps, blocks of 
 micro-kernels (filters_tile.pxi.tp) taps. Results come with the filters side by side and are transposed by whole vectors.
 """
 
+import math
+
 from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
@@ -23,6 +25,7 @@ DTYPE = np.float32              # the only one: problems in float64 are computed
 
 cdef enum:
     BAND_PIXELS = 128           # pixels of a band, at least
+    SHORT = 27                  # products of a sum, below which its way out costs more than it
 
 
 cdef Py_ssize_t lanes_of(Plan* f) noexcept nogil:
@@ -259,8 +262,13 @@ def supports(direction, geometry, dtype, level):
 
 
 def suits(direction, geometry, dtype, level):
-    """Tell where most lanes would stay empty."""
-    filters = (geometry.in_channels if direction == "backward_input" else geometry.out_channels) // geometry.groups
+    """Tell where many lanes would stay empty, and where sums are too short to be worth the transposition of results."""
+    filters, channels = geometry.out_channels // geometry.groups, geometry.in_channels // geometry.groups
+    if direction == "backward_input":
+        filters, channels = channels, filters
     if 4 * filters < 3 * -(-filters // vf_LANES) * vf_LANES:
         return f"{filters} filters leave more than a quarter of vectors of {vf_LANES} empty"
+    products = channels * math.prod(geometry.filter_size)
+    if products < SHORT:
+        return f"sums of {products} products take less time than to turn vectors of filters into rows of pixels"
     return None

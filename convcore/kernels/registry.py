@@ -22,7 +22,7 @@ from convcore.kernels import rounding
 
 VARIANTS = {
     "conv1d": ["depthwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
-    "conv2d": ["depthwise", "images", "winograd", "filters", "shifted", "im2col", "direct", "reference"],
+    "conv2d": ["depthwise", "winograd", "images", "filters", "shifted", "im2col", "direct", "reference"],
     "conv3d": ["depthwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
     "max_pool1d": ["direct", "reference"],
     "max_pool2d": ["direct", "reference"],

@@ -224,8 +224,9 @@ def test_it_is_chosen_for_what_is_depthwise(direction):
     assert " depthwise   yes" in kernels.explain("conv2d", "g32mb8ic32ih56oc32kh3ph1", direction)
     assert " depthwise   yes" in kernels.explain("conv1d", "g8mb8ic8iw56oc16kw3", direction)
     assert " depthwise   yes" in kernels.explain("conv3d", "g8mb8ic8id9oc8kd3", direction)
-    one = kernels.explain("conv2d", "mb8ic1ih28oc6kh5", direction)
-    assert " depthwise   no: there is one channel only" in one
+    assert " depthwise   yes" in kernels.explain("conv2d", "mb8ic1ih28oc6kh5", direction)
+    strided = kernels.explain("conv2d", "mb8ic1ih28oc6kh5sh2", direction)
+    assert " depthwise   no: there is one channel only, and a stride" in strided
 
 
 def test_an_empty_batch():
