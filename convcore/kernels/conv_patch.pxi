@@ -67,6 +67,16 @@ cdef inline void copy_run(const float* source, float* target, Py_ssize_t count) 
             target[i] = source[i]
 
 
+cdef inline void copy_steps(const float* source, Py_ssize_t step, float* target, Py_ssize_t count) noexcept nogil:
+    """target[i] = source[i · step]"""
+    cdef Py_ssize_t i
+    if step == 1:
+        copy_run(source, target, count)
+    else:
+        for i in range(count):
+            target[i] = source[i * step]
+
+
 cdef void lay_line(const float* source, Py_ssize_t start, Py_ssize_t step, Py_ssize_t size, Py_ssize_t count,
                    int mode, float value, float* target) noexcept nogil:
     """target[i] = the cell start + i · step of an axis, cells beyond it as the padding says."""
@@ -75,34 +85,27 @@ cdef void lay_line(const float* source, Py_ssize_t start, Py_ssize_t step, Py_ss
     cdef const float* inside = source + start
     for i in range(first):
         target[i] = value if mode == CONSTANT else source[source_cell(start + i * step, size, mode)]
-    if step == 1:
-        copy_run(inside + first, target + first, end - first)
-    elif step == 2:
-        for i in range(first, end):
-            target[i] = inside[2 * i]
-    else:
-        for i in range(first, end):
-            target[i] = inside[i * step]
+    copy_steps(inside + first * step, step, target + first, end - first)
     for i in range(end, count):
         target[i] = value if mode == CONSTANT else source[source_cell(start + i * step, size, mode)]
 
 
 cdef void lay_rows(const float* source, Py_ssize_t readable, Axis* A, Axis* C, Py_ssize_t start_a, Py_ssize_t start_c,
                    Py_ssize_t rows, int mode, float value, float* target) noexcept nogil:
-    """Rows of a plane, of which every cell along C is taken: what lies inside the image is copied in whole vectors.
+    """Rows of a plane, of which along C every cell is taken, every second or every fourth: whole vectors at a time.
 
     readable: numbers from the plane's first to the end of the array.
     """
-    cdef Py_ssize_t count = C.count, first = min(count, first_inside(start_c, 1))
-    cdef Py_ssize_t run = max(<Py_ssize_t> 0, end_inside(start_c, 1, C.size, count) - first), r = 0, cell
-    cdef Py_ssize_t inside = min(rows, first_inside(start_a, A.step))
+    cdef Py_ssize_t count = C.count, step = C.step, first = min(count, first_inside(start_c, step))
+    cdef Py_ssize_t run = max(<Py_ssize_t> 0, end_inside(start_c, step, C.size, count) - first), r = 0, cell
+    cdef Py_ssize_t inside = min(rows, first_inside(start_a, A.step)), column = start_c + first * step
     cdef Py_ssize_t end = max(inside, end_inside(start_a, A.step, A.size, rows))
     # Vectors that end past a row may be read as long as they do not end past the array.
-    cdef Py_ssize_t last = readable - round_up(run, vf_LANES) - start_c - first
+    cdef Py_ssize_t last = readable - round_up(run, vf_LANES) * step - column
     cdef Py_ssize_t whole = 0 if last < 0 else min(end, end_inside(start_a, A.step, last // C.size + 1, rows))
     while r < rows:
         if inside <= r < whole:
-            copy_rows(source + (start_a + r * A.step) * C.size + start_c + first, A.step * C.size, whole - r, run,
+            copy_rows(source + (start_a + r * A.step) * C.size + column, A.step * C.size, step, whole - r, run,
                       target + first, count)
             while r < whole:
                 lay_borders(source + (start_a + r * A.step) * C.size, C, start_c, first, run, mode, value, target)
@@ -113,30 +116,30 @@ cdef void lay_rows(const float* source, Py_ssize_t readable, Axis* A, Axis* C, P
         if cell < 0:
             lay_borders(source, C, start_c, count, 0, mode, value, target)
         else:
-            copy_run(source + cell * C.size + start_c + first, target + first, run)
+            copy_steps(source + cell * C.size + column, step, target + first, run)
             lay_borders(source + cell * C.size, C, start_c, first, run, mode, value, target)
         target += count
         r += 1
 
 
-cdef inline void copy_rows(const float* source, Py_ssize_t source_step, Py_ssize_t rows, Py_ssize_t run, float* target,
-                           Py_ssize_t target_step) noexcept nogil:
+cdef inline void copy_rows(const float* source, Py_ssize_t source_step, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t run,
+                           float* target, Py_ssize_t target_step) noexcept nogil:
     """Copy runs of `run` numbers in whole vectors, reading and writing past their ends: the first row first."""
     cdef Py_ssize_t r, i
     if run == 0:
         return
-    if run <= vf_LANES:
+    if step == 1 and run <= vf_LANES:
         for r in range(rows):
             store_vf(target, load_vf(source))
             source += source_step
             target += target_step
-    elif run <= 2 * vf_LANES:
+    elif step == 1 and run <= 2 * vf_LANES:
         for r in range(rows):
             store_vf(target, load_vf(source))
             store_vf(target + vf_LANES, load_vf(source + vf_LANES))
             source += source_step
             target += target_step
-    else:
+    elif step == 1:
         for r in range(rows):
             i = 0
             while i < run:
@@ -144,6 +147,27 @@ cdef inline void copy_rows(const float* source, Py_ssize_t source_step, Py_ssize
                 i += vf_LANES
             source += source_step
             target += target_step
+    elif step == 2:
+        for r in range(rows):
+            i = 0
+            while i < run:
+                store_vf(target + i, seconds(source + 2 * i))
+                i += vf_LANES
+            source += source_step
+            target += target_step
+    else:
+        for r in range(rows):
+            i = 0
+            while i < run:
+                store_vf(target + i, evens_vf(seconds(source + 4 * i), seconds(source + 4 * i + 2 * vf_LANES)))
+                i += vf_LANES
+            source += source_step
+            target += target_step
+
+
+cdef inline vf seconds(const float* source) noexcept nogil:
+    """source[0], source[2], source[4], ..."""
+    return evens_vf(load_vf(source), load_vf(source + vf_LANES))
 
 
 cdef inline void lay_borders(const float* row, Axis* C, Py_ssize_t start_c, Py_ssize_t first, Py_ssize_t run, int mode,
@@ -151,9 +175,9 @@ cdef inline void lay_borders(const float* row, Axis* C, Py_ssize_t start_c, Py_s
     """The cells of a line before `first` and behind the run that begins there."""
     cdef Py_ssize_t i
     for i in range(first):
-        target[i] = value if mode == CONSTANT else row[source_cell(start_c + i, C.size, mode)]
+        target[i] = value if mode == CONSTANT else row[source_cell(start_c + i * C.step, C.size, mode)]
     for i in range(first + run, C.count):
-        target[i] = value if mode == CONSTANT else row[source_cell(start_c + i, C.size, mode)]
+        target[i] = value if mode == CONSTANT else row[source_cell(start_c + i * C.step, C.size, mode)]
 
 
 cdef bint same_lines(Axis* A, Axis* B, Axis* C, int mode, float value) noexcept nogil:
@@ -219,7 +243,7 @@ cdef void lay_out(const float* source, Py_ssize_t before, Py_ssize_t readable, A
                     if C.size == 1 and inner == 1 and C.starts[c] == 0:     # a line
                         lay_line(source, A.starts[phase] + row * A.step, A.step, A.size, rows, mode, value, to)
                         continue
-                    if C.step == 1:
+                    if C.step == 1 or C.step == 2 or C.step == 4:
                         lay_rows(source, readable, A, C, A.starts[phase] + row * A.step, C.starts[c], rows, mode, value, to)
                         continue
                 for r in range(rows):

@@ -23,7 +23,7 @@ VOLUMETRIC = True
 DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
 
 cdef enum:
-    PARTIAL_NUMBERS = 524288    # numbers in the weight gradients of all shares of the batch, at most
+    PARTIAL_NUMBERS = 1310720   # numbers in the weight gradients of all shares of the batch, at most
     TOTAL_NUMBERS = 131072      # running sums of a weight gradient in a task, at most
     CHUNK = 128                 # pixels whose gradients are transposed at a time
     WEIGHT_FILTERS = 240        # filters whose weight gradients a task computes, at most: a multiple of all vectors
@@ -280,7 +280,9 @@ def backward_weight(geometry,
     cdef Plan f
     plan_forward(&f, &s, e, False)
     cdef bint lanes_are_pixels = few_filters(f.FG)
-    cdef Py_ssize_t FB = f.FG if lanes_are_pixels else min(f.FG, <Py_ssize_t> WEIGHT_FILTERS)   # filters of a task
+    cdef Py_ssize_t FB = f.FG                               # filters of a task: blocks as equal as whole vectors allow
+    if not lanes_are_pixels:
+        FB = min(f.FG, round_up(blocks(f.FG, blocks(f.FG, WEIGHT_FILTERS)), vf_LANES))
     cdef Py_ssize_t filter_blocks = blocks(f.FG, FB)
     cdef Py_ssize_t width = FB * vf_LANES if lanes_are_pixels else round_up(FB, vf_LANES)       # sums per tap
     cut(&f, min(<Py_ssize_t> TAPS, TOTAL_NUMBERS // width) // f.T, 4 * LARGEST_TILE, 0, False, lanes_are_pixels)
