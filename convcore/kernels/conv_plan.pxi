@@ -3,7 +3,6 @@
 
 cdef enum:
     TAPS = 512                  # taps in a patch, about
-    PASS = 128                  # taps summed between two visits of an output: their pixels fit the nearest cache
     PATCH_NUMBERS = 65536       # numbers in a patch, about: a quarter of a 1 MiB cache
     LARGEST_PATCH = 524288      # numbers in the smallest possible patch, at most
     PATCH_SLACK = 512           # numbers behind a patch that micro-kernels may read

@@ -25,6 +25,7 @@ DTYPE = np.float32              # the only one: problems in float64 are computed
 cdef enum:
     PARTIAL_NUMBERS = 1310720   # numbers in the weight gradients of all shares of the batch, at most
     TOTAL_NUMBERS = 131072      # running sums of a weight gradient in a task, at most
+    PASS = 128                  # taps summed between two visits of an output: their pixels fit the nearest cache
     CHUNK = 128                 # pixels whose gradients are transposed at a time
     WEIGHT_FILTERS = 240        # filters whose weight gradients a task computes, at most: a multiple of all vectors
 
