@@ -5,8 +5,6 @@ neighbouring pixels read neighbouring numbers. Loops: passes of taps, blocks of 
 micro-kernels (filters_tile.pxi.tp) taps. Results come with the filters side by side and are transposed by whole vectors.
 """
 
-import math
-
 from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
@@ -269,7 +267,8 @@ def suits(direction, geometry, dtype, level):
         filters, channels = channels, filters
     if 4 * filters < 3 * -(-filters // vf_LANES) * vf_LANES:
         return f"{filters} filters leave more than a quarter of vectors of {vf_LANES} empty"
-    products = channels * math.prod(geometry.filter_size)
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    products = channels * s.KD * s.KH * s.KW
     if products < SHORT:
         return f"sums of {products} products take less time than to turn vectors of filters into rows of pixels"
     return None

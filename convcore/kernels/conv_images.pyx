@@ -12,7 +12,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from cython cimport floating
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, source_cell
 from convcore.kernels.buffers import aligned
 
 import numpy as np
@@ -96,6 +96,7 @@ cdef convolve(Plan* p, const float* source, const float* weight, const float* bi
     cdef Py_ssize_t channel_tasks = blocks(p.target_channels, p.TB)
     cdef Py_ssize_t weights = p.source_channels * p.target_channels * p.taps, task, g, t
     cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
+    cdef Py_ssize_t[:, ::1] chains = aligned(1, p.axes[2].target, INDEX)
     cdef Py_ssize_t most_rows = most_runs(&p.axes[0]) * most_runs(&p.axes[1])
     cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, 3 * most_rows * (1 + most_runs(&p.axes[2])), INDEX)
     cdef float[:, ::1] fixed = aligned(1, p.G * (weights + p.target_channels), NUMBER)
@@ -107,18 +108,19 @@ cdef convolve(Plan* p, const float* source, const float* weight, const float* bi
         pack_group(p, weight + g * weights, packed + g * weights)
     for t in range(p.G * p.target_channels):
         start[t] = bias[t] if bias != NULL else 0
+    find_chains(p, &chains[0, 0])
     for task in prange(blocks(p.N, p.lanes) * p.G * channel_tasks * unit_tasks, nogil=True, schedule="dynamic",
                        num_threads=n_threads):
         convolve_tile(p, source, packed, start, target,
                       task // (p.G * channel_tasks * unit_tasks) * p.lanes, task // (channel_tasks * unit_tasks) % p.G,
                       task // unit_tasks % channel_tasks * p.TB, task % unit_tasks * p.units,
                       &tiles[threadid(), 0], &tiles[threadid(), after_source], <Run*> &lists[threadid(), 0],
-                      <Run*> &lists[threadid(), 3 * most_rows])
+                      <Run*> &lists[threadid(), 3 * most_rows], &chains[0, 0])
 
 
 cdef void convolve_tile(Plan* p, const float* source, const float* packed, const float* start, float* target,
                         Py_ssize_t n, Py_ssize_t g, Py_ssize_t t0, Py_ssize_t unit, float* source_tile,
-                        float* target_tile, Run* rows, Run* runs) noexcept nogil:
+                        float* target_tile, Run* rows, Run* runs, const Py_ssize_t* chains) noexcept nogil:
     """The target channels from t0 and units from `unit`, of the images of a task, for all source channels."""
     cdef Axis* h = &p.axes[1]
     cdef Axis* w = &p.axes[2]
@@ -126,7 +128,7 @@ cdef void convolve_tile(Plan* p, const float* source, const float* packed, const
     cdef Py_ssize_t units = min(p.units, p.axes[p.outer].target - unit), cells = units * p.target_inner
     cdef Py_ssize_t columns = units if p.outer == 2 else w.target, first_column = unit if p.outer == 2 else 0
     cdef Py_ssize_t first_row = 0 if p.outer == 2 else unit * p.target_inner // w.target
-    cdef Py_ssize_t begin, end, b, c, k, K, t, M, row, column, rows_listed, count
+    cdef Py_ssize_t begin, end, b, c, k, K, t, M, row, phase, column, rows_listed, count, v
     cdef float* cell
     find_reach(p, unit, units, &begin, &end)
     packed += g * p.source_channels * p.target_channels * p.taps
@@ -142,12 +144,18 @@ cdef void convolve_tile(Plan* p, const float* source, const float* packed, const
             cell = target_tile + t * cells * p.lanes
             for row in range(first_row, first_row + cells // columns):
                 rows_listed = list_rows(p, row // h.target, row % h.target, begin, rows)
-                for column in range(first_column, first_column + columns):
-                    count = list_runs(w, column, rows, rows_listed, runs)
-                    cell_kernels[M][p.vectors](
-                        runs, count, K, source_tile, packed + (k * p.target_channels + (t0 + t) * K) * p.taps,
-                        start + t if k == 0 else NULL, cell, cells * p.lanes)
-                    cell += p.lanes
+                for phase in range(min(p.period, columns)):
+                    column = phase
+                    while column < columns:
+                        v = columns_at_once(p, min(chains[first_column + column], blocks(columns - column, p.period)))
+                        count = list_runs(w, first_column + column, rows, rows_listed, runs)
+                        cell_kernels[M][p.vectors * v](
+                            runs, count, K, p.lanes, source_tile, vf_LANES if v == 1 else p.shift * K * p.lanes,
+                            packed + (k * p.target_channels + (t0 + t) * K) * p.taps,
+                            start + t if k == 0 else NULL, cell + column * p.lanes, cells * p.lanes,
+                            vf_LANES if v == 1 else p.period * p.lanes)
+                        column += v * p.period
+                cell += columns * p.lanes
     put_back(p, target_tile, n, g * p.target_channels + t0, channels, unit * p.target_inner, cells, target)
 
 

@@ -18,6 +18,7 @@ cdef enum:
     ROW_ON_PIXELS = 190         # a row laid out, for a kernel with pixels in its lanes
 
 cdef double RATE_ON_PIXELS = 0.85       # of such a kernel, of what the units can do
+cdef double CELLS_APART = 1.15          # how much longer blocks of several cells take than of several vectors of images
 cdef double FEW = 1.7                   # how much longer products take in a block of one channel, which waits for loads
 
 cdef enum Direction:
@@ -43,6 +44,8 @@ cdef struct Plan:
     Py_ssize_t source_inner, target_inner           # cells in a unit
     int mode                    # of the padding
     Py_ssize_t vectors, lanes   # of images laid out at a time
+    Py_ssize_t columns          # cells of a row that a micro-kernel takes at once, at most
+    Py_ssize_t period, shift    # how far such cells are apart in a row of the target, and of the source
     Py_ssize_t source_block, target_block           # channels in a micro-kernel
     Py_ssize_t SB, TB           # source channels and target channels laid out at a time
     Py_ssize_t units, source_units                  # of the outer axis: of the target at a time, and what they reach
@@ -69,14 +72,19 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
         p.target_inner *= p.axes[i].target
     outer = &p.axes[p.outer]
     p.source_cells, p.target_cells = outer.source * p.source_inner, outer.target * p.target_inner
-    p.vectors = 1 if direction == BACKWARD_WEIGHT else best_vectors(&p)
+    p.vectors = p.columns = 1
+    p.period, p.shift = 1, p.axes[2].S
+    if direction == BACKWARD_INPUT:
+        p.period, p.shift = p.shift, p.period
+    if direction != BACKWARD_WEIGHT:
+        choose_block(&p)
     p.lanes = p.vectors * vf_LANES
     if direction == BACKWARD_WEIGHT:
         p.source_block = even_block(p.source_channels, PAIR_CHANNELS)
         p.target_block = even_block(p.target_channels, PAIR_FILTERS)
     else:
         p.source_block = 1
-        p.target_block = even_block(p.target_channels, MOST_CHANNELS[p.vectors])
+        p.target_block = even_block(p.target_channels, MOST_CHANNELS[p.vectors * p.columns])
     tasks = TASKS if direction == BACKWARD_WEIGHT else blocks(p.N, p.lanes) * p.G
     p.units = outer.target
     while p.units > 1 and (
@@ -88,6 +96,8 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
     p.source_units = reach(&p, p.units)
     p.SB = channels_laid_out(p.source_channels, p.source_block,
                              TILE_NUMBERS // (p.source_units * p.source_inner * p.lanes))
+    if p.columns > 1 and p.SB % 8 == 0:
+        p.SB = p.SB // 2 + 1        # the cells of a block would lie a power of two apart: in the same sets of the cache
     p.TB = channels_laid_out(p.target_channels, p.target_block, TILE_NUMBERS // (p.units * p.target_inner * p.lanes))
     while total_numbers(&p) > TOTAL_NUMBERS and (p.SB > p.source_block or p.TB > p.target_block):
         if p.TB > p.target_block and p.TB >= p.SB:
@@ -107,17 +117,65 @@ cdef Axis axis_of(Py_ssize_t I, Py_ssize_t O, Py_ssize_t K, Py_ssize_t S, Py_ssi
     return axis
 
 
-cdef Py_ssize_t best_vectors(Plan* p) noexcept:
-    """The vectors of images that keep the units busiest: more where channels are few, fewer where lanes stay empty."""
-    cdef Py_ssize_t v = 1, best = 1
-    cdef double rate, best_rate = 0
-    while v <= MOST_VECTORS:
-        rate = min(1.0, <double> v * even_block(p.target_channels, MOST_CHANNELS[v]) / BUSY)
-        rate *= <double> p.N / round_up(p.N, v * vf_LANES)
-        if rate > best_rate:
-            best, best_rate = v, rate
+cdef void choose_block(Plan* p) noexcept:
+    """Several vectors of images, or several cells of a row: what takes the least time."""
+    cdef Py_ssize_t v = 1, vectors = 1, columns = 1
+    cdef double time, least = image_vectors(p, 1) * time_of_blocks(p, 1, 1)
+    while v < MOST_VECTORS:
         v *= 2
-    return best
+        time = image_vectors(p, v) * time_of_blocks(p, v, 1)
+        if 2 * v <= MOST_VECTORS and time < least:
+            vectors, columns, least = v, 1, time
+        time = image_vectors(p, 1) * time_of_blocks(p, 1, v) * CELLS_APART
+        if time < least:
+            vectors, columns, least = 1, v, time
+    p.vectors, p.columns = vectors, columns
+
+
+cdef inline Py_ssize_t image_vectors(Plan* p, Py_ssize_t vectors) noexcept:
+    """The vectors that all images take, laid out so many vectors at a time."""
+    return round_up(p.N, vectors * vf_LANES) // vf_LANES
+
+
+cdef double time_of_blocks(Plan* p, Py_ssize_t vectors, Py_ssize_t columns) noexcept:
+    """How long a multiply-add takes in a row of such blocks, on average; 1 at best."""
+    cdef Py_ssize_t m = even_block(p.target_channels, MOST_CHANNELS[vectors * columns])
+    cdef Py_ssize_t whole = whole_columns(p), rest = blocks(whole, p.period), v = columns
+    cdef double border = 0.5 * (p.axes[2].target - whole), time = border * slowness(m, vectors)
+    cdef double part = <double> whole / max(<Py_ssize_t> 1, rest)
+    while rest > 0:
+        while v > rest:
+            v //= 2
+        time += part * v * slowness(m, vectors * v)
+        rest -= v
+    return time / (border + whole)
+
+
+cdef double calls_of_a_row(Plan* p) noexcept:
+    """The micro-kernels that a row of the target takes."""
+    cdef Py_ssize_t whole = whole_columns(p), rest = blocks(whole, p.period), v = p.columns, calls = 0
+    while rest > 0:
+        while v > rest:
+            v //= 2
+        calls += 1
+        rest -= v
+    return p.axes[2].target - whole + calls * min(p.period, max(<Py_ssize_t> 1, whole))
+
+
+cdef inline double slowness(Py_ssize_t m, Py_ssize_t v) noexcept:
+    """How long a multiply-add of m · v at a time takes: it waits for those before it, and for what is loaded."""
+    return max(<double> BUSY / (m * v), 1 + FEW / (m * m))
+
+
+cdef Py_ssize_t whole_columns(Plan* p) noexcept:
+    """The target cells of a row that all taps reach."""
+    cdef Axis* w = &p.axes[2]
+    cdef Py_ssize_t extent = (w.K - 1) * w.D, first, end
+    if p.direction == BACKWARD_INPUT:
+        first, end = extent - w.before, (w.source - 1) * w.S - w.before + 1
+    else:
+        first, end = first_inside(-w.before, w.S), end_inside(extent - w.before, w.S, w.source, w.target)
+    return max(<Py_ssize_t> 0, min(end, w.target) - max(<Py_ssize_t> 0, first))
 
 
 cdef Py_ssize_t even_block(Py_ssize_t count, Py_ssize_t most) noexcept:
@@ -233,6 +291,37 @@ cdef Py_ssize_t place_of(Plan* p, Axis* axis, Py_ssize_t k) noexcept nogil:
     return place + (axis.K - 1 - k) // step
 
 
+cdef void find_chains(Plan* p, Py_ssize_t* chains) noexcept nogil:
+    """chains[c] = how many cells of a row, c and those `period` apart, belong to source cells `shift` apart."""
+    cdef Axis* w = &p.axes[2]
+    cdef Py_ssize_t i, c
+    for i in range(w.target):
+        c = w.target - 1 - i
+        chains[c] = 1 + chains[c + p.period] if c + p.period < w.target and alike(w, c, c + p.period, p.shift) else 1
+
+
+cdef bint alike(Axis* w, Py_ssize_t a, Py_ssize_t b, Py_ssize_t shift) noexcept nogil:
+    """Whether two cells of a row belong to source cells `shift` apart, through the same taps."""
+    cdef Py_ssize_t count = w.ends[a + 1] - w.ends[a], r
+    cdef Run* first = w.runs + w.ends[a]
+    cdef Run* second = w.runs + w.ends[b]
+    if w.ends[b + 1] - w.ends[b] != count:
+        return False
+    for r in range(count):
+        if (second[r].cell - first[r].cell != shift or second[r].other != first[r].other
+                or second[r].length != first[r].length):
+            return False
+    return True
+
+
+cdef inline Py_ssize_t columns_at_once(Plan* p, Py_ssize_t alike) noexcept nogil:
+    """Of so many cells that are alike, those that one micro-kernel takes."""
+    cdef Py_ssize_t v = p.columns
+    while v > alike:
+        v //= 2
+    return v
+
+
 cdef Py_ssize_t most_runs(Axis* axis) noexcept:
     """The runs of the key that has the most, and one at least."""
     cdef Py_ssize_t key, most = 1
@@ -298,7 +387,7 @@ cdef Py_ssize_t share_groups(Plan* p) noexcept:
 # what it costs, in multiply-adds of one lane that the units could have made in the same time
 
 cdef double own_cost(Plan* p) noexcept:
-    cdef double images = round_up(p.N, p.lanes), vectors = images / vf_LANES * p.G, calls, busy, waiting, products = 1
+    cdef double images = round_up(p.N, p.lanes), vectors = images / vf_LANES * p.G, calls, busy, slow, products = 1
     cdef Py_ssize_t chunks = blocks(p.axes[p.outer].target, p.units)
     cdef Py_ssize_t target_blocks = blocks(p.target_channels, p.target_block)
     cdef Py_ssize_t source_tasks = blocks(p.source_channels, p.SB), target_tasks = blocks(p.target_channels, p.TB)
@@ -311,14 +400,15 @@ cdef double own_cost(Plan* p) noexcept:
     if p.direction == BACKWARD_WEIGHT:
         target_laid *= source_tasks
         busy = p.source_block * p.target_block
-        waiting = busy * min(p.source_block, p.target_block)
+        slow = max(BUSY / busy, 1 + FEW / (busy * min(p.source_block, p.target_block)))
         calls = vectors * chunks * p.taps * blocks(p.source_channels, p.source_block) * target_blocks
         calls *= CALL + 2 * busy                            # sums are loaded and stored again
         calls += vectors / share_groups(p) * p.taps * p.source_channels * p.target_channels * LANES_ADDED
     else:
-        busy, waiting = p.vectors * p.target_block, p.target_block * p.target_block
-        calls = vectors * p.target_cells * target_blocks * source_tasks * (<double> CALL / p.vectors + p.target_block)
-    return (products * max(BUSY / busy, 1 + FEW / waiting) + calls * vf_LANES
+        slow = time_of_blocks(p, p.vectors, p.columns)
+        calls = vectors * p.target_cells * target_blocks * source_tasks
+        calls *= CALL * calls_of_a_row(p) / (p.axes[2].target * p.vectors) + p.target_block
+    return (products * slow + calls * vf_LANES
             + images * p.G * (source_laid + target_laid) * TRANSPOSED)
 
 
