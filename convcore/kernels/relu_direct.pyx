@@ -21,6 +21,19 @@ cdef void forward_block(const floating* x, floating* y, Py_ssize_t count) noexce
         y[j] = 0 if x[j] <= 0 else x[j]         # not `x if x > 0`: that would swallow NaN
 
 
+def in_place(geometry, floating[::1] y not None, int n_threads):
+    """Write 0 where y is not above 0; NaN stays NaN."""
+    cdef Py_ssize_t block, size = y.shape[0]
+    for block in prange((size + BLOCK - 1) // BLOCK, nogil=True, schedule="static", num_threads=n_threads):
+        relu_block(&y[block * BLOCK], min(<Py_ssize_t> BLOCK, size - block * BLOCK))
+
+
+cdef void relu_block(floating* y, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(count):
+        y[j] = 0 if y[j] <= 0 else y[j]
+
+
 def backward_input(geometry, const floating[::1] grad_y not None, const floating[::1] y not None,
                    floating[::1] grad_x not None, int n_threads):
     """Write grad_x = grad_y where y > 0, else 0; the output tells as much as the input would."""

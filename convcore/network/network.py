@@ -263,6 +263,10 @@ class Network(Stored):
         advice = self._inputs.advice(forms, fits)
         return ValueError(f"{error}{advice}") if advice else error
 
+    def chains(self):
+        """Return which layers are computed as one at present; see `chains.chains`."""
+        return self._graph.chains()
+
     def predecessors(self):
         """Return each layer with the one whose output is its first input, None where that is the network's."""
         return [(step.layer, self._graph.source_of(step)) for step in self._graph.steps]
