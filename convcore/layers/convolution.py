@@ -258,7 +258,10 @@ class Convolution(FilterLayer):
         return self.convolve(x, self.weights, self.bias)
 
     def convolve(self, x, weights, bias=None, op=None):
-        """Return the convolution with these weights, by all that the layer's properties say, or what `op` makes of it."""
+        """Return the convolution with these weights, by all that the layer's properties say.
+
+        `op` may be another function of the same arguments, which makes more of it.
+        """
         op = op or self.op
         return op(x, weights, bias, stride=self.stride, padding=self.padding, padding_value=self.padding_value,
                   dilation=self.dilation_factor, groups=self._groups(x.shape[1]))  # fmt: skip

