@@ -1,20 +1,18 @@
 """Max-pooling in 1-D to 3-D: some planes per task, one output row at a time, one cell of the window at a time.
 
 The innermost loop runs along the output row without a branch, so the compiler can turn it into vector instructions.
-The usual windows, 2×2 side by side, have blocks of vectors of their own (max_pool_blocks.pxi.tp). A block may be wider
-than its row: everything is written in the order of memory, so that what it wrote behind the row is written again.
+The usual windows, 2×2 side by side, have loops over vectors of their own (max_pool_quads.pxi.tp), which leave the last
+rows of a task to the others.
 """
 
 from cython.parallel cimport prange
-from libc.string cimport memcpy
 
 from convcore.kernels.common cimport end_inside, first_inside, floating
 from convcore.kernels.pool_sizes cimport PoolSizes, pool_sizes
 
-include "max_pool_blocks.pxi"
+include "max_pool_quads.pxi"
 
 cdef enum:
-    MOST_LANES = 16             # of any vector
     TASK_CELLS = 16384          # of the input
 
 cdef extern from *:
@@ -79,7 +77,7 @@ cdef void forward_task(PoolSizes* s, const floating* x, Py_ssize_t first, Py_ssi
 
 
 cdef bint in_quads(PoolSizes* s) noexcept nogil:
-    """Whether the windows are 2×2, side by side, and all inside."""
+    """Whether the windows are 2×2, side by side, and all inside a plane."""
     return (s.ID == s.OD == 1 and s.front == 0 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
             and s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW)
 
@@ -87,44 +85,15 @@ cdef bint in_quads(PoolSizes* s) noexcept nogil:
 cdef void forward_plane(PoolSizes* s, const floating* x, Py_ssize_t x_room, bint relu, floating* y,
                         int* index, Py_ssize_t y_room) noexcept nogil:
     """One plane; x_room cells may be read from its beginning on, y_room written."""
-    cdef Py_ssize_t od, oh, j
-    if in_quads(s):
-        forward_quads(s, x, x_room, relu, y, index, y_room)
-        return
+    cdef Py_ssize_t od, oh, j, row = pool_quads(s, x, x_room, relu, y, index, y_room) if in_quads(s) else 0
     for od in range(s.OD):
-        for oh in range(s.OH):
+        for oh in range(row, s.OH):
             forward_row(s, x, od * s.SD - s.front, oh * s.SH - s.top, y + (od * s.OH + oh) * s.OW,
                         index + (od * s.OH + oh) * s.OW)
     if relu:
-        for j in range(s.out_cells):
+        for j in range(row * s.OW, s.out_cells):
             if y[j] <= 0 and index[j] >= 0:         # a window that sees only padding keeps its -inf
                 y[j], index[j] = 0, -1
-
-
-cdef void forward_quads(PoolSizes* s, const floating* x, Py_ssize_t x_room, bint relu, floating* y,
-                        int* index, Py_ssize_t y_room) noexcept nogil:
-    """A plane of 2×2 windows side by side. A block for which there is no room goes through copies."""
-    cdef floating cells[4 * MOST_LANES]             # of both rows
-    cdef floating maxima[MOST_LANES]
-    cdef int places[MOST_LANES]
-    cdef Py_ssize_t oh, ow, block, start, count, step = lanes(y)
-    cdef const floating* top
-    cdef const floating* below
-    for oh in range(s.OH):
-        for block in range(blocks(s.OW, step)):
-            ow = block * step
-            start, count = 2 * oh * s.IW + 2 * ow, min(step, s.OW - ow)
-            top, below = x + start, x + start + s.IW
-            if start + s.IW + 2 * step > x_room:
-                memcpy(cells, top, 2 * count * sizeof(floating))
-                memcpy(cells + 2 * step, below, 2 * count * sizeof(floating))
-                top, below = cells, cells + 2 * step
-            if oh * s.OW + ow + step <= y_room:
-                pool_block(top, below, <int> start, <int> s.IW, relu, y + oh * s.OW + ow, index + oh * s.OW + ow)
-            else:
-                pool_block(top, below, <int> start, <int> s.IW, relu, maxima, places)
-                memcpy(y + oh * s.OW + ow, maxima, count * sizeof(floating))
-                memcpy(index + oh * s.OW + ow, places, count * sizeof(int))
 
 
 cdef inline void forward_row(PoolSizes* s, const floating* x, Py_ssize_t front, Py_ssize_t top, floating* y,
@@ -195,41 +164,9 @@ cdef void backward_task(PoolSizes* s, const floating* grad_y, const int* index, 
 cdef void backward_plane(PoolSizes* s, const floating* grad_y, const int* index, Py_ssize_t y_room, floating* grad_x,
                          Py_ssize_t x_room) noexcept nogil:
     """One plane; y_room cells may be read from its beginning on, x_room written."""
-    cdef Py_ssize_t j
-    if in_quads(s):
-        backward_quads(s, grad_y, index, y_room, grad_x, x_room)
-        return
-    for j in range(s.in_cells):
+    cdef Py_ssize_t j, row = spread_quads(s, grad_y, index, y_room, grad_x, x_room) if in_quads(s) else 0
+    for j in range(2 * row * s.IW, s.in_cells):
         grad_x[j] = 0
-    for j in range(s.out_cells):
-        if 0 <= index[j] < s.in_cells:          # -1: only padding; and no index, however wrong, may write elsewhere
+    for j in range(row * s.OW, s.out_cells):
+        if 0 <= index[j] < s.in_cells:          # -1: no gradient; and no index, however wrong, may write elsewhere
             grad_x[index[j]] += grad_y[j]
-
-
-cdef void backward_quads(PoolSizes* s, const floating* grad_y, const int* index, Py_ssize_t y_room, floating* grad_x,
-                         Py_ssize_t x_room) noexcept nogil:
-    """A plane of 2×2 windows side by side, row by row of grad_x."""
-    cdef floating cells[2 * MOST_LANES]
-    cdef floating gradients[MOST_LANES]
-    cdef int places[MOST_LANES]
-    cdef Py_ssize_t ih, ow, block, start, count, output, step = lanes(grad_x)
-    cdef const floating* grads
-    cdef const int* winners
-    for ih in range(2 * s.OH):
-        for block in range(blocks(s.OW, step)):
-            ow = block * step
-            start, count, output = ih * s.IW + 2 * ow, min(step, s.OW - ow), ih // 2 * s.OW + ow
-            grads, winners = grad_y + output, index + output
-            if output + step > y_room:
-                memcpy(gradients, grads, count * sizeof(floating))
-                memcpy(places, winners, count * sizeof(int))
-                grads, winners = gradients, places
-            if start + 2 * step <= x_room:
-                spread_block(grads, winners, <int> start, grad_x + start)
-            else:
-                spread_block(grads, winners, <int> start, cells)
-                memcpy(grad_x + start, cells, 2 * count * sizeof(floating))
-        for start in range(ih * s.IW + 2 * s.OW, (ih + 1) * s.IW):      # columns that fill no window
-            grad_x[start] = 0
-    for start in range(2 * s.OH * s.IW, s.in_cells):                # a row
-        grad_x[start] = 0
