@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import convcore as cc
 from convcore import isa, kernels
-from convcore.kernels import ConvGeometry, PoolGeometry, epilogues, registry
+from convcore.kernels import ConvGeometry, PoolGeometry, registry
 from convcore.profile.exactness import DTYPES, THREADS, floats, inputs, integers, rounding_bound  # noqa: F401  for the tests
 
 DIRECTIONS = (
@@ -22,7 +22,7 @@ def cells(op):
         for variant in kernels.variants(op)
         if variant != "reference"
         for level in kernels.levels_of(op, variant)
-        for direction in (*DIRECTIONS, *epilogues.DIRECTIONS)
+        for direction in (*DIRECTIONS, *registry.EPILOGUES)
         if hasattr(registry.load(op, variant, level), direction)
     ]
 

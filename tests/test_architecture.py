@@ -9,7 +9,7 @@ import pytest
 from strategies import DIRECTIONS
 
 from convcore import isa
-from convcore.kernels import epilogues, registry
+from convcore.kernels import registry
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "convcore"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -175,7 +175,7 @@ def test_kernels_have_docstrings_too(op):
     for variant in registry.VARIANTS[op]:
         module = registry.load(op, variant, isa.DEFAULT)
         assert module.__doc__
-        for direction in (*DIRECTIONS, *epilogues.DIRECTIONS, "supports"):
+        for direction in (*DIRECTIONS, *registry.EPILOGUES, "supports"):
             if hasattr(module, direction):
                 assert getattr(module, direction).__doc__, f"{op}_{variant}.{direction}"
 

@@ -23,7 +23,6 @@ def selected(op, direction, geometry, dtype, variant=None, level=None):
         An unknown variant or level, or a variant that refuses the problem; the text gives its reason.
     """
     level = isa.DEFAULT if level is None else isa.check(level, f"{op}: level")
-    direction = epilogues.without(direction)
     if variant is None:
         # The bias gradient is a plain sum that only some variants bother to have: forcing one does not take it away.
         variant = None if direction == "backward_bias" else registry.forced_variant(op)
@@ -103,25 +102,23 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     outputs = _outputs(op, geometry, out_names, dtype, out)
     if out is not None and any(np.may_share_memory(a, o) for a in arrays if a is not None for o in outputs):
         raise ValueError(f"{op}: out overlaps an input")
-    module, done = registry.load(op, name, level), direction
+    module = registry.load(op, name, level)
     n = threads.for_work(geometry.operations(direction), n_threads)
-    if any(array is not None and array.size == 0 for array in arrays):
-        done = epilogues.without(direction)
+    empty = any(array is not None and array.size == 0 for array in arrays)
+    plain = direction if hasattr(module, direction) and not empty else registry.EPILOGUES.get(direction, direction)
+    if empty:
         for output in outputs:  # no observations, or no inputs: nothing to add up
             output.fill(0)
         bias = dict(zip(names, arrays, strict=True)).get("bias")
         if bias is not None:
             outputs[0][...] = bias.reshape(-1, *[1] * (outputs[0].ndim - 2))  # along axis 1
     else:
-        kernel, written = getattr(module, direction, None), outputs
-        if kernel is None:
-            done = epilogues.without(direction)
-            kernel = getattr(module, done)
+        written = outputs
         if hasattr(module, "VOLUMETRIC"):
             geometry = geometry.volumetric
             arrays, written = _lifted(geometry, names, arrays), _lifted(geometry, out_names, outputs)
-        kernel(geometry, *arrays, *written, n, **parameters)
-    if done != direction:
+        getattr(module, plain)(geometry, *arrays, *written, n, **parameters)
+    if plain != direction:
         epilogues.relu(outputs, level, n)
     return outputs[0] if len(outputs) == 1 else outputs or None
 
@@ -200,7 +197,7 @@ def explain(op, geometry, direction="forward", dtype=np.float32, level=None):
     width = max(len(name) for name in registry.variants(op))
     passed = False
     for name in registry.variants(op):
-        reason = registry.passed_over(op, name, epilogues.without(direction), geometry, dtype, level)
+        reason = registry.passed_over(op, name, direction, geometry, dtype, level)
         if name == chosen:
             n = threads.for_work(geometry.operations(direction))
             rows.append(f"  {name:{width}}   yes: {level}, {n} thread{'s' if n > 1 else ''}")

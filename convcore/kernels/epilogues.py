@@ -1,24 +1,7 @@
-"""What a kernel may do with its outputs while they are at hand: directions that are others with something behind them.
-
-A variant that has no such direction is given what follows here, so that every variant serves, with the same bits; the
-choice among variants is that of the direction itself.
-"""
+"""What follows a kernel that does not apply the ReLU behind it by itself, as `registry.EPILOGUES` says it may."""
 
 from convcore.kernels import registry
 from convcore.kernels.matrix_geometry import FlatGeometry
-
-DIRECTIONS = {"forward_relu": "forward"}
-
-
-def without(direction):
-    """Return the direction that is left if the epilogue is taken away.
-
-    Examples
-    --------
-    >>> without("forward_relu"), without("backward_input")
-    ('forward', 'backward_input')
-    """
-    return DIRECTIONS.get(direction, direction)
 
 
 def relu(outputs, level, n_threads):

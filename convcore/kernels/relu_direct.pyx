@@ -3,6 +3,7 @@
 from cython.parallel cimport prange
 
 from convcore.kernels.common cimport floating
+from convcore.kernels.relu cimport apply_relu
 
 cdef enum:
     BLOCK = 16384
@@ -25,13 +26,7 @@ def in_place(geometry, floating[::1] y not None, int n_threads):
     """Write 0 where y is not above 0; NaN stays NaN."""
     cdef Py_ssize_t block, size = y.shape[0]
     for block in prange((size + BLOCK - 1) // BLOCK, nogil=True, schedule="static", num_threads=n_threads):
-        relu_block(&y[block * BLOCK], min(<Py_ssize_t> BLOCK, size - block * BLOCK))
-
-
-cdef void relu_block(floating* y, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(count):
-        y[j] = 0 if y[j] <= 0 else y[j]
+        apply_relu(&y[block * BLOCK], min(<Py_ssize_t> BLOCK, size - block * BLOCK))
 
 
 def backward_input(geometry, const floating[::1] grad_y not None, const floating[::1] y not None,

@@ -138,9 +138,9 @@ def test_a_variant_that_applies_it_itself_is_asked():
         kernels.unregister("conv2d", "own")
 
 
-def test_a_forced_variant_that_cannot_is_an_error_about_the_plain_direction():
+def test_a_forced_variant_that_cannot_says_why():
     x, weight, bias = arrays(GEOMETRY, "f8")
     reason = registry.refusal("conv2d", "winograd", "forward", GEOMETRY, np.dtype("f8"), isa.DEFAULT)
     with pytest.raises(ValueError) as error:
         run("conv2d", "forward_relu", GEOMETRY, x, weight, bias, variant="winograd")
-    assert str(error.value) == f"conv2d: variant winograd cannot do forward of {GEOMETRY}: {reason}"
+    assert str(error.value) == f"conv2d: variant winograd cannot do forward_relu of {GEOMETRY}: {reason}"
