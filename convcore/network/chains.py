@@ -127,8 +127,8 @@ FUNCTIONS = {
     ("fully_connected", "relu"): (_fully_connected_relu, 0),
     ("relu", "max_pool"): (_relu_max_pool, 1),
 }
-# The methods of each kind that the functions stand for: of a layer that has others, nothing is known.
-METHODS = [
+# The methods of each kind that the functions stand for: what a layer with others computes may be anything.
+KINDS = [
     (kind, layer, {name: getattr(layer, name) for name in ("apply", "forward", *others)})
     for kind, layer, others in (
         ("relu", ReLU, ()),
@@ -140,37 +140,41 @@ METHODS = [
 
 
 def _kind(layer):
-    """Return what a layer computes, as FUNCTIONS calls it; None where that may be anything."""
-    for kind, layer_class, methods in METHODS:
-        if isinstance(layer, layer_class):
-            own = all(getattr(type(layer), name) is method and name not in vars(layer)
-                      for name, method in methods.items())  # fmt: skip
+    """Return what a layer computes, as FUNCTIONS calls it, and by which methods; None where it is something else."""
+    for kind, layer_class, methods in KINDS:
+        if isinstance(layer, layer_class) and _has(layer, methods):
             known = kind != "convolution" or layer.op in (conv1d, conv2d, conv3d)
-            return kind if own and known else None
-    return None
+            return (kind, methods) if known else (None, {})
+    return None, {}
+
+
+def _has(layer, methods):
+    """Whether these are the methods of a layer, its own attributes included."""
+    kind, own = type(layer), vars(layer)
+    return all(getattr(kind, name) is method and name not in own for name, method in methods.items())
 
 
 class Chain:
     """Layers that follow each other and that one function computes.
 
-    Attributes
+    Parameters
     ----------
-    layers : tuple of Layer
-    kinds : tuple of str
-        A key of FUNCTIONS.
+    layers : sequence of Layer
+        Their kinds are a key of FUNCTIONS.
     """
 
     num_inputs = 1
 
-    def __init__(self, layers, kinds):
-        self.layers, self.kinds = tuple(layers), kinds
+    def __init__(self, layers):
+        self.layers = tuple(layers)
+        kinds, self._methods = zip(*map(_kind, layers), strict=True)
         self._function, leading = FUNCTIONS[kinds]
         self._leading = self.layers[leading]
 
     @property
     def holds(self):
         """Whether the layers are still what they were: a method that was replaced wants to be called."""
-        return tuple(_kind(layer) for layer in self.layers) == self.kinds
+        return all(map(_has, self.layers, self._methods))
 
     def apply(self, x, training, rng):
         """Return the output of the last layer for what enters the first; see `Layer.apply`."""
@@ -208,10 +212,10 @@ def chains(steps, first, kept):
         while len(takers[run[-1]]) == 1 and run[-1] not in kept:
             run.append(takers[run[-1]][0])
         layers = [steps[p - first].layer for p in run[: max(map(len, FUNCTIONS))]]
-        kinds = tuple(_kind(layer) for layer in layers)
+        kinds = tuple(_kind(layer)[0] for layer in layers)
         length = next((len(key) for key in FUNCTIONS if kinds[: len(key)] == key), 0)
         if length and place not in taken and _one_window(layers[:length]):
-            found[place] = Chain(layers[:length], kinds[:length]), run[:length]
+            found[place] = Chain(layers[:length]), run[:length]
             taken.update(run[:length])
     return found
 

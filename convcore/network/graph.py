@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from convcore.layers import ClassificationOutput, Softmax
 from convcore.network.chains import chains, get_fusion
+from convcore.ops import fused
 
 
 class Step(NamedTuple):
@@ -135,7 +136,7 @@ class Graph:
 
     def chains(self):
         """Return what is computed as one at present, by the place of the first layer: see `fusion.chains`."""
-        if get_fusion() == "off":
+        if get_fusion() == "off" or not fused.available():
             return {}
         return {place: found for place, found in self._chains.items() if found[0].holds}
 

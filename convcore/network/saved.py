@@ -55,7 +55,7 @@ def saved_bytes(inferred, forms, dtype, chains=None):
             chain, places = None, [place]
         try:
             layers = [_copy(inferred[p - first][0].layer, inferred[p - first][1].input_shape, dtype) for p in places]
-            y, saved = _recorded(layers[0] if chain is None else Chain(layers, chain.kinds), layers, given)
+            y, saved = _recorded(layers[0] if chain is None else Chain(layers), layers, given)
         except Exception:  # of a layer or a function of the user's: whatever it raises, zeros are not for it
             continue
         for array in saved:

@@ -8,10 +8,15 @@ the only ones that a gradient flows through, whether ReLU stands before the wind
 import math
 
 from convcore.autograd import as_tensor, record
-from convcore.kernels import ConvGeometry, FlatGeometry, PoolGeometry, run
+from convcore.kernels import ConvGeometry, FlatGeometry, PoolGeometry, registry, run
 from convcore.ops import conv
 from convcore.ops.fully_connected import arguments as fully_connected_arguments
 from convcore.ops.fully_connected import backward as fully_connected_backward
+
+
+def available():
+    """Return whether ReLU is the built-in one: a kernel of the user's own, or one that is asked for, wants to run."""
+    return registry.variants("relu")[0] == "direct" and registry.forced_variant("relu") is None
 
 
 def conv_relu(op, x, weight, bias=None, *, stride=1, padding=0, padding_value=0, dilation=1, groups=1):

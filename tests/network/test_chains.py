@@ -212,6 +212,29 @@ def test_a_method_that_was_replaced_is_called(monkeypatch):
     assert seen == [(1, 6, 28, 28), "pool", "pool"]
 
 
+def test_kernels_that_are_asked_for_are_called():
+    class Own:
+        def forward(self, geometry, x, y, n_threads):
+            y[...] = 42
+
+    net, x = cc.Network([cc.FullyConnected(3), cc.ReLU()]), np.ones((1, 2))
+    assert names_of_chains(net)
+    with cc.use_variant("relu", "reference"):
+        assert not names_of_chains(net)
+    cc.kernels.register("relu", Own(), "own")
+    try:
+        assert (net(x).data == 42).all()
+    finally:
+        cc.kernels.unregister("relu", "own")
+    lenet = cc.lenet5()
+    image = np.random.default_rng(0).integers(0, 256, (1, 1, 28, 28)).astype("f4")
+    lenet.fit_normalization(image)
+    for op, variant in (("conv2d", "im2col"), ("max_pool2d", "reference"), ("fully_connected", "reference")):
+        with cc.use_variant(op, variant):
+            assert names_of_chains(lenet)
+            assert same(lenet, image)
+
+
 def test_a_layer_of_ones_own_is_called():
     class Loud(cc.ReLU):
         def forward(self, x, training, rng):
