@@ -186,7 +186,7 @@ class Chain:
         return self._function(x, *self.layers)
 
 
-def chains(steps, first, kept):
+def chains(steps, first):
     """Return what can be computed as one.
 
     Parameters
@@ -194,8 +194,6 @@ def chains(steps, first, kept):
     steps : list of `graph.Step`
     first : int
         The place of the first step's output among the values.
-    kept : collection of int
-        The places of values that are wanted besides.
 
     Returns
     -------
@@ -208,18 +206,19 @@ def chains(steps, first, kept):
             takers[source].append(place)
     found, taken = {}, set()
     for place in range(first, first + len(steps)):
-        run = [place]  # each takes the output of the one before it, which nobody else does
-        while len(takers[run[-1]]) == 1 and run[-1] not in kept:
+        run = [place]  # each takes the output of the one before it, which nobody else does, and which is no output
+        while len(takers[run[-1]]) == 1:
             run.append(takers[run[-1]][0])
-        layers = [steps[p - first].layer for p in run[: max(map(len, FUNCTIONS))]]
-        kinds = tuple(_kind(layer)[0] for layer in layers)
-        length = next((len(key) for key in FUNCTIONS if kinds[: len(key)] == key), 0)
-        if length and place not in taken and _one_window(layers[:length]):
-            found[place] = Chain(layers[:length]), run[:length]
-            taken.update(run[:length])
+        layers = [steps[p - first].layer for p in run]
+        fitting = (layers[: len(kinds)] for kinds in FUNCTIONS if _are(layers[: len(kinds)], kinds))
+        together = next(fitting, None)
+        if together and place not in taken:
+            found[place] = Chain(together), run[: len(together)]
+            taken.update(run[: len(together)])
     return found
 
 
-def _one_window(layers):
-    """Whether the windows of layers all slide over the same number of axes."""
-    return len({layer.rank for layer in layers if layer.layout == "windows"}) < 2
+def _are(layers, kinds):
+    """Whether layers are of these kinds, and their windows all slide over the same number of axes."""
+    ranks = {layer.rank for layer in layers if layer.layout == "windows"}
+    return tuple(_kind(layer)[0] for layer in layers) == kinds and len(ranks) < 2

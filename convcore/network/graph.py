@@ -79,7 +79,7 @@ class Graph:
         self.steps = [Step(name, layers[name], found[name], ()) for name in order]
         self._logits, self._skipped = self._before_softmax()
         kept = {*self._outputs, *self._logits}
-        self._chains = chains(self.steps, len(self.input_names), kept)
+        self._chains = chains(self.steps, len(self.input_names))
         last = {place: position for position, step in enumerate(self.steps) for place in step.sources}
         self.steps = [
             step._replace(released=tuple(place for place in set(step.sources)

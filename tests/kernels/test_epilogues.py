@@ -126,6 +126,22 @@ def test_variants_of_ones_own():
     assert index.ravel().tolist() == [-1, -1, -1, 3, 3, -1]
 
 
+def test_windows_that_see_only_padding_stay_as_they_are():
+    class Plain:
+        forward = staticmethod(registry.load("max_pool2d", "reference", isa.DEFAULT).forward)
+
+    geometry = PoolGeometry.of("max_pool2d", (1, 1, 2, 2), 1, 1, 1)
+    x = np.array([[[[-1.0, 2.0], [0.0, 3.0]]]])
+    expected = run("max_pool2d", "forward_relu", geometry, x)
+    kernels.register("max_pool2d", Plain, "plain")
+    try:
+        assert_same(run("max_pool2d", "forward_relu", geometry, x), expected)
+    finally:
+        kernels.unregister("max_pool2d", "plain")
+    assert (expected[0][..., 0, :] == -np.inf).all()
+    assert expected[1][0, 0, 1:3, 1:3].tolist() == [[-1, 1], [-1, 3]]
+
+
 def test_a_variant_that_applies_it_itself_is_asked():
     class Own(Sums):
         def forward_relu(self, geometry, x, weight, bias, y, n_threads):

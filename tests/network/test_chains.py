@@ -174,6 +174,17 @@ def test_formats():
             assert bits(net(x).data) == bits(y.data)
 
 
+def test_windows_over_other_axes():
+    """A convolution over space and time, and a maximum over space for each time step."""
+    net = cc.Network([cc.Conv2D(3, 4), cc.ReLU(), cc.MaxPool1D(2)])
+    x = cc.Tensor(np.random.default_rng(0).standard_normal((2, 7, 3, 8)).astype("f4"), format="BTCS")
+    y = net(x)
+    assert (y.shape, y.format) == ((2, 5, 4, 3), "BTCS")
+    with cc.fusion("off"):
+        assert bits(net(x).data) == bits(y.data)
+    assert names_of_chains(net) == [["conv", "relu"]]
+
+
 @pytest.mark.parametrize("n_threads", THREADS)
 def test_training_leaves_the_same_parameters(n_threads):
     digits = cc.data.load("digits")
