@@ -701,7 +701,7 @@ def test_summary(convcore, trained):
     found = json.loads(convcore("summary", "lenet5", "--json")[1])
     assert set(found) == {"layers", "totals", "problems"}
     assert (found["totals"]["learnables"], found["problems"]) == (61706, [])
-    assert found["totals"]["saved_bytes"] == sum(layer["saved_bytes"] for layer in found["layers"]) == 41816
+    assert found["totals"]["saved_bytes"] == sum(layer["saved_bytes"] for layer in found["layers"]) == 16600
 
 
 def test_summary_names_problems(convcore, elsewhere):
