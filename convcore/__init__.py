@@ -9,7 +9,7 @@ from convcore.autograd import GradientError, Tape, Tensor, gradcheck, gradient
 from convcore.kernels import get_precision, precision, set_precision, use_variant
 from convcore.layers import *  # noqa: F403  Conv2D, ReLU, ...: what layers lists in __all__
 from convcore.models import lenet5
-from convcore.network import Network, load
+from convcore.network import Network, fusion, get_fusion, load, set_fusion
 from convcore.ops import *  # noqa: F403  conv2d, relu, cross_entropy, ...: what ops lists in __all__
 from convcore.optim import SGD, Adam, RMSProp
 from convcore.threads import get_num_threads, num_threads, set_num_threads

@@ -29,7 +29,8 @@ class Summary:
     Of a SequenceInput that has seen no data the smallest length is counted.
 
     What training saves for the way back is read off the records of a tape, on which zeros go through copies of the
-    layers: that costs the forward pass of one observation. An array that several records save counts once, for the
+    layers: that costs the forward pass of one observation. Of layers that are computed as one (see `convcore.fusion`)
+    the last has what they save. An array that several records save counts once, for the
     layer that made it, and is in bytes, too, if it is that layer's output; parameters, being learnables, do not count
     again. The loss is left out: cross-entropy saves probabilities in place of the Softmax, which does so here. While
     the tape lives, outputs that nobody saved are held, too, by its records.
@@ -41,6 +42,7 @@ class Summary:
         self._forms = [None] * len(known) if None in known else known
         self._dtype = network.dtype
         self._inferred = list(network.inferred(self._forms))
+        self._chains = network.chains()
         for step, found in self._inferred:
             if isinstance(found, Exception):
                 text, name = _text(found), f"{step.name}: "
@@ -64,7 +66,7 @@ class Summary:
     @functools.cached_property
     def rows(self):
         """The layers, one dict each; see the class."""
-        saved = saved_bytes(self._inferred, self._forms, self._dtype)
+        saved = saved_bytes(self._inferred, self._forms, self._dtype, self._chains)
         return [_row(*pair, self._dtype.itemsize, count) for pair, count in zip(self._inferred, saved, strict=True)]
 
     @property

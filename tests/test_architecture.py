@@ -175,7 +175,7 @@ def test_kernels_have_docstrings_too(op):
     for variant in registry.VARIANTS[op]:
         module = registry.load(op, variant, isa.DEFAULT)
         assert module.__doc__
-        for direction in (*DIRECTIONS, "supports"):
+        for direction in (*DIRECTIONS, *registry.EPILOGUES, "supports"):
             if hasattr(module, direction):
                 assert getattr(module, direction).__doc__, f"{op}_{variant}.{direction}"
 

@@ -696,12 +696,12 @@ def test_summary(convcore, trained):
     status, out, err = convcore("summary", "lenet5")
     assert (status, err) == (0, "")
     assert re.search(r"conv1 +Conv2D +6 × 28 × 28 +156 +117,600", out)
-    assert re.search(r"total +61,706 .* 41,816$", out, re.MULTILINE)
+    assert re.search(r"total +61,706 .* 16,600$", out, re.MULTILINE)
     assert convcore("summary", trained / "model.safetensors") == convcore("summary", trained) == (0, out, "")
     found = json.loads(convcore("summary", "lenet5", "--json")[1])
     assert set(found) == {"layers", "totals", "problems"}
     assert (found["totals"]["learnables"], found["problems"]) == (61706, [])
-    assert found["totals"]["saved_bytes"] == sum(layer["saved_bytes"] for layer in found["layers"]) == 41816
+    assert found["totals"]["saved_bytes"] == sum(layer["saved_bytes"] for layer in found["layers"]) == 16600
 
 
 def test_summary_names_problems(convcore, elsewhere):

@@ -12,6 +12,7 @@ from libc.string cimport memset
 
 from convcore.kernels.buffers import aligned
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, source_cell
+from convcore.kernels.relu cimport apply_relu
 
 include "depthwise_rows.pxi"
 
@@ -60,13 +61,24 @@ def suits(direction, geometry, dtype, level):
 
 # forward: for each tap, a few rows of y += weight · rows of cells
 
-def forward(geometry,
-            const float[:, :, :, :, ::1] x not None,            # IN  (N, IC, ID, IH, IW)
-            const float[:, :, :, :, ::1] weight not None,       # IN  (OC, 1, KD, KH, KW)
-            const float[::1] bias,                              # IN  (OC,) or None
-            float[:, :, :, :, ::1] y not None,                  # OUT (N, OC, OD, OH, OW)
-            int n_threads):
+def forward(geometry, x, weight, bias, y, n_threads):
     """Write y; one task per few channels of an image."""
+    convolve_all(geometry, x, weight, bias, y, False, n_threads)
+
+
+def forward_relu(geometry, x, weight, bias, y, n_threads):
+    """Write ReLU(y), row by row as they are made."""
+    convolve_all(geometry, x, weight, bias, y, True, n_threads)
+
+
+def convolve_all(geometry,
+                 const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
+                 const float[:, :, :, :, ::1] weight not None,  # IN  (OC, 1, KD, KH, KW)
+                 const float[::1] bias,                         # IN  (OC,) or None
+                 float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
+                 bint relu,
+                 int n_threads):
+    """Forward, with or without ReLU behind it."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Layout l = input_layout(&s)
     cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
@@ -80,11 +92,11 @@ def forward(geometry,
         put_frame(&l, &scratch[thread, 0])
     for task in prange(blocks(s.N * s.IC, l.channels), nogil=True, schedule="static", num_threads=n_threads):
         forward_channels(&s, &l, &rows, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0],
-                         task * l.channels, &scratch[threadid(), 0])
+                         relu, task * l.channels, &scratch[threadid(), 0])
 
 
 cdef void forward_channels(ConvSizes* s, Layout* l, Rows* rows, const float* x, const float* weight, const float* bias,
-                           float* y, Py_ssize_t first, float* tiles) noexcept nogil:
+                           float* y, bint relu, Py_ssize_t first, float* tiles) noexcept nogil:
     """Channels are counted through the batch, from `first`."""
     cdef Py_ssize_t channels = min(l.channels, s.N * s.IC - first), taps = s.KD * s.KH * s.KW
     cdef Py_ssize_t i, f, k, od, oh, block, count
@@ -110,6 +122,8 @@ cdef void forward_channels(ConvSizes* s, Layout* l, Rows* rows, const float* x, 
                         convolve(rows, tiles + i * l.tile, weight + k * taps, bias[k] if bias != NULL else 0, out,
                                  l.out_pitch, count, s.OW)
                         join(out, l, 1, count, target, s.OW, s.OW)
+                    if relu:
+                        apply_relu(target, count * s.OW)
                     k = k + 1 if k + 1 < s.OC else 0
 
 

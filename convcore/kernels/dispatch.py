@@ -6,7 +6,7 @@ import numpy as np
 
 from convcore import isa, threads
 from convcore.arrays import FLOATS
-from convcore.kernels import buffers, registry
+from convcore.kernels import buffers, epilogues, registry
 from convcore.kernels.geometry import ConvGeometry
 from convcore.kernels.pool_geometry import POOLS, PoolGeometry
 
@@ -102,20 +102,24 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     outputs = _outputs(op, geometry, out_names, dtype, out)
     if out is not None and any(np.may_share_memory(a, o) for a in arrays if a is not None for o in outputs):
         raise ValueError(f"{op}: out overlaps an input")
-    if any(array is not None and array.size == 0 for array in arrays):
+    module = registry.load(op, name, level)
+    n = threads.for_work(geometry.operations(direction), n_threads)
+    empty = any(array is not None and array.size == 0 for array in arrays)
+    plain = direction if hasattr(module, direction) and not empty else registry.EPILOGUES.get(direction, direction)
+    if empty:
         for output in outputs:  # no observations, or no inputs: nothing to add up
             output.fill(0)
         bias = dict(zip(names, arrays, strict=True)).get("bias")
         if bias is not None:
             outputs[0][...] = bias.reshape(-1, *[1] * (outputs[0].ndim - 2))  # along axis 1
     else:
-        module = registry.load(op, name, level)
-        n = threads.for_work(geometry.operations(direction), n_threads)
         written = outputs
         if hasattr(module, "VOLUMETRIC"):
             geometry = geometry.volumetric
             arrays, written = _lifted(geometry, names, arrays), _lifted(geometry, out_names, outputs)
-        getattr(module, direction)(geometry, *arrays, *written, n, **parameters)
+        getattr(module, plain)(geometry, *arrays, *written, n, **parameters)
+    if plain != direction:
+        epilogues.relu(outputs, level, n)
     return outputs[0] if len(outputs) == 1 else outputs or None
 
 

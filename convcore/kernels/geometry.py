@@ -133,6 +133,7 @@ class ConvGeometry:
 
     SIGNATURES = {
         "forward": (("x", "weight", "bias"), "y"),
+        "forward_relu": (("x", "weight", "bias"), "y"),
         "backward_input": (("grad_y", "weight"), "grad_x"),
         "backward_weight": (("grad_y", "x"), "grad_weight"),
         "backward_bias": (("grad_y",), "grad_bias"),

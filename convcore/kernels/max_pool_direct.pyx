@@ -1,12 +1,19 @@
-"""Max-pooling in 1-D to 3-D: one plane per task, one output row at a time, one cell of the window at a time.
+"""Max-pooling in 1-D to 3-D: some planes per task, one output row at a time, one cell of the window at a time.
 
 The innermost loop runs along the output row without a branch, so the compiler can turn it into vector instructions.
+The usual windows, 2×2 side by side, have loops over vectors of their own (max_pool_quads.pxi.tp), which leave the last
+rows of a task to the others.
 """
 
 from cython.parallel cimport prange
 
 from convcore.kernels.common cimport end_inside, first_inside, floating
 from convcore.kernels.pool_sizes cimport PoolSizes, pool_sizes
+
+include "max_pool_quads.pxi"
+
+cdef enum:
+    TASK_CELLS = 16384          # of the input
 
 cdef extern from *:
     """
@@ -32,32 +39,61 @@ def forward(geometry, x, y, index, n_threads):
 
     x (N, C, *in) IN; y, index (N, C, *out) OUT; index -1: the window sees only padding, y is -inf.
     """
-    forward_planes(geometry, x.reshape(-1), y.reshape(-1), index.reshape(-1), n_threads)
+    forward_planes(geometry, x.reshape(-1), y.reshape(-1), index.reshape(-1), False, n_threads)
+
+
+def forward_relu(geometry, x, y, index, n_threads):
+    """Write the maxima of ReLU(x), which are ReLU of the maxima: x is read once, and four times less is compared to 0.
+
+    As forward, but index is -1 wherever y is 0: no gradient goes anywhere from there.
+    """
+    forward_planes(geometry, x.reshape(-1), y.reshape(-1), index.reshape(-1), True, n_threads)
 
 
 def forward_planes(geometry,
                    const floating[::1] x not None,      # IN  N·C planes of IH·IW cells, in 3-D volumes
                    floating[::1] y not None,            # OUT N·C planes of OH·OW cells
                    int[::1] index not None,             # OUT the same
+                   bint relu,
                    int n_threads):
     """The planes of forward, one after the other in memory, whatever the number of dimensions."""
     cdef PoolSizes s = pool_sizes(geometry)
+    cdef Py_ssize_t task, planes = planes_of_task(&s)
+    for task in prange(blocks(s.planes, planes), nogil=True, schedule="static", num_threads=n_threads):
+        forward_task(&s, &x[0], task * planes, min(task * planes + planes, s.planes), relu, &y[0], &index[0])
+
+
+cdef Py_ssize_t planes_of_task(PoolSizes* s) noexcept nogil:
+    return max(<Py_ssize_t> 1, TASK_CELLS // s.in_cells)
+
+
+cdef void forward_task(PoolSizes* s, const floating* x, Py_ssize_t first, Py_ssize_t end, bint relu, floating* y,
+                       int* index) noexcept nogil:
+    """The planes from `first` on and before `end`."""
     cdef Py_ssize_t plane
-    for plane in prange(s.planes, nogil=True, schedule="static", num_threads=n_threads):
-        forward_plane(&s, &x[plane * s.in_cells], &y[plane * s.out_cells], &index[plane * s.out_cells])
+    for plane in range(first, end):
+        forward_plane(s, x + plane * s.in_cells, (s.planes - plane) * s.in_cells, relu, y + plane * s.out_cells,
+                      index + plane * s.out_cells, (end - plane) * s.out_cells)
 
 
-cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, int* index) noexcept nogil:
-    cdef Py_ssize_t od, oh
-    if (s.ID == s.OD == 1 and s.front == 0 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
-            and s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW):
-        for oh in range(s.OH):
-            forward_quads(x + 2 * oh * s.IW, s.IW, <int> (2 * oh * s.IW), y + oh * s.OW, index + oh * s.OW, s.OW)
-        return
+cdef bint in_quads(PoolSizes* s) noexcept nogil:
+    """Whether the windows are 2×2, side by side, and all inside a plane."""
+    return (s.ID == s.OD == 1 and s.front == 0 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
+            and s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW)
+
+
+cdef void forward_plane(PoolSizes* s, const floating* x, Py_ssize_t x_room, bint relu, floating* y,
+                        int* index, Py_ssize_t y_room) noexcept nogil:
+    """One plane; x_room cells may be read from its beginning on, y_room written."""
+    cdef Py_ssize_t od, oh, j, row = pool_quads(s, x, x_room, relu, y, index, y_room) if in_quads(s) else 0
     for od in range(s.OD):
-        for oh in range(s.OH):
+        for oh in range(row, s.OH):
             forward_row(s, x, od * s.SD - s.front, oh * s.SH - s.top, y + (od * s.OH + oh) * s.OW,
                         index + (od * s.OH + oh) * s.OW)
+    if relu:
+        for j in range(row * s.OW, s.out_cells):
+            if y[j] <= 0 and index[j] >= 0:         # a window that sees only padding keeps its -inf
+                y[j], index[j] = 0, -1
 
 
 cdef inline void forward_row(PoolSizes* s, const floating* x, Py_ssize_t front, Py_ssize_t top, floating* y,
@@ -96,23 +132,6 @@ cdef inline void raise_row(floating* y, int* index, const floating* x, Py_ssize_
         y[j], index[j] = best, best_place
 
 
-cdef inline void forward_quads(const floating* x, Py_ssize_t IW, int place, floating* y, int* index,
-                               Py_ssize_t count) noexcept nogil:
-    """A row of the usual pooling, 2×2 windows side by side: the same comparisons, kept in registers."""
-    cdef const floating* below = x + IW
-    cdef Py_ssize_t j
-    cdef floating best, right, left_below, right_below
-    cdef int best_place, width = <int> IW
-    for j in range(count):
-        best, right, left_below, right_below = x[2 * j], x[2 * j + 1], below[2 * j], below[2 * j + 1]
-        best_place = 0
-        contest(best, best_place, right, 1)
-        contest(best, best_place, left_below, width)
-        contest(best, best_place, right_below, width + 1)
-        y[j] = best
-        index[j] = place + 2 * <int> j + best_place
-
-
 def backward_input(geometry, grad_y, index, grad_x, n_threads):
     """Write grad_x: each output's gradient goes to the cell that won.
 
@@ -128,15 +147,26 @@ def backward_planes(geometry,
                     int n_threads):
     """The planes of backward_input, one after the other in memory, whatever the number of dimensions."""
     cdef PoolSizes s = pool_sizes(geometry)
+    cdef Py_ssize_t task, planes = planes_of_task(&s)
+    for task in prange(blocks(s.planes, planes), nogil=True, schedule="static", num_threads=n_threads):
+        backward_task(&s, &grad_y[0], &index[0], task * planes, min(task * planes + planes, s.planes), &grad_x[0])
+
+
+cdef void backward_task(PoolSizes* s, const floating* grad_y, const int* index, Py_ssize_t first, Py_ssize_t end,
+                        floating* grad_x) noexcept nogil:
+    """The planes from `first` on and before `end`."""
     cdef Py_ssize_t plane
-    for plane in prange(s.planes, nogil=True, schedule="static", num_threads=n_threads):
-        backward_plane(&s, &grad_y[plane * s.out_cells], &index[plane * s.out_cells], &grad_x[plane * s.in_cells])
+    for plane in range(first, end):
+        backward_plane(s, grad_y + plane * s.out_cells, index + plane * s.out_cells, (s.planes - plane) * s.out_cells,
+                       grad_x + plane * s.in_cells, (end - plane) * s.in_cells)
 
 
-cdef void backward_plane(PoolSizes* s, const floating* grad_y, const int* index, floating* grad_x) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(s.in_cells):
+cdef void backward_plane(PoolSizes* s, const floating* grad_y, const int* index, Py_ssize_t y_room, floating* grad_x,
+                         Py_ssize_t x_room) noexcept nogil:
+    """One plane; y_room cells may be read from its beginning on, x_room written."""
+    cdef Py_ssize_t j, row = spread_quads(s, grad_y, index, y_room, grad_x, x_room) if in_quads(s) else 0
+    for j in range(2 * row * s.IW, s.in_cells):
         grad_x[j] = 0
-    for j in range(s.out_cells):
-        if 0 <= index[j] < s.in_cells:          # -1: only padding; and no index, however wrong, may write elsewhere
+    for j in range(row * s.OW, s.out_cells):
+        if 0 <= index[j] < s.in_cells:          # -1: no gradient; and no index, however wrong, may write elsewhere
             grad_x[index[j]] += grad_y[j]

@@ -28,6 +28,12 @@ def forward(geometry, x, y, index, n_threads):
         index[here] = np.ravel_multi_index(where, geometry.in_size).ravel()[best]
 
 
+def forward_relu(geometry, x, y, index, n_threads):
+    """Write the maxima of ReLU(x); index is -1 where they are 0, from where no gradient goes anywhere."""
+    forward(geometry, np.where(x <= 0, 0, x), y, index, n_threads)
+    index[y == 0] = -1
+
+
 def backward_input(geometry, grad_y, index, grad_x, n_threads):
     """Write grad_x (N, C, *in)."""
     grad_x.fill(0)

@@ -105,7 +105,8 @@ class PoolGeometry:
     def SIGNATURES(self):
         """What each direction takes and returns."""
         if self.op.startswith("max"):
-            return {"forward": (("x",), ("y", "index")), "backward_input": (("grad_y", "index"), "grad_x")}
+            forward = ("x",), ("y", "index")
+            return {"forward": forward, "forward_relu": forward, "backward_input": (("grad_y", "index"), "grad_x")}
         return {"forward": (("x",), "y"), "backward_input": (("grad_y",), "grad_x")}
 
     OPTIONAL = ()
@@ -113,7 +114,7 @@ class PoolGeometry:
 
     def operations(self, direction):
         """Return a rough count of operations: four for each cell of a window that is looked at."""
-        cells = 4 * math.prod(self.pool_size) if direction == "forward" else 4
+        cells = 4 if direction == "backward_input" else 4 * math.prod(self.pool_size)
         return self.batch * self.channels * math.prod(self.out_size) * cells
 
     def __str__(self):

@@ -8,6 +8,10 @@ them, and optionally two functions ``(direction, geometry, dtype, level)`` that 
 free (rules found with the bench; they look at the problem, never at the number of threads). A module that says
 ``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match. One whose
 bound on the rounding error is larger than that of direct summation says by how much, as ``ROUNDING_FACTOR``.
+
+``forward_relu`` is a direction that a variant may have for the sake of speed: ReLU applied to what it has just written,
+which is still at hand. It stands for the same problems as ``forward``, and is chosen by the same rules; where a variant
+has none, ReLU follows its ``forward`` (epilogues.py), so that every variant serves and the bits are the same.
 """
 
 import contextlib
@@ -42,6 +46,7 @@ VARIANTS = {
     "rmsprop": ["direct", "reference"],
     "affine2d": ["direct", "reference"],
 }
+EPILOGUES = {"forward_relu": "forward"}  # directions that are others with something behind them
 _users_own = {}  # (op, variant) -> the module or object that register was given
 _forced = contextvars.ContextVar("convcore_forced_variants", default=None)
 
@@ -168,7 +173,7 @@ def _load_built_in(op, variant, level):
 
 def refusal(op, variant, direction, geometry, dtype, level=None):
     """Return None if the variant computes this direction of this problem, else the reason why not."""
-    level = level or isa.DEFAULT
+    level, direction = level or isa.DEFAULT, EPILOGUES.get(direction, direction)
     module = load(op, variant, level)
     if not hasattr(module, direction):
         return f"has no {direction}"
@@ -198,7 +203,7 @@ def candidates(op):
 
 def passed_over(op, variant, direction, geometry, dtype, level=None):
     """Return None if a free choice takes the variant where it comes first, else the reason why not."""
-    level = level or isa.DEFAULT
+    level, direction = level or isa.DEFAULT, EPILOGUES.get(direction, direction)
     reason = refusal(op, variant, direction, geometry, dtype, level)
     if reason is None and rounding_factor(op, variant, level) > 1 and rounding.get_precision() == "strict":
         reason = "precision is strict"

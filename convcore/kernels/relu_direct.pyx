@@ -3,6 +3,7 @@
 from cython.parallel cimport prange
 
 from convcore.kernels.common cimport floating
+from convcore.kernels.relu cimport apply_relu
 
 cdef enum:
     BLOCK = 16384
@@ -19,6 +20,13 @@ cdef void forward_block(const floating* x, floating* y, Py_ssize_t count) noexce
     cdef Py_ssize_t j
     for j in range(count):
         y[j] = 0 if x[j] <= 0 else x[j]         # not `x if x > 0`: that would swallow NaN
+
+
+def in_place(geometry, floating[::1] y not None, int n_threads):
+    """Write 0 where y is not above 0; NaN stays NaN."""
+    cdef Py_ssize_t block, size = y.shape[0]
+    for block in prange((size + BLOCK - 1) // BLOCK, nogil=True, schedule="static", num_threads=n_threads):
+        apply_relu(&y[block * BLOCK], min(<Py_ssize_t> BLOCK, size - block * BLOCK))
 
 
 def backward_input(geometry, const floating[::1] grad_y not None, const floating[::1] y not None,

@@ -257,10 +257,14 @@ class Convolution(FilterLayer):
         """Return the feature maps (N, filters, ...) of inputs (N, channels, ...)."""
         return self.convolve(x, self.weights, self.bias)
 
-    def convolve(self, x, weights, bias=None):
-        """Return the convolution with these weights, by all that the layer's properties say."""
-        return self.op(x, weights, bias, stride=self.stride, padding=self.padding, padding_value=self.padding_value,
-                       dilation=self.dilation_factor, groups=self._groups(x.shape[1]))  # fmt: skip
+    def convolve(self, x, weights, bias=None, op=None):
+        """Return the convolution with these weights, by all that the layer's properties say.
+
+        `op` may be another function of the same arguments, which makes more of it.
+        """
+        op = op or self.op
+        return op(x, weights, bias, stride=self.stride, padding=self.padding, padding_value=self.padding_value,
+                  dilation=self.dilation_factor, groups=self._groups(x.shape[1]))  # fmt: skip
 
     def _spec_window(self):
         return [

@@ -250,16 +250,20 @@ def _arrangement(kind, format):
     )
 
 
-def apply(layer, x, training, rng):
-    """Return a layer's output for an input Tensor, or a tuple of them, of any format that it takes."""
+def apply(layer, x, training, rng, forward=None):
+    """Return a layer's output for an input Tensor, or a tuple of them, of any format that it takes.
+
+    What computes it is the layer's `forward`, or another function that does more on the same order of axes.
+    """
+    forward = forward or layer.forward
     several = isinstance(x, tuple)
     inputs = _alike(layer, x) if several else (x,)
     format = inputs[0].format or assumed(layer, inputs[0].ndim)
     if format is None:
-        return layer.forward(x, training, rng)
+        return forward(x, training, rng)
     plan = arrangement(layer, format)
     arranged = tuple(plan.take(tensor) for tensor in inputs)
-    y = layer.forward(arranged if several else arranged[0], training, rng)
+    y = forward(arranged if several else arranged[0], training, rng)
     _check_axes(layer, plan, arranged[0].ndim, y.shape)
     return plan.give(y, inputs[0].shape)
 

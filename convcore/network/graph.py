@@ -5,6 +5,8 @@ import itertools
 from typing import NamedTuple
 
 from convcore.layers import ClassificationOutput, Softmax
+from convcore.network.chains import chains, get_fusion
+from convcore.ops import fused
 
 
 class Step(NamedTuple):
@@ -77,6 +79,7 @@ class Graph:
         self.steps = [Step(name, layers[name], found[name], ()) for name in order]
         self._logits, self._skipped = self._before_softmax()
         kept = {*self._outputs, *self._logits}
+        self._chains = chains(self.steps, len(self.input_names))
         last = {place: position for position, step in enumerate(self.steps) for place in step.sources}
         self.steps = [
             step._replace(released=tuple(place for place in set(step.sources)
@@ -110,12 +113,17 @@ class Graph:
         logits : bool
             Leave out a Softmax in front of an output.
         stop : function, optional
-            Called as ``stop(layer, y)`` after each layer.
+            Called as ``stop(layer, y)`` after each layer; then none is computed together with another.
         """
         values = [*inputs, *[None] * len(self.steps)]
+        chains, inside = self.chains() if stop is None else {}, set()
         for place, (_, layer, sources, released) in enumerate(self.steps, len(inputs)):
-            if logits and place in self._skipped:
+            if place in inside or (logits and place in self._skipped):
                 continue
+            if place in chains:
+                layer, places = chains[place]
+                inside.update(places)
+                place = places[-1]
             x = values[sources[0]] if layer.num_inputs == 1 else tuple(values[source] for source in sources)
             y = values[place] = layer.apply(x, training, rng)
             for source in released:
@@ -125,6 +133,12 @@ class Graph:
                 if found is not None:
                     return found
         return tuple(values[place] for place in (self._logits if logits else self._outputs))
+
+    def chains(self):
+        """Return what is computed as one at present, by the place of the first layer: see `fusion.chains`."""
+        if get_fusion() == "off" or not fused.available():
+            return {}
+        return {place: found for place, found in self._chains.items() if found[0].holds}
 
     def infer(self, forms, dtype):
         """Yield (step, `formats.Inferred`) for inputs of these forms, in the order of execution.

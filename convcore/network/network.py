@@ -47,6 +47,9 @@ class Network(Stored):
     -----
     Sizes are inferred at the first data, or at `initialize`. Until then ``layer.weights`` is None.
 
+    Where nobody looks at what lies between, a convolution or a fully connected layer and the ReLU behind it, and the
+    max-pooling behind that, are computed as one, with the same bits; see `convcore.fusion`.
+
     Data may be a Tensor with a format, such as "SSCB". Its axes are brought into the order in which the package
     computes once, before the first layer, and the output's into that of the input; parameters do not depend on it.
 
@@ -262,6 +265,10 @@ class Network(Stored):
             return error
         advice = self._inputs.advice(forms, fits)
         return ValueError(f"{error}{advice}") if advice else error
+
+    def chains(self):
+        """Return which layers are computed as one at present; see `chains.chains`."""
+        return self._graph.chains()
 
     def predecessors(self):
         """Return each layer with the one whose output is its first input, None where that is the network's."""

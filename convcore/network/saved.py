@@ -7,9 +7,10 @@ import numpy as np
 
 from convcore.autograd import Tape, Tensor
 from convcore.layers import Layer
+from convcore.network.chains import Chain
 
 
-def saved_bytes(inferred, forms, dtype):
+def saved_bytes(inferred, forms, dtype, chains=None):
     """Return the bytes that the records of a training step save of one observation, by layer.
 
     Zeros go through copies of the layers as in training: nothing is drawn from, or changed in, the layers themselves.
@@ -24,6 +25,8 @@ def saved_bytes(inferred, forms, dtype):
         Of the network's inputs.
     dtype : numpy.dtype
         Of the inputs, and of the zeros that stand in for parameters that do not exist yet.
+    chains : dict of int to (Chain, list of int), optional
+        The layers that one function computes, as `Graph.chains` returns them. What that saves is of the last of them.
 
     Returns
     -------
@@ -39,24 +42,31 @@ def saved_bytes(inferred, forms, dtype):
     >>> saved_bytes(list(net.inferred(forms)), forms, net.dtype)  # the 4 inputs and the 3 outputs
     [16, 0, 12]
     """
+    first = len(forms)
     values = [None if form is None else Tensor(np.zeros(form.shape, dtype), format=form.format) for form in forms]
+    values += [None] * len(inferred)
     memories = {}  # by the id of the array that owns each
-    for place, (step, found) in enumerate(inferred):
-        given, y = [values[source] for source in step.sources], None
-        if all(x is not None for x in given):
-            try:
-                y, saved = _recorded(_copy(step.layer, found.input_shape, dtype), given)
-            except Exception:  # of a layer or a function of the user's: whatever it raises, zeros are not for it
-                pass
-            else:
-                for array in saved:
-                    _look_up(memories, array, place).saved = True
-                _look_up(memories, y.data, place)
-        values.append(y)
-    counts = [None if y is None else 0 for y in values[len(forms) :]]
+    for place, (step, _) in enumerate(inferred, first):
+        given = [values[source] for source in step.sources]
+        if values[place] is not None or any(x is None for x in given):  # computed with another layer, or not at all
+            continue
+        chain, places = (chains or {}).get(place, (None, [place]))
+        if any(isinstance(inferred[p - first][1], Exception) for p in places):
+            chain, places = None, [place]
+        try:
+            layers = [_copy(inferred[p - first][0].layer, inferred[p - first][1].input_shape, dtype) for p in places]
+            y, saved = _recorded(layers[0] if chain is None else Chain(layers), layers, given)
+        except Exception:  # of a layer or a function of the user's: whatever it raises, zeros are not for it
+            continue
+        for array in saved:
+            _look_up(memories, array, places[-1]).saved = True
+        _look_up(memories, y.data, places[-1])
+        for p in places:
+            values[p] = y
+    counts = [None if y is None else 0 for y in values[first:]]
     for memory in memories.values():
         if memory.saved:
-            counts[memory.place] += memory.size
+            counts[memory.place - first] += memory.size
     return counts
 
 
@@ -91,14 +101,17 @@ def _copy(layer, input_shape, dtype):
     return copied
 
 
-def _recorded(layer, given):
-    """Return a layer's output in training, and the arrays that its records save beside parameters and states."""
+def _recorded(layer, parts, given):
+    """Return a layer's output in training, and the arrays that its records save beside parameters and states.
+
+    The layer may be a chain, with the layers that it is made of as `parts`.
+    """
     with Tape() as tape, np.errstate(all="ignore"):  # what zeros divided by zeros are does not matter
         y = layer.apply(given[0] if layer.num_inputs == 1 else tuple(given), True, np.random.default_rng(0))
     if not isinstance(y, Tensor):
-        raise TypeError(f"{layer.name}: forward must return a Tensor, got {type(y).__name__}")
-    own = [*(parameter.data for parameter in layer.learnables.values()), *layer.remembered.values()]
-    own = {id(_owner(array)) for array in own}
+        raise TypeError(f"{parts[-1].name}: forward must return a Tensor, got {type(y).__name__}")
+    parameters = [parameter.data for part in parts for parameter in part.learnables.values()]
+    own = {id(_owner(array)) for array in (*parameters, *(a for part in parts for a in part.remembered.values()))}
     saved = [array for entry in tape.records for array in entry.saved.values()]
     return y, [array for array in saved if id(_owner(array)) not in own]
 

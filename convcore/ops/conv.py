@@ -31,7 +31,12 @@ def convolve(op, x, weight, bias, stride, padding, padding_value, dilation, grou
 
 def backward(record, grad_y, needs):
     """grad_x spreads each output's gradient over the cells it was read from; grad_weight correlates grad_y with x."""
-    op, g, x, weight = record.op, record.geometry, record.saved["x"], record.saved["weight"]
+    return gradients(record.op, record, grad_y, needs)
+
+
+def gradients(op, record, grad_y, needs):
+    """Return the gradients of x, weight and bias from that of the convolution's output; None where none is needed."""
+    g, x, weight = record.geometry, record.saved["x"], record.saved["weight"]
     needs_x, needs_weight, needs_bias = needs
     grad_x = run(op, "backward_input", g, grad_y, weight, variant=record.variant) if needs_x else None
     grad_weight = run(op, "backward_weight", g, grad_y, x, variant=record.variant) if needs_weight else None

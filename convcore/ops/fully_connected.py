@@ -43,10 +43,7 @@ def fully_connected(x, weight, bias=None):
     >>> fully_connected([[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]], [0.5, 0.5]).numpy()
     array([[11.5, 17.5]])
     """
-    x, weight = as_tensor(x, "fully_connected: x"), as_tensor(weight, "fully_connected: weight")
-    bias = None if bias is None else as_tensor(bias, "fully_connected: bias")
-    same_dtype("fully_connected", x=x, weight=weight, bias=bias)
-    geometry = _geometry(x.shape, weight.shape)
+    x, weight, bias, geometry = arguments(x, weight, bias)
     rows = x.data.reshape(geometry.M, geometry.K)  # (N, I)
     y = run("fully_connected", "forward", geometry, rows, weight.data, None if bias is None else bias.data)
     return record("fully_connected", y, inputs=(x, weight, bias), backward=backward,
@@ -61,6 +58,14 @@ def backward(record, grad_y, needs):
     grad_weight = run("fully_connected", "backward_weight", g, grad_y, x) if needs_weight else None
     grad_bias = run("fully_connected", "backward_bias", g, grad_y) if needs_bias else None
     return None if grad_x is None else grad_x.reshape(record.inputs[0].shape), grad_weight, grad_bias
+
+
+def arguments(x, weight, bias):
+    """Return the arguments as Tensors of one dtype, a bias of None as it is, and the problem that they make."""
+    x, weight = as_tensor(x, "fully_connected: x"), as_tensor(weight, "fully_connected: weight")
+    bias = None if bias is None else as_tensor(bias, "fully_connected: bias")
+    same_dtype("fully_connected", x=x, weight=weight, bias=bias)
+    return x, weight, bias, _geometry(x.shape, weight.shape)
 
 
 def _geometry(x_shape, weight_shape):

@@ -59,7 +59,7 @@ def terms(geometry, direction):
         "backward_input": g.out_channels // g.groups * math.prod(g.filter_size),
         "backward_weight": g.batch * math.prod(g.out_size),
         "backward_bias": g.batch * math.prod(g.out_size),
-    }[direction]
+    }[registry.EPILOGUES.get(direction, direction)]
 
 
 def rounding_bound(geometry, direction, arrays, dtype, factor=1):
@@ -171,7 +171,7 @@ def definition(geometry, direction, dtype, seed, bias):
     arrays = inputs(geometry, direction, dtype, seed)
     for array in arrays:
         array.flags.writeable = False
-    if direction == "forward" and not bias:
+    if direction.startswith("forward") and not bias:
         arrays[2] = None
     return arrays, kernels.run(geometry.op, direction, geometry, *arrays, variant="reference")
 

@@ -61,7 +61,7 @@ def images(geometry, dtype, seed):
 
 def arrays_of(geometry, direction, dtype, seed):
     x = images(geometry, dtype, seed)
-    if direction == "forward":
+    if direction.startswith("forward"):
         return (x,)
     index = run(geometry.op, "forward", geometry, x, variant="reference")[1]
     return integers(geometry.shapes["y"], dtype, seed), index
@@ -114,14 +114,63 @@ def test_adjoint_identity(op, data, seed):
         assert (np.where(index < 0, 0, y) * g).sum() == (x * grad_x).sum()
 
 
+SPECIAL = np.array([0.0, -0.0, 1.0, 1.0, 2.0, -1.0, INF, -INF, NAN, 1e-40, -1e-40])
+WIDTHS = (2, 3, 4, 7, 8, 9, 10, 14, 16, 17, 28, 31, 32, 33, 34, 63, 64, 66, 130)  # around those of all vectors
+
+
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("max_pool2d"))
+@pytest.mark.parametrize("width", WIDTHS)
+def test_windows_side_by_side_of_any_width(variant, level, direction, width):
+    """Nothing is read or written beside the arrays, which stand in the middle of others; zeros keep their signs."""
+    rng = np.random.default_rng(width)
+    for dtype in DTYPES:
+        for shape in ((1, 1, 2, width), (2, 3, 5, width), (3, 2, 8, width), (1, 40, 6, width)):
+            geometry = of(shape, 2)
+            x = rng.choice(SPECIAL, shape).astype(dtype)
+            g = rng.choice(SPECIAL, geometry.shapes["y"]).astype(dtype)
+            index = run("max_pool2d", "forward", geometry, x, variant="reference")[1]
+            arrays = (x,) if direction.startswith("forward") else (g, index)
+            expected = run("max_pool2d", direction, geometry, *arrays, variant="reference")
+            expected = (expected,) if isinstance(expected, np.ndarray) else expected
+            fenced = [np.full(a.size + 128, 77, a.dtype) for a in expected]
+            out = tuple(f[64:-64].reshape(a.shape) for f, a in zip(fenced, expected, strict=True))
+            for n_threads in THREADS:
+                run("max_pool2d", direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads,
+                    out=out if len(out) > 1 else out[0])  # fmt: skip
+                assert [bits(np.nan_to_num(a)) for a in out] == [bits(np.nan_to_num(a)) for a in expected]
+                assert all(np.isnan(a[np.isnan(b)]).all() for a, b in zip(out, expected, strict=True))
+                assert all((f[:64] == 77).all() and (f[-64:] == 77).all() for f in fenced)
+
+
+@pytest.mark.parametrize("op", OPS)
+@given(data=st.data(), seed=st.integers(0, 999))
+@settings(max_examples=40)
+def test_relu_behind_the_maxima_is_relu_in_front_of_them(op, data, seed):
+    """With all ties, NaN and padding: the same maxima, and the same gradient through both."""
+    geometry = data.draw(pool_geometries(op))
+    rng = np.random.default_rng(seed)
+    x = rng.choice(SPECIAL, geometry.shapes["x"])
+    flat = kernels.FlatGeometry("relu", x.size)
+    a = run("relu", "forward", flat, x.reshape(-1)).reshape(x.shape)
+    y, index = run(op, "forward", geometry, a)
+    g = rng.standard_normal(y.shape)
+    grad = run("relu", "backward_input", flat, run(op, "backward_input", geometry, g, index).reshape(-1), a.reshape(-1))
+    for variant in kernels.variants(op):
+        got, places = run(op, "forward_relu", geometry, x, variant=variant)
+        assert_same(got, y)
+        assert not np.signbit(got[got == 0]).any()
+        assert_array_equal(places, np.where(y == 0, -1, index))
+        assert bits(run(op, "backward_input", geometry, g, places, variant=variant)) == bits(grad.reshape(x.shape))
+
+
 @pytest.mark.parametrize("geometry", [of((3, 6, 28, 28), 2), of((2, 3, 9, 70), 3, 1, 1), of((5, 3, 90), 3, 1),
                                       of((2, 3, 6, 7, 8), 3, 1, 1)], ids=str)  # fmt: skip
-@pytest.mark.parametrize("direction", ["forward", "backward_input"])
+@pytest.mark.parametrize("direction", ["forward", "forward_relu", "backward_input"])
 def test_bits_do_not_depend_on_threads(direction, geometry):
     x = np.random.default_rng(0).normal(size=geometry.shapes["x"])
     index = run(geometry.op, "forward", geometry, x)[1]
     g = np.random.default_rng(1).normal(size=geometry.shapes["y"])
-    arrays = (x,) if direction == "forward" else (g, index)
+    arrays = (x,) if direction.startswith("forward") else (g, index)
     for variant, level in {cell.values[1:3] for cell in CELLS if cell.values[0] == geometry.op}:
         how = {"variant": variant, "level": level}
         runs = [bits(run(geometry.op, direction, geometry, *arrays, n_threads=n, **how)) for n in (*THREADS, 1)]

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from strategies import DTYPES, THREADS, assert_same, cells, integers
 
 from convcore import kernels
-from convcore.kernels import FlatGeometry, run
+from convcore.kernels import FlatGeometry, registry, run
 
 SPECIAL = (0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40)
 SIZES = [0, 1, 15, 17, 1000, 16384, 16385, 3 * 16384 + 5]  # blocks are 16384 long
@@ -42,6 +42,19 @@ def test_equals_the_definition_anywhere(variant, level, direction, size, seed):
         arrays = [numbers(size, dtype, seed + i) for i in range(1 + (direction != "forward"))]
         expected = run("relu", direction, geometry, *arrays, variant="reference")
         assert_same(run("relu", direction, geometry, *arrays, variant=variant, level=level, n_threads=2), expected)
+
+
+@pytest.mark.parametrize("size", [1, 17, 16384, 16385])
+@pytest.mark.parametrize("level", kernels.levels_of("relu", "direct"))
+def test_in_place(level, size):
+    """What follows other kernels where they do not apply ReLU themselves."""
+    for dtype in DTYPES:
+        for n_threads in THREADS:
+            y = numbers(size, dtype, 0)
+            expected = run("relu", "forward", FlatGeometry("relu", size), y)
+            registry.load("relu", "direct", level).in_place(FlatGeometry("relu", size), y, n_threads)
+            assert_same(y, expected)
+            assert not np.signbit(y[y == 0]).any()
 
 
 @pytest.mark.parametrize("variant", kernels.variants("relu"))

@@ -1,0 +1,95 @@
+"""Functions that are several, one after the other: a network calls them where layers follow each other.
+
+The bits are those of the functions one by one. What lies between them is neither written where it need not be, nor kept
+for the way back: ReLU tells by its output where its input was positive, and of the maxima of a window those above 0 are
+the only ones that a gradient flows through, whether ReLU stands before the window or behind it.
+"""
+
+import math
+
+from convcore.autograd import as_tensor, record
+from convcore.kernels import ConvGeometry, FlatGeometry, PoolGeometry, registry, run
+from convcore.ops import conv
+from convcore.ops.fully_connected import arguments as fully_connected_arguments
+from convcore.ops.fully_connected import backward as fully_connected_backward
+
+
+def available():
+    """Return whether ReLU is the built-in one: a kernel of the user's own, or one that is asked for, wants to run."""
+    return registry.variants("relu")[0] == "direct" and registry.forced_variant("relu") is None
+
+
+def conv_relu(op, x, weight, bias=None, *, stride=1, padding=0, padding_value=0, dilation=1, groups=1):
+    """Return relu(op(x, weight, bias)), `op` being "conv1d" to "conv3d"; the arguments are those of that function."""
+    x, weight, bias = conv.tensors(op, x, weight, bias)
+    geometry = ConvGeometry.of(x.shape, weight.shape, stride, padding, padding_value, dilation, groups)
+    y = run(op, "forward_relu", geometry, x.data, weight.data, None if bias is None else bias.data)
+    return record(f"{op}_relu", y, inputs=(x, weight, bias), backward=conv_relu_backward,
+                  saved={"x": x.data, "weight": weight.data, "y": y}, geometry=geometry,
+                  attributes={"convolution": op})  # fmt: skip
+
+
+def conv_relu_backward(record, grad_y, needs):
+    """The gradient passes where the output is positive, and on to the convolution's input, weight and bias."""
+    grad = _relu_backward(grad_y, record.saved["y"])
+    return conv.gradients(record.attributes["convolution"], record, grad, needs)
+
+
+def conv_relu_max_pool(op, x, weight, bias=None, *, window, stride=1, padding=0, padding_value=0, dilation=1, groups=1):
+    """Return the maxima of relu(op(x, weight, bias)) under a window: (pool_size, stride, padding) of the pooling."""
+    x, weight, bias = conv.tensors(op, x, weight, bias)
+    geometry = ConvGeometry.of(x.shape, weight.shape, stride, padding, padding_value, dilation, groups)
+    y = run(op, "forward", geometry, x.data, weight.data, None if bias is None else bias.data)
+    pool = _pooling(conv.RANKS[op], y.shape, window)
+    maxima, index = run(pool.op, "forward_relu", pool, y)
+    return record(f"{op}_relu_{pool.op}", maxima, inputs=(x, weight, bias), backward=conv_relu_max_pool_backward,
+                  saved={"x": x.data, "weight": weight.data, "index": index}, geometry=geometry,
+                  attributes={"convolution": op, "pooling": pool})  # fmt: skip
+
+
+def conv_relu_max_pool_backward(record, grad_y, needs):
+    """Each gradient goes to the cell that won, if any, and on to the convolution's input, weight and bias."""
+    pool = record.attributes["pooling"]
+    grad = run(pool.op, "backward_input", pool, grad_y, record.saved["index"])
+    return conv.gradients(record.attributes["convolution"], record, grad, needs)
+
+
+def relu_max_pool(x, rank, window):
+    """Return the maxima of relu(x) under a window in `rank` dimensions: (pool_size, stride, padding)."""
+    x = as_tensor(x, "relu: x")
+    pool = _pooling(rank, x.shape, window)
+    maxima, index = run(pool.op, "forward_relu", pool, x.data)
+    return record(f"relu_{pool.op}", maxima, inputs=(x,), backward=relu_max_pool_backward, saved={"index": index},
+                  geometry=pool)  # fmt: skip
+
+
+def relu_max_pool_backward(record, grad_y, needs):
+    """Each gradient goes to the cell that won, if any."""
+    pool = record.geometry
+    return (run(pool.op, "backward_input", pool, grad_y, record.saved["index"]),)
+
+
+def fully_connected_relu(x, weight, bias=None):
+    """Return relu(fully_connected(x, weight, bias))."""
+    x, weight, bias, geometry = fully_connected_arguments(x, weight, bias)
+    rows = x.data.reshape(geometry.M, geometry.K)  # (N, I)
+    y = run("fully_connected", "forward_relu", geometry, rows, weight.data, None if bias is None else bias.data)
+    return record("fully_connected_relu", y, inputs=(x, weight, bias), backward=fully_connected_relu_backward,
+                  saved={"x": rows, "weight": weight.data, "y": y}, geometry=geometry)  # fmt: skip
+
+
+def fully_connected_relu_backward(record, grad_y, needs):
+    """The gradient passes where the output is positive, and on through the matrix."""
+    return fully_connected_backward(record, _relu_backward(grad_y, record.saved["y"]), needs)
+
+
+def _relu_backward(grad_y, y):
+    """Return the gradient of ReLU's input, from its output."""
+    flat = FlatGeometry("relu", math.prod(y.shape))
+    return run("relu", "backward_input", flat, grad_y.reshape(-1), y.reshape(-1)).reshape(y.shape)
+
+
+def _pooling(rank, shape, window):
+    """Return the geometry of the pooling behind."""
+    pool_size, stride, padding = window
+    return PoolGeometry.of(f"max_pool{rank}d", shape, pool_size, stride, padding)
