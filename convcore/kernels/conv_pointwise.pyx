@@ -1,0 +1,480 @@
+"""Convolution with filters of one cell: matrix products over the pixels of all images, with nothing to rearrange.
+
+A few vectors of pixels at a time go by all filters; where images end within them, they go on with the next image. Such
+a panel is laid out in the order in which the micro-kernel (gemm_tile.pxi.tp) reads it, while the next one is fetched from
+memory; few filters read it in place. The weight gradient sums over pixels: there one of the two operands is transposed
+on its way into panels, or where it has few channels, lanes are pixels. One image, or one pixel per image, is the plain
+product of two matrices.
+"""
+
+import math
+
+import numpy as np
+
+from convcore.kernels.common cimport ConvSizes, conv_sizes
+
+include "gemm_product.pxi"
+include "pointwise_grid.pxi"
+
+VOLUMETRIC = True
+DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
+
+cdef enum:
+    GROUP_PIXELS = 128          # pixels that are laid out at a time, at most
+    PASS = 256                  # channels per pass over a panel, at most: what a pass reads stays in the caches
+    BLOCK = 96                  # filters whose weights stay in the second cache while some panels go by, at most
+    FEW_FILTERS = 24            # filters that are not worth laying out what they read
+    CHUNK = 256                 # pixels that a weight gradient adds up at a time, at most
+    SUMS = 1024                 # the same with lanes that are pixels
+    FEW_CHANNELS = 16           # channels or filters that are not worth a transposition
+    MOST_LANES = 256            # channels or filters that a task transposes, at most
+    PARTIAL_NUMBERS = 1 << 20   # numbers in the weight gradients of all shares of the batch, at most
+
+NUMBER = np.dtype(DTYPE)
+
+
+cdef struct Plan:
+    Grid grid
+    Py_ssize_t G, M, K                      # groups; channels per group: of the target, and of the source, summed over
+    Py_ssize_t row_step, k_step             # the weight of target i and source k is weight[i · row_step + k · k_step]
+    bint in_place                           # the source is read where it stands
+    bint biased                             # a source of ones, whose weights are the bias, stands behind the others
+    Py_ssize_t row_blocks, passes
+    Py_ssize_t groups                       # of pixels
+    Py_ssize_t image_groups                 # those of an image, where none goes on with the next
+    Py_ssize_t row_tasks, group_tasks
+
+
+def forward(geometry,
+            const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
+            const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, 1, 1, 1)
+            const float[::1] bias,                          # IN  (OC,) or None
+            float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
+            int n_threads):
+    """Write y; one task per some groups of pixels, block of filters, and group."""
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Grid grid = grid_of(&s)
+    cdef Py_ssize_t i, j
+    cdef float[:, ::1] result
+    if one_matrix(&s, &grid):
+        if bias is not None:
+            result = y.base.reshape(s.N * s.OC, grid.P)
+            for i in range(result.shape[0]):
+                for j in range(result.shape[1]):
+                    result[i, j] = bias[i % s.OC]
+        if grid.P == 1:
+            product[float](x.base.reshape(s.N, s.IC), False, weight.base.reshape(s.OC, s.IC), True,
+                           y.base.reshape(s.N, s.OC), bias is not None, n_threads)
+        else:
+            product[float](weight.base.reshape(s.OC, s.IC), False, x.base.reshape(s.IC, grid.P), False,
+                           y.base.reshape(s.OC, grid.P), bias is not None, n_threads)
+        return
+    convolve(&s, True, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
+             &y[0, 0, 0, 0, 0], n_threads)
+
+
+def backward_input(geometry,
+                   const float[:, :, :, :, ::1] grad_y not None,   # IN  (N, OC, OD, OH, OW)
+                   const float[:, :, :, :, ::1] weight not None,   # IN  (OC, IC/G, 1, 1, 1)
+                   float[:, :, :, :, ::1] grad_x not None,         # OUT (N, IC, ID, IH, IW)
+                   int n_threads):
+    """Write grad_x; one task per some groups of pixels, block of channels, and group."""
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Grid grid = grid_of(&s)
+    if one_matrix(&s, &grid):
+        if grid.P == 1:
+            product[float](grad_y.base.reshape(s.N, s.OC), False, weight.base.reshape(s.OC, s.IC), False,
+                           grad_x.base.reshape(s.N, s.IC), False, n_threads)
+        else:
+            product[float](weight.base.reshape(s.OC, s.IC), True, grad_y.base.reshape(s.OC, grid.P), False,
+                           grad_x.base.reshape(s.IC, grid.P), False, n_threads)
+        return
+    convolve(&s, False, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], NULL, &grad_x[0, 0, 0, 0, 0], n_threads)
+
+
+cdef bint one_matrix(ConvSizes* s, Grid* grid) noexcept:
+    """Whether all arrays are matrices as they stand."""
+    return s.G == 1 and grid.dense and (s.N == 1 or grid.P == 1)
+
+
+# forward and backward_input: target (M × pixels) = weights (M × K) · source (K × pixels)
+
+cdef convolve(ConvSizes* s, bint is_forward, const float* source, const float* weight, const float* bias, float* target,
+              int n_threads):
+    """Write y or grad_x."""
+    cdef Plan p = plan_of(s, is_forward, bias != NULL)
+    p.grid.source_end = source + s.N * s.G * p.K * p.grid.source_cells
+    cdef Py_ssize_t depth = p.K + p.biased, task, most_rows = blocks(p.M, p.row_blocks)
+    cdef float[:, ::1] packed = aligned(1, p.G * p.M * depth, NUMBER)
+    cdef float[:, ::1] panels = aligned(n_threads, 0 if p.in_place else depth * GROUP_PIXELS + vf_LANES, NUMBER)
+    cdef float[:, ::1] results = aligned(n_threads, most_rows * HIGH_VECTORS * vf_LANES, NUMBER)
+    cdef float* panels_of_all = NULL if p.in_place else &panels[0, 0]
+    cdef Py_ssize_t panel_numbers = panels.shape[1]
+    for task in prange(p.G * p.row_blocks, nogil=True, num_threads=n_threads):
+        pack_weights(&p, weight, bias, task // p.row_blocks, task % p.row_blocks, &packed[0, 0])
+    for task in prange(p.group_tasks * p.G * p.row_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        convolve_groups(&p, source, &packed[0, 0], bias, target, task // (p.G * p.row_tasks), task // p.row_tasks % p.G,
+                        task % p.row_tasks, panels_of_all + threadid() * panel_numbers if not p.in_place else NULL,
+                        &results[threadid(), 0])
+
+
+cdef Plan plan_of(ConvSizes* s, bint is_forward, bint biased) noexcept:
+    cdef Plan p
+    cdef Py_ssize_t wanted
+    p.grid = grid_of(s)
+    p.G = s.G
+    if is_forward:
+        p.M, p.K, p.row_step, p.k_step = s.FG, s.CG, s.CG, 1
+        source_is_x(&p.grid)
+    else:
+        p.M, p.K, p.row_step, p.k_step = s.CG, s.FG, 1, s.CG
+        source_is_y(&p.grid)
+    p.in_place = not p.grid.gathers and not p.grid.spreads and p.M < FEW_FILTERS and p.grid.P >= vf_LANES
+    p.biased = biased and not p.in_place
+    p.image_groups = blocks(p.grid.P, GROUP_PIXELS)
+    p.groups = s.N * p.image_groups if p.in_place else blocks(s.N * p.grid.P, GROUP_PIXELS)
+    # Tasks enough for a few threads: some groups of pixels each, or where there are few, some of the filters.
+    wanted = min(<Py_ssize_t> 2 * TASKS, max(<Py_ssize_t> 1, s.N * p.grid.P * p.G * p.M * p.K // TASK_PRODUCTS))
+    p.group_tasks = min(p.groups, wanted)
+    p.row_tasks = max(<Py_ssize_t> 1, min(blocks(TASKS, p.group_tasks * p.G), p.M // (2 * TILE_ROWS[HIGH_VECTORS])))
+    if wanted < TASKS:
+        p.row_tasks = 1
+    p.row_blocks = max(p.row_tasks, blocks(p.M, BLOCK))
+    p.passes = blocks(p.K, PASS)
+    return p
+
+
+cdef void pack_weights(Plan* p, const float* weight, const float* bias, Py_ssize_t g, Py_ssize_t block,
+                       float* packed) noexcept nogil:
+    """Weights of a block of targets in the order in which tiles read them: [block][pass][tile][source][row]."""
+    cdef Range rows = share(p.M, p.row_blocks, block), k
+    cdef Py_ssize_t height = TILE_ROWS[HIGH_VECTORS], tiles = blocks(rows.size, height), depth = p.K + p.biased
+    cdef Py_ssize_t i, j, tile, count, extra
+    weight += g * p.M * p.K + rows.start * p.row_step
+    packed += (g * p.M + rows.start) * depth
+    for i in range(p.passes):
+        k = share(p.K, p.passes, i)
+        if not p.biased or i < p.passes - 1:
+            pack(weight + k.start * p.k_step, p.row_step, p.k_step, rows.size, k.size, height, packed)
+        else:                                               # ... and behind each tile's weights its biases
+            j = 0
+            for tile in range(tiles):
+                count = rows.size // tiles + (tile < rows.size % tiles)
+                pack(weight + k.start * p.k_step + j * p.row_step, p.row_step, p.k_step, count, k.size, height,
+                     packed + j * (k.size + 1))
+                j += count
+                memcpy(packed + j * (k.size + 1) - count, bias + g * p.M + rows.start + j - count, count * sizeof(float))
+        packed += rows.size * k.size
+
+
+cdef void convolve_groups(Plan* p, const float* source, const float* packed, const float* bias, float* target,
+                          Py_ssize_t group_task, Py_ssize_t g, Py_ssize_t row_task, float* panels,
+                          float* results) noexcept nogil:
+    """Some rows of some groups of pixels."""
+    cdef Range groups = share(p.groups, p.group_tasks, group_task), pixels, following
+    cdef Range row_blocks = share(p.row_blocks, p.row_tasks, row_task), columns
+    cdef Py_ssize_t group, depth = p.K + p.biased, parts, j, tiles
+    cdef Ahead ahead
+    source += g * p.K * p.grid.source_cells
+    target += g * p.M * p.grid.target_cells
+    packed += g * p.M * depth
+    for group in range(groups.start, groups.start + groups.size):
+        pixels = pixels_of(p, group)
+        if not p.in_place:
+            parts = panels_in(pixels.size)
+            for j in range(parts):
+                columns = panel_of(pixels.size, j)
+                lay(&p.grid, source, p.G * p.K, p.K, pixels.start + columns.start, columns.size,
+                    round_up(columns.size, vf_LANES), panels + columns.start * depth, round_up(columns.size, vf_LANES))
+                if p.biased:
+                    set_ones(panels + columns.start * depth + p.K * round_up(columns.size, vf_LANES),
+                             round_up(columns.size, vf_LANES))
+        ahead.left = 0
+        if group + 1 < p.groups:
+            following = pixels_of(p, group + 1)
+            look_ahead(&ahead, &p.grid, source, p.G * p.K, p.K, following.start, following.size,
+                       tiles_of(p, row_blocks, pixels.size))
+        multiply_group(p, source, packed, bias + g * p.M if bias != NULL else NULL, target, pixels, row_blocks, panels,
+                       results, &ahead)
+
+
+cdef inline Range pixels_of(Plan* p, Py_ssize_t group) noexcept nogil:
+    cdef Range pixels
+    if p.in_place:
+        pixels = share(p.grid.P, p.image_groups, group % p.image_groups)
+        pixels.start += group // p.image_groups * p.grid.P
+    else:
+        pixels.start = group * GROUP_PIXELS
+        pixels.size = min(<Py_ssize_t> GROUP_PIXELS, p.grid.N * p.grid.P - pixels.start)
+    return pixels
+
+
+cdef inline Py_ssize_t panels_in(Py_ssize_t pixels) noexcept nogil:
+    return blocks(blocks(pixels, vf_LANES), HIGH_VECTORS)
+
+
+cdef inline Range panel_of(Py_ssize_t pixels, Py_ssize_t j) noexcept nogil:
+    """Panels of equal numbers of vectors, the last of which may be cut."""
+    cdef Range panel = share(blocks(pixels, vf_LANES), panels_in(pixels), j)
+    panel.start *= vf_LANES
+    panel.size = min(panel.size * vf_LANES, pixels - panel.start)
+    return panel
+
+
+cdef inline Py_ssize_t tiles_of(Plan* p, Range row_blocks, Py_ssize_t pixels) noexcept nogil:
+    return row_blocks.size * blocks(blocks(p.M, p.row_blocks), TILE_ROWS[HIGH_VECTORS]) * panels_in(pixels) * p.passes
+
+
+cdef void multiply_group(Plan* p, const float* source, const float* packed, const float* bias, float* target,
+                         Range pixels, Range row_blocks, const float* panels, float* results,
+                         Ahead* ahead) noexcept nogil:
+    cdef Py_ssize_t depth = p.K + p.biased, n, first, block, j, i, v, b_step, b_last, ldc, taken
+    cdef Range rows, columns, k
+    cdef const float* a
+    cdef const float* b
+    cdef float* c
+    cdef bint direct, started
+    for block in range(row_blocks.start, row_blocks.start + row_blocks.size):
+        rows = share(p.M, p.row_blocks, block)
+        for j in range(panels_in(pixels.size)):
+            columns = panel_of(pixels.size, j)
+            v = blocks(columns.size, vf_LANES)
+            n = (pixels.start + columns.start) // p.grid.P
+            first = pixels.start + columns.start - n * p.grid.P
+            if p.in_place:
+                b, b_step, b_last = source + n * p.G * p.K * p.grid.source_cells + first, p.grid.source_cells, columns.size - vf_LANES
+            else:
+                b, b_step, b_last = panels + columns.start * depth, v * vf_LANES, (v - 1) * vf_LANES
+            direct = p.in_place or (not p.grid.spreads and first + columns.size <= p.grid.P
+                                    and columns.size == v * vf_LANES)
+            c, ldc = results, v * vf_LANES
+            if direct:
+                c, ldc = target + (n * p.G * p.M + rows.start) * p.grid.target_cells + first, p.grid.target_cells
+            started = p.in_place and bias != NULL
+            if started:
+                for i in range(rows.size):
+                    fill(c + i * ldc, bias[rows.start + i], columns.size)
+            a = packed + rows.start * depth
+            for i in range(p.passes):
+                k = share(p.K, p.passes, i)
+                taken = k.size + (p.biased and i == p.passes - 1)
+                sweep(rows.size, columns.size if direct else v * vf_LANES, v, taken, a, 1, PANELS, b, b_step, b_last, c, ldc,
+                      started or i > 0, ahead)
+                a += rows.size * taken
+                b += taken * b_step
+            if not direct:
+                put(&p.grid, results, v * vf_LANES, p.G * p.M, rows, pixels.start + columns.start, columns.size, target)
+
+
+cdef void sweep(Py_ssize_t M, Py_ssize_t N, Py_ssize_t v, Py_ssize_t K, const float* a, Py_ssize_t row_step,
+                Py_ssize_t k_step, const float* b, Py_ssize_t b_step, Py_ssize_t b_last, float* c, Py_ssize_t ldc,
+                bint accumulate, Ahead* ahead) noexcept nogil:
+    """A panel of v vectors, the last at b_last, by all rows; between the tiles some of what comes next is fetched."""
+    cdef Py_ssize_t tiles = blocks(M, TILE_ROWS[v]), tile, rows, i = 0
+    for tile in range(tiles):
+        rows = M // tiles + (tile < M % tiles)
+        if k_step == PANELS:
+            run_tile(rows, v, K, a + i * K, 1, rows, b, b_step, b_last, c + i * ldc, ldc, N, accumulate)
+        else:
+            run_tile(rows, v, K, a + i * row_step, row_step, k_step, b, b_step, b_last, c + i * ldc, ldc, N, accumulate)
+        fetch(ahead)
+        i += rows
+
+
+cdef void set_ones(float* target, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        target[i] = 1
+
+
+cdef void fill(float* target, float value, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        target[i] = value
+
+
+# backward_weight: grad_weight (filters × channels) = grad_y (filters × pixels) · x (channels × pixels)ᵀ
+
+cdef struct Sum:
+    Grid of_x, of_y
+    Py_ssize_t G, CG, FG
+    bint lanes_are_filters                  # grad_y is transposed, else x
+    bint dots                               # nothing is: lanes are pixels
+    bint laid_x, laid_y                     # an operand is laid out, else read in place
+    Py_ssize_t chunks, image_chunks         # of pixels; those of an image, where none goes on with the next
+    Py_ssize_t rows, lanes                  # filters or channels per group
+    Py_ssize_t lane_tasks, shares           # tasks: parts of the lanes, shares of the chunks
+    Py_ssize_t most_pixels, pitch           # of a chunk, and what is laid out of it
+
+
+def backward_weight(geometry,
+                    const float[:, :, :, :, ::1] grad_y not None,      # IN  (N, OC, OD, OH, OW)
+                    const float[:, :, :, :, ::1] x not None,           # IN  (N, IC, ID, IH, IW)
+                    float[:, :, :, :, ::1] grad_weight not None,       # OUT (OC, IC/G, 1, 1, 1)
+                    int n_threads):
+    """Write grad_weight; one task per share of the pixels, part of the lanes, and group; shares are added in order."""
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Sum p = sum_of(&s)
+    if one_matrix(&s, &p.of_x):
+        if p.of_x.P == 1:
+            product[float](grad_y.base.reshape(s.N, s.OC), True, x.base.reshape(s.N, s.IC), False,
+                           grad_weight.base.reshape(s.OC, s.IC), False, n_threads)
+        else:
+            product[float](grad_y.base.reshape(s.OC, p.of_x.P), False, x.base.reshape(s.IC, p.of_x.P), True,
+                           grad_weight.base.reshape(s.OC, s.IC), False, n_threads)
+        return
+    cdef Py_ssize_t weights = s.OC * s.CG, task, laid, transposed
+    p.of_x.source_end = &x[0, 0, 0, 0, 0] + s.N * s.IC * p.of_x.source_cells
+    p.of_y.source_end = &grad_y[0, 0, 0, 0, 0] + s.N * s.OC * p.of_y.source_cells
+    laid = (p.rows * (p.laid_y if p.lanes_are_filters == 0 else p.laid_x)) * p.pitch
+    cdef Py_ssize_t lanes_of_task = blocks(p.lanes, p.lane_tasks) + vf_LANES
+    transposed = laid + (lanes_of_task * p.pitch + vf_LANES if p.laid_x or p.laid_y else 0)
+    cdef float[:, ::1] partial = aligned(p.shares, weights, NUMBER)
+    cdef float[:, ::1] tiles = aligned(n_threads, transposed + (0 if p.dots else lanes_of_task * p.most_pixels) + vf_LANES,
+                                       NUMBER)
+    for task in prange(p.shares * p.G * p.lane_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        sum_share(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &partial[task // (p.G * p.lane_tasks), 0],
+                  task // (p.G * p.lane_tasks), task // p.lane_tasks % p.G, task % p.lane_tasks, &tiles[threadid(), 0],
+                  &tiles[threadid(), laid], &tiles[threadid(), transposed])
+    for task in prange(p.G * p.lane_tasks, nogil=True, num_threads=n_threads):
+        add_shares(&p, &partial[0, 0], partial.shape[1], task // p.lane_tasks, task % p.lane_tasks,
+                   &grad_weight[0, 0, 0, 0, 0])
+
+
+cdef Sum sum_of(ConvSizes* s) noexcept:
+    cdef Sum p
+    cdef Py_ssize_t most, tasks
+    p.of_x = p.of_y = grid_of(s)
+    source_is_x(&p.of_x)
+    source_is_y(&p.of_y)
+    p.G, p.CG, p.FG = s.G, s.CG, s.FG
+    p.dots = min(s.CG, s.FG) < FEW_CHANNELS
+    p.lanes_are_filters = s.FG < s.CG
+    p.lanes, p.rows = (s.FG, s.CG) if p.lanes_are_filters else (s.CG, s.FG)
+    most = SUMS if p.dots else CHUNK
+    # Large images are cut into chunks that are read in place, where neighbouring pixels are neighbours in memory.
+    p.laid_y = p.of_y.P < most // 2
+    p.laid_x = p.laid_y or p.of_x.gathers
+    if p.laid_y:
+        p.chunks = blocks(s.N * p.of_x.P, most)
+        p.most_pixels = min(most, s.N * p.of_x.P)
+    else:
+        p.image_chunks = blocks(p.of_x.P, most)
+        p.chunks = s.N * p.image_chunks
+        p.most_pixels = blocks(p.of_x.P, p.image_chunks)
+    p.pitch = round_up(p.most_pixels, vf_LANES)
+    if p.pitch * <Py_ssize_t> sizeof(float) % 512 == 0:
+        p.pitch += vf_LANES                                 # rows a power of two apart would share places in the caches
+    p.lane_tasks = blocks(p.lanes, MOST_LANES)
+    tasks = max(<Py_ssize_t> 1, min(<Py_ssize_t> TASKS, s.N * p.of_x.P * p.G * p.CG * p.FG // TASK_PRODUCTS))
+    p.shares = max(<Py_ssize_t> 1, min(blocks(tasks, p.G * p.lane_tasks), p.chunks, PARTIAL_NUMBERS // (s.OC * s.CG)))
+    while p.shares * p.G * p.lane_tasks < tasks and p.lanes >= 2 * p.lane_tasks * HIGH_VECTORS * vf_LANES:
+        p.lane_tasks *= 2
+    return p
+
+
+cdef inline Range lanes_of(Sum* p, Py_ssize_t part) noexcept nogil:
+    """Whole vectors, all parts together."""
+    cdef Range r = share(blocks(p.lanes, vf_LANES), p.lane_tasks, part)
+    r.start, r.size = r.start * vf_LANES, min(r.size * vf_LANES, p.lanes - r.start * vf_LANES)
+    return r
+
+
+cdef inline Range chunk_of(Sum* p, Py_ssize_t chunk) noexcept nogil:
+    cdef Range pixels
+    if p.laid_y:
+        return share(p.of_x.N * p.of_x.P, p.chunks, chunk)
+    pixels = share(p.of_x.P, p.image_chunks, chunk % p.image_chunks)
+    pixels.start += chunk // p.image_chunks * p.of_x.P
+    return pixels
+
+
+cdef struct Operand:                        # of a task: some channels of one of the two arrays
+    const float* numbers                    # the first of them in the first image
+    Grid* grid
+    Py_ssize_t all_channels, channels
+    bint laid
+
+
+cdef const float* bring(Operand* o, Range pixels, float* to, Py_ssize_t* pitch) noexcept nogil:
+    """The channels of an operand as rows of the pixels of a chunk, `pitch` apart."""
+    cdef Py_ssize_t n = pixels.start // o.grid.P
+    if not o.laid:
+        pitch[0] = o.grid.source_cells
+        return o.numbers + n * o.all_channels * o.grid.source_cells + pixels.start - n * o.grid.P
+    lay(o.grid, o.numbers, o.all_channels, o.channels, pixels.start, pixels.size, round_up(pixels.size, vf_LANES), to,
+        pitch[0])
+    return to
+
+
+cdef void sum_share(Sum* p, const float* grad_y, const float* x, float* partial, Py_ssize_t part, Py_ssize_t g,
+                    Py_ssize_t lane_part, float* laid_a, float* laid_b, float* panels) noexcept nogil:
+    """Add up a share of the chunks: some lanes of a group's gradient, rows × lanes."""
+    cdef Range chunks = share(p.chunks, p.shares, part), lanes = lanes_of(p, lane_part), pixels, following
+    cdef Operand of_x, of_y
+    cdef Operand* rows
+    cdef Operand* columns
+    cdef const float* a
+    cdef const float* b
+    cdef Py_ssize_t chunk, lda, ldb, j, v, width, t, i, tiles = blocks(blocks(lanes.size, vf_LANES), TILE_VECTORS)
+    cdef Ahead ahead
+    of_x = Operand(x + g * p.CG * p.of_x.source_cells, &p.of_x, p.G * p.CG, p.CG, p.laid_x)
+    of_y = Operand(grad_y + g * p.FG * p.of_y.source_cells, &p.of_y, p.G * p.FG, p.FG, p.laid_y)
+    rows, columns = &of_y, &of_x
+    if p.lanes_are_filters:
+        rows, columns = &of_x, &of_y
+    columns.numbers += lanes.start * columns.grid.source_cells
+    columns.channels = lanes.size
+    partial += g * p.CG * p.FG + lanes.start
+    if p.dots:
+        for i in range(p.rows):
+            fill(partial + i * p.lanes, 0, lanes.size)
+    ahead.left = 0
+    for chunk in range(chunks.start, chunks.start + chunks.size):
+        pixels = chunk_of(p, chunk)
+        lda = ldb = p.pitch
+        a = bring(rows, pixels, laid_a, &lda)
+        b = bring(columns, pixels, laid_b, &ldb)
+        if p.dots:
+            add_dots(p.rows, lanes.size, round_up(pixels.size, vf_LANES) if p.laid_y else pixels.size, a, lda, b, ldb,
+                     partial, p.lanes)
+            continue
+        pack_transposed(b, ldb, lanes.size, pixels.size, panels)
+        j = 0
+        for t in range(tiles):
+            v = blocks(lanes.size, vf_LANES)
+            v = v // tiles + (t < v % tiles)
+            width = min(v * vf_LANES, lanes.size - j)
+            sweep(p.rows, width, v, pixels.size, a, lda, 1, panels + j * pixels.size, v * vf_LANES, (v - 1) * vf_LANES,
+                  partial + j, p.lanes, chunk > chunks.start, &ahead)
+            j += width
+
+
+cdef void add_shares(Sum* p, const float* partial, Py_ssize_t step, Py_ssize_t g, Py_ssize_t lane_part,
+                     float* grad_weight) noexcept nogil:
+    cdef Range lanes = lanes_of(p, lane_part)
+    cdef Py_ssize_t i, j, n
+    cdef float* own
+    cdef float* sums = <float*> partial + g * p.CG * p.FG + lanes.start
+    grad_weight += g * p.CG * p.FG
+    for i in range(p.rows):
+        own = sums + i * p.lanes
+        for n in range(1, p.shares):
+            for j in range(lanes.size):
+                own[j] += own[n * step + j]
+    if p.lanes_are_filters:
+        transpose(sums, p.lanes, p.rows, lanes.size, grad_weight + lanes.start * p.CG, p.CG)
+    else:
+        for i in range(p.rows):
+            memcpy(grad_weight + i * p.lanes + lanes.start, sums + i * p.lanes, lanes.size * sizeof(float))
+
+
+def supports(direction, geometry, dtype, level):
+    """Refuse filters of more than a cell, cells around the image, and more channels than the working memory holds."""
+    if dtype != DTYPE:
+        return "computes in float32 only"
+    if math.prod(geometry.filter_size) > 1:
+        return f"filters have {math.prod(geometry.filter_size)} cells, not one"
+    if any(before or after for before, after in geometry.padding):
+        return "has cells around the image"
+    return None
