@@ -14,6 +14,7 @@ import numpy as np
 from convcore.kernels.common cimport ConvSizes, conv_sizes
 
 include "gemm_product.pxi"
+include "pointwise_tile.pxi"
 include "pointwise_grid.pxi"
 
 VOLUMETRIC = True
@@ -38,7 +39,6 @@ cdef struct Plan:
     Py_ssize_t G, M, K                      # groups; channels per group: of the target, and of the source, summed over
     Py_ssize_t row_step, k_step             # the weight of target i and source k is weight[i · row_step + k · k_step]
     bint in_place                           # the source is read where it stands
-    bint biased                             # a source of ones, whose weights are the bias, stands behind the others
     Py_ssize_t row_blocks, passes
     Py_ssize_t groups                       # of pixels
     Py_ssize_t image_groups                 # those of an image, where none goes on with the next
@@ -69,8 +69,10 @@ def forward(geometry,
             product[float](weight.base.reshape(s.OC, s.IC), False, x.base.reshape(s.IC, grid.P), False,
                            y.base.reshape(s.OC, grid.P), bias is not None, n_threads)
         return
-    convolve(&s, True, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
-             &y[0, 0, 0, 0, 0], n_threads)
+    cdef float[:, ::1] start = aligned(1, s.OC, NUMBER)
+    for i in range(s.OC):
+        start[0, i] = bias[i] if bias is not None else 0
+    convolve(&s, True, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &start[0, 0], &y[0, 0, 0, 0, 0], n_threads)
 
 
 def backward_input(geometry,
@@ -89,7 +91,9 @@ def backward_input(geometry,
             product[float](weight.base.reshape(s.OC, s.IC), True, grad_y.base.reshape(s.OC, grid.P), False,
                            grad_x.base.reshape(s.IC, grid.P), False, n_threads)
         return
-    convolve(&s, False, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], NULL, &grad_x[0, 0, 0, 0, 0], n_threads)
+    cdef float[:, ::1] start = aligned(1, s.IC, NUMBER)
+    start[...] = 0
+    convolve(&s, False, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &start[0, 0], &grad_x[0, 0, 0, 0, 0], n_threads)
 
 
 cdef bint one_matrix(ConvSizes* s, Grid* grid) noexcept:
@@ -99,26 +103,23 @@ cdef bint one_matrix(ConvSizes* s, Grid* grid) noexcept:
 
 # forward and backward_input: target (M × pixels) = weights (M × K) · source (K × pixels)
 
-cdef convolve(ConvSizes* s, bint is_forward, const float* source, const float* weight, const float* bias, float* target,
+cdef convolve(ConvSizes* s, bint is_forward, const float* source, const float* weight, const float* start, float* target,
               int n_threads):
-    """Write y or grad_x."""
-    cdef Plan p = plan_of(s, is_forward, bias != NULL)
+    """Write y, whose sums start from the bias, or grad_x, whose start from zeros."""
+    cdef Plan p = plan_of(s, is_forward)
     p.grid.source_end = source + s.N * s.G * p.K * p.grid.source_cells
-    cdef Py_ssize_t depth = p.K + p.biased, task, most_rows = blocks(p.M, p.row_blocks)
-    cdef float[:, ::1] packed = aligned(1, p.G * p.M * depth, NUMBER)
-    cdef float[:, ::1] panels = aligned(n_threads, 0 if p.in_place else depth * GROUP_PIXELS + vf_LANES, NUMBER)
-    cdef float[:, ::1] results = aligned(n_threads, most_rows * HIGH_VECTORS * vf_LANES, NUMBER)
-    cdef float* panels_of_all = NULL if p.in_place else &panels[0, 0]
-    cdef Py_ssize_t panel_numbers = panels.shape[1]
+    cdef Py_ssize_t task
+    cdef float[:, ::1] packed = aligned(1, p.G * p.M * p.K, NUMBER)
+    cdef float[:, ::1] panels = aligned(n_threads, (0 if p.in_place else p.K * GROUP_PIXELS) + vf_LANES, NUMBER)
+    cdef float[:, ::1] results = aligned(n_threads, blocks(p.M, p.row_blocks) * PANEL_VECTORS * vf_LANES, NUMBER)
     for task in prange(p.G * p.row_blocks, nogil=True, num_threads=n_threads):
-        pack_weights(&p, weight, bias, task // p.row_blocks, task % p.row_blocks, &packed[0, 0])
+        pack_weights(&p, weight, task // p.row_blocks, task % p.row_blocks, &packed[0, 0])
     for task in prange(p.group_tasks * p.G * p.row_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        convolve_groups(&p, source, &packed[0, 0], bias, target, task // (p.G * p.row_tasks), task // p.row_tasks % p.G,
-                        task % p.row_tasks, panels_of_all + threadid() * panel_numbers if not p.in_place else NULL,
-                        &results[threadid(), 0])
+        convolve_groups(&p, source, &packed[0, 0], start, target, task // (p.G * p.row_tasks), task // p.row_tasks % p.G,
+                        task % p.row_tasks, &panels[threadid(), 0], &results[threadid(), 0])
 
 
-cdef Plan plan_of(ConvSizes* s, bint is_forward, bint biased) noexcept:
+cdef Plan plan_of(ConvSizes* s, bint is_forward) noexcept:
     cdef Plan p
     cdef Py_ssize_t wanted
     p.grid = grid_of(s)
@@ -130,72 +131,56 @@ cdef Plan plan_of(ConvSizes* s, bint is_forward, bint biased) noexcept:
         p.M, p.K, p.row_step, p.k_step = s.CG, s.FG, 1, s.CG
         source_is_y(&p.grid)
     p.in_place = not p.grid.gathers and not p.grid.spreads and p.M < FEW_FILTERS and p.grid.P >= vf_LANES
-    p.biased = biased and not p.in_place
     p.image_groups = blocks(p.grid.P, GROUP_PIXELS)
     p.groups = s.N * p.image_groups if p.in_place else blocks(s.N * p.grid.P, GROUP_PIXELS)
     # Tasks enough for a few threads: some groups of pixels each, or where there are few, some of the filters.
     wanted = min(<Py_ssize_t> 2 * TASKS, max(<Py_ssize_t> 1, s.N * p.grid.P * p.G * p.M * p.K // TASK_PRODUCTS))
     p.group_tasks = min(p.groups, wanted)
-    p.row_tasks = max(<Py_ssize_t> 1, min(blocks(TASKS, p.group_tasks * p.G), p.M // (2 * TILE_ROWS[HIGH_VECTORS])))
-    if wanted < TASKS:
-        p.row_tasks = 1
+    p.row_tasks = 1
+    if wanted >= TASKS:
+        p.row_tasks = max(<Py_ssize_t> 1, min(blocks(TASKS, p.group_tasks * p.G), p.M // (2 * PANEL_ROWS)))
     p.row_blocks = max(p.row_tasks, blocks(p.M, BLOCK))
     p.passes = blocks(p.K, PASS)
     return p
 
 
-cdef void pack_weights(Plan* p, const float* weight, const float* bias, Py_ssize_t g, Py_ssize_t block,
-                       float* packed) noexcept nogil:
+cdef void pack_weights(Plan* p, const float* weight, Py_ssize_t g, Py_ssize_t block, float* packed) noexcept nogil:
     """Weights of a block of targets in the order in which tiles read them: [block][pass][tile][source][row]."""
     cdef Range rows = share(p.M, p.row_blocks, block), k
-    cdef Py_ssize_t height = TILE_ROWS[HIGH_VECTORS], tiles = blocks(rows.size, height), depth = p.K + p.biased
-    cdef Py_ssize_t i, j, tile, count, extra
+    cdef Py_ssize_t i
     weight += g * p.M * p.K + rows.start * p.row_step
-    packed += (g * p.M + rows.start) * depth
+    packed += (g * p.M + rows.start) * p.K
     for i in range(p.passes):
         k = share(p.K, p.passes, i)
-        if not p.biased or i < p.passes - 1:
-            pack(weight + k.start * p.k_step, p.row_step, p.k_step, rows.size, k.size, height, packed)
-        else:                                               # ... and behind each tile's weights its biases
-            j = 0
-            for tile in range(tiles):
-                count = rows.size // tiles + (tile < rows.size % tiles)
-                pack(weight + k.start * p.k_step + j * p.row_step, p.row_step, p.k_step, count, k.size, height,
-                     packed + j * (k.size + 1))
-                j += count
-                memcpy(packed + j * (k.size + 1) - count, bias + g * p.M + rows.start + j - count, count * sizeof(float))
+        pack(weight + k.start * p.k_step, p.row_step, p.k_step, rows.size, k.size, PANEL_ROWS, packed)
         packed += rows.size * k.size
 
 
-cdef void convolve_groups(Plan* p, const float* source, const float* packed, const float* bias, float* target,
+cdef void convolve_groups(Plan* p, const float* source, const float* packed, const float* start, float* target,
                           Py_ssize_t group_task, Py_ssize_t g, Py_ssize_t row_task, float* panels,
                           float* results) noexcept nogil:
     """Some rows of some groups of pixels."""
-    cdef Range groups = share(p.groups, p.group_tasks, group_task), pixels, following
-    cdef Range row_blocks = share(p.row_blocks, p.row_tasks, row_task), columns
-    cdef Py_ssize_t group, depth = p.K + p.biased, parts, j, tiles
+    cdef Range groups = share(p.groups, p.group_tasks, group_task), row_blocks = share(p.row_blocks, p.row_tasks, row_task)
+    cdef Range pixels, columns, following
+    cdef Py_ssize_t group, j, width
     cdef Ahead ahead
     source += g * p.K * p.grid.source_cells
     target += g * p.M * p.grid.target_cells
-    packed += g * p.M * depth
+    packed += g * p.M * p.K
+    start += g * p.M
     for group in range(groups.start, groups.start + groups.size):
         pixels = pixels_of(p, group)
-        if not p.in_place:
-            parts = panels_in(pixels.size)
-            for j in range(parts):
-                columns = panel_of(pixels.size, j)
-                lay(&p.grid, source, p.G * p.K, p.K, pixels.start + columns.start, columns.size,
-                    round_up(columns.size, vf_LANES), panels + columns.start * depth, round_up(columns.size, vf_LANES))
-                if p.biased:
-                    set_ones(panels + columns.start * depth + p.K * round_up(columns.size, vf_LANES),
-                             round_up(columns.size, vf_LANES))
-        ahead.left = 0
+        for j in range(0 if p.in_place else panels_in(pixels.size)):
+            columns = panel_of(p, pixels.size, j)
+            width = round_up(columns.size, vf_LANES)
+            lay(&p.grid, source, p.G * p.K, p.K, pixels.start + columns.start, columns.size, width,
+                panels + columns.start * p.K, width)
         if group + 1 < p.groups:
             following = pixels_of(p, group + 1)
-            look_ahead(&ahead, &p.grid, source, p.G * p.K, p.K, following.start, following.size,
-                       tiles_of(p, row_blocks, pixels.size))
-        multiply_group(p, source, packed, bias + g * p.M if bias != NULL else NULL, target, pixels, row_blocks, panels,
-                       results, &ahead)
+            look_ahead(&ahead, &p.grid, source, p.G * p.K, p.K, following.start, following.size)
+        else:
+            rest(&ahead, packed)
+        multiply_group(p, source, packed, start, target, pixels, row_blocks, panels, results, &ahead)
 
 
 cdef inline Range pixels_of(Plan* p, Py_ssize_t group) noexcept nogil:
@@ -210,87 +195,68 @@ cdef inline Range pixels_of(Plan* p, Py_ssize_t group) noexcept nogil:
 
 
 cdef inline Py_ssize_t panels_in(Py_ssize_t pixels) noexcept nogil:
-    return blocks(blocks(pixels, vf_LANES), HIGH_VECTORS)
+    return blocks(blocks(pixels, vf_LANES), PANEL_VECTORS)
 
 
-cdef inline Range panel_of(Py_ssize_t pixels, Py_ssize_t j) noexcept nogil:
-    """Panels of equal numbers of vectors, the last of which may be cut."""
+cdef inline Range panel_of(Plan* p, Py_ssize_t pixels, Py_ssize_t j) noexcept nogil:
+    """Panels of equal numbers of vectors; the last may be cut, but is a vector at least where it is read in place."""
     cdef Range panel = share(blocks(pixels, vf_LANES), panels_in(pixels), j)
     panel.start *= vf_LANES
     panel.size = min(panel.size * vf_LANES, pixels - panel.start)
+    if p.in_place and panel.size < vf_LANES:
+        panel.start, panel.size = pixels - vf_LANES, vf_LANES
     return panel
 
 
-cdef inline Py_ssize_t tiles_of(Plan* p, Range row_blocks, Py_ssize_t pixels) noexcept nogil:
-    return row_blocks.size * blocks(blocks(p.M, p.row_blocks), TILE_ROWS[HIGH_VECTORS]) * panels_in(pixels) * p.passes
-
-
-cdef void multiply_group(Plan* p, const float* source, const float* packed, const float* bias, float* target,
+cdef void multiply_group(Plan* p, const float* source, const float* packed, const float* start, float* target,
                          Range pixels, Range row_blocks, const float* panels, float* results,
                          Ahead* ahead) noexcept nogil:
-    cdef Py_ssize_t depth = p.K + p.biased, n, first, block, j, i, v, b_step, b_last, ldc, taken
+    """Blocks of rows, panels of pixels, passes over the channels, and in `sweep` tiles of a few rows."""
+    cdef Py_ssize_t n, first, block, j, i, v, b_step, b_last, ldc, c_last
     cdef Range rows, columns, k
-    cdef const float* a
     cdef const float* b
     cdef float* c
-    cdef bint direct, started
+    cdef bint direct
     for block in range(row_blocks.start, row_blocks.start + row_blocks.size):
         rows = share(p.M, p.row_blocks, block)
         for j in range(panels_in(pixels.size)):
-            columns = panel_of(pixels.size, j)
+            columns = panel_of(p, pixels.size, j)
             v = blocks(columns.size, vf_LANES)
             n = (pixels.start + columns.start) // p.grid.P
             first = pixels.start + columns.start - n * p.grid.P
-            if p.in_place:
-                b, b_step, b_last = source + n * p.G * p.K * p.grid.source_cells + first, p.grid.source_cells, columns.size - vf_LANES
-            else:
-                b, b_step, b_last = panels + columns.start * depth, v * vf_LANES, (v - 1) * vf_LANES
             direct = p.in_place or (not p.grid.spreads and first + columns.size <= p.grid.P
                                     and columns.size == v * vf_LANES)
-            c, ldc = results, v * vf_LANES
+            b, b_step, b_last = panels + columns.start * p.K, v * vf_LANES, (v - 1) * vf_LANES
+            c, ldc, c_last = results, v * vf_LANES, (v - 1) * vf_LANES
+            if p.in_place:
+                b, b_step = source + n * p.G * p.K * p.grid.source_cells + first, p.grid.source_cells
+                b_last = c_last = columns.size - vf_LANES
             if direct:
                 c, ldc = target + (n * p.G * p.M + rows.start) * p.grid.target_cells + first, p.grid.target_cells
-            started = p.in_place and bias != NULL
-            if started:
-                for i in range(rows.size):
-                    fill(c + i * ldc, bias[rows.start + i], columns.size)
-            a = packed + rows.start * depth
             for i in range(p.passes):
                 k = share(p.K, p.passes, i)
-                taken = k.size + (p.biased and i == p.passes - 1)
-                sweep(rows.size, columns.size if direct else v * vf_LANES, v, taken, a, 1, PANELS, b, b_step, b_last, c, ldc,
-                      started or i > 0, ahead)
-                a += rows.size * taken
-                b += taken * b_step
+                sweep(rows.size, v, k.size, packed + rows.start * p.K + rows.size * k.start, PANELS, PANELS,
+                      b + k.start * b_step, b_step, b_last, start + rows.start, c, ldc, c_last, i > 0, ahead)
             if not direct:
                 put(&p.grid, results, v * vf_LANES, p.G * p.M, rows, pixels.start + columns.start, columns.size, target)
 
 
-cdef void sweep(Py_ssize_t M, Py_ssize_t N, Py_ssize_t v, Py_ssize_t K, const float* a, Py_ssize_t row_step,
-                Py_ssize_t k_step, const float* b, Py_ssize_t b_step, Py_ssize_t b_last, float* c, Py_ssize_t ldc,
-                bint accumulate, Ahead* ahead) noexcept nogil:
-    """A panel of v vectors, the last at b_last, by all rows; between the tiles some of what comes next is fetched."""
-    cdef Py_ssize_t tiles = blocks(M, TILE_ROWS[v]), tile, rows, i = 0
+cdef void sweep(Py_ssize_t M, Py_ssize_t v, Py_ssize_t K, const float* a, Py_ssize_t row_step, Py_ssize_t k_step,
+                const float* b, Py_ssize_t b_step, Py_ssize_t b_last, const float* start, float* c, Py_ssize_t ldc,
+                Py_ssize_t c_last, bint accumulate, Ahead* ahead) noexcept nogil:
+    """C = (C or start) + A · B for a panel B of v vectors; A is read in place, or stands in panels from `pack`."""
+    cdef Py_ssize_t tiles = blocks(M, PANEL_ROWS), tile, rows, i = 0
     for tile in range(tiles):
         rows = M // tiles + (tile < M % tiles)
+        if ahead.end >= ahead.stop:
+            rest(ahead, b)
         if k_step == PANELS:
-            run_tile(rows, v, K, a + i * K, 1, rows, b, b_step, b_last, c + i * ldc, ldc, N, accumulate)
+            fetching_tiles[rows][v](K, a + i * K, 1, rows, b, b_step, b_last, start + i, c + i * ldc, ldc, c_last,
+                                    accumulate, ahead)
         else:
-            run_tile(rows, v, K, a + i * row_step, row_step, k_step, b, b_step, b_last, c + i * ldc, ldc, N, accumulate)
-        fetch(ahead)
+            fetching_tiles[rows][v](K, a + i * row_step, row_step, k_step, b, b_step, b_last, start + i, c + i * ldc,
+                                    ldc, c_last, accumulate, ahead)
         i += rows
-
-
-cdef void set_ones(float* target, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(count):
-        target[i] = 1
-
-
-cdef void fill(float* target, float value, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(count):
-        target[i] = value
 
 
 # backward_weight: grad_weight (filters × channels) = grad_y (filters × pixels) · x (channels × pixels)ᵀ
@@ -303,6 +269,7 @@ cdef struct Sum:
     bint laid_x, laid_y                     # an operand is laid out, else read in place
     Py_ssize_t chunks, image_chunks         # of pixels; those of an image, where none goes on with the next
     Py_ssize_t rows, lanes                  # filters or channels per group
+    Py_ssize_t width                        # lanes, rounded up to whole vectors
     Py_ssize_t lane_tasks, shares           # tasks: parts of the lanes, shares of the chunks
     Py_ssize_t most_pixels, pitch           # of a chunk, and what is laid out of it
 
@@ -323,17 +290,19 @@ def backward_weight(geometry,
             product[float](grad_y.base.reshape(s.OC, p.of_x.P), False, x.base.reshape(s.IC, p.of_x.P), True,
                            grad_weight.base.reshape(s.OC, s.IC), False, n_threads)
         return
-    cdef Py_ssize_t weights = s.OC * s.CG, task, laid, transposed
+    cdef Py_ssize_t task, laid, transposed
     p.of_x.source_end = &x[0, 0, 0, 0, 0] + s.N * s.IC * p.of_x.source_cells
     p.of_y.source_end = &grad_y[0, 0, 0, 0, 0] + s.N * s.OC * p.of_y.source_cells
     laid = (p.rows * (p.laid_y if p.lanes_are_filters == 0 else p.laid_x)) * p.pitch
     cdef Py_ssize_t lanes_of_task = blocks(p.lanes, p.lane_tasks) + vf_LANES
     transposed = laid + (lanes_of_task * p.pitch + vf_LANES if p.laid_x or p.laid_y else 0)
-    cdef float[:, ::1] partial = aligned(p.shares, weights, NUMBER)
+    cdef float[:, ::1] partial = aligned(p.shares, p.G * p.rows * p.width, NUMBER)
+    cdef float[:, ::1] zeros = aligned(1, PANEL_ROWS + p.rows, NUMBER)
+    zeros[...] = 0
     cdef float[:, ::1] tiles = aligned(n_threads, transposed + (0 if p.dots else lanes_of_task * p.most_pixels) + vf_LANES,
                                        NUMBER)
     for task in prange(p.shares * p.G * p.lane_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        sum_share(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &partial[task // (p.G * p.lane_tasks), 0],
+        sum_share(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &zeros[0, 0], &partial[task // (p.G * p.lane_tasks), 0],
                   task // (p.G * p.lane_tasks), task // p.lane_tasks % p.G, task % p.lane_tasks, &tiles[threadid(), 0],
                   &tiles[threadid(), laid], &tiles[threadid(), transposed])
     for task in prange(p.G * p.lane_tasks, nogil=True, num_threads=n_threads):
@@ -351,6 +320,7 @@ cdef Sum sum_of(ConvSizes* s) noexcept:
     p.dots = min(s.CG, s.FG) < FEW_CHANNELS
     p.lanes_are_filters = s.FG < s.CG
     p.lanes, p.rows = (s.FG, s.CG) if p.lanes_are_filters else (s.CG, s.FG)
+    p.width = round_up(p.lanes, vf_LANES)
     most = SUMS if p.dots else CHUNK
     # Large images are cut into chunks that are read in place, where neighbouring pixels are neighbours in memory.
     p.laid_y = p.of_y.P < most // 2
@@ -368,7 +338,7 @@ cdef Sum sum_of(ConvSizes* s) noexcept:
     p.lane_tasks = blocks(p.lanes, MOST_LANES)
     tasks = max(<Py_ssize_t> 1, min(<Py_ssize_t> TASKS, s.N * p.of_x.P * p.G * p.CG * p.FG // TASK_PRODUCTS))
     p.shares = max(<Py_ssize_t> 1, min(blocks(tasks, p.G * p.lane_tasks), p.chunks, PARTIAL_NUMBERS // (s.OC * s.CG)))
-    while p.shares * p.G * p.lane_tasks < tasks and p.lanes >= 2 * p.lane_tasks * HIGH_VECTORS * vf_LANES:
+    while p.shares * p.G * p.lane_tasks < tasks and p.lanes >= 2 * p.lane_tasks * PANEL_VECTORS * vf_LANES:
         p.lane_tasks *= 2
     return p
 
@@ -407,16 +377,16 @@ cdef const float* bring(Operand* o, Range pixels, float* to, Py_ssize_t* pitch) 
     return to
 
 
-cdef void sum_share(Sum* p, const float* grad_y, const float* x, float* partial, Py_ssize_t part, Py_ssize_t g,
-                    Py_ssize_t lane_part, float* laid_a, float* laid_b, float* panels) noexcept nogil:
+cdef void sum_share(Sum* p, const float* grad_y, const float* x, const float* zeros, float* partial, Py_ssize_t part,
+                    Py_ssize_t g, Py_ssize_t lane_part, float* laid_a, float* laid_b, float* panels) noexcept nogil:
     """Add up a share of the chunks: some lanes of a group's gradient, rows × lanes."""
-    cdef Range chunks = share(p.chunks, p.shares, part), lanes = lanes_of(p, lane_part), pixels, following
+    cdef Range chunks = share(p.chunks, p.shares, part), lanes = lanes_of(p, lane_part), pixels, vectors
     cdef Operand of_x, of_y
     cdef Operand* rows
     cdef Operand* columns
     cdef const float* a
     cdef const float* b
-    cdef Py_ssize_t chunk, lda, ldb, j, v, width, t, i, tiles = blocks(blocks(lanes.size, vf_LANES), TILE_VECTORS)
+    cdef Py_ssize_t chunk, lda, ldb, j, i, q, V = blocks(lanes.size, vf_LANES), parts = blocks(V, PANEL_VECTORS)
     cdef Ahead ahead
     of_x = Operand(x + g * p.CG * p.of_x.source_cells, &p.of_x, p.G * p.CG, p.CG, p.laid_x)
     of_y = Operand(grad_y + g * p.FG * p.of_y.source_cells, &p.of_y, p.G * p.FG, p.FG, p.laid_y)
@@ -425,11 +395,10 @@ cdef void sum_share(Sum* p, const float* grad_y, const float* x, float* partial,
         rows, columns = &of_x, &of_y
     columns.numbers += lanes.start * columns.grid.source_cells
     columns.channels = lanes.size
-    partial += g * p.CG * p.FG + lanes.start
+    partial += g * p.rows * p.width + lanes.start
     if p.dots:
         for i in range(p.rows):
-            fill(partial + i * p.lanes, 0, lanes.size)
-    ahead.left = 0
+            memset(partial + i * p.width, 0, lanes.size * sizeof(float))
     for chunk in range(chunks.start, chunks.start + chunks.size):
         pixels = chunk_of(p, chunk)
         lda = ldb = p.pitch
@@ -437,36 +406,44 @@ cdef void sum_share(Sum* p, const float* grad_y, const float* x, float* partial,
         b = bring(columns, pixels, laid_b, &ldb)
         if p.dots:
             add_dots(p.rows, lanes.size, round_up(pixels.size, vf_LANES) if p.laid_y else pixels.size, a, lda, b, ldb,
-                     partial, p.lanes)
+                     partial, p.width)
             continue
-        pack_transposed(b, ldb, lanes.size, pixels.size, panels)
-        j = 0
-        for t in range(tiles):
-            v = blocks(lanes.size, vf_LANES)
-            v = v // tiles + (t < v % tiles)
-            width = min(v * vf_LANES, lanes.size - j)
-            sweep(p.rows, width, v, pixels.size, a, lda, 1, panels + j * pixels.size, v * vf_LANES, (v - 1) * vf_LANES,
-                  partial + j, p.lanes, chunk > chunks.start, &ahead)
-            j += width
+        rest(&ahead, panels)
+        for j in range(parts):
+            vectors = share(V, parts, j)
+            for q in range(vectors.size):
+                i = min((vectors.start + q) * vf_LANES, lanes.size - vf_LANES)
+                transpose(b + i * ldb, ldb, vf_LANES, pixels.size,
+                          panels + vectors.start * vf_LANES * pixels.size + q * vf_LANES, vectors.size * vf_LANES)
+        for j in range(parts):
+            vectors = share(V, parts, j)
+            sweep(p.rows, vectors.size, pixels.size, a, lda, 1, panels + vectors.start * vf_LANES * pixels.size,
+                  vectors.size * vf_LANES, (vectors.size - 1) * vf_LANES, zeros, partial + vectors.start * vf_LANES,
+                  p.width, (vectors.size - 1) * vf_LANES, chunk > chunks.start, &ahead)
 
 
-cdef void add_shares(Sum* p, const float* partial, Py_ssize_t step, Py_ssize_t g, Py_ssize_t lane_part,
+cdef void add_shares(Sum* p, float* partial, Py_ssize_t step, Py_ssize_t g, Py_ssize_t lane_part,
                      float* grad_weight) noexcept nogil:
+    """Bring the sum of all shares to where it belongs; the last vector of lanes overlaps the one before."""
     cdef Range lanes = lanes_of(p, lane_part)
-    cdef Py_ssize_t i, j, n
-    cdef float* own
-    cdef float* sums = <float*> partial + g * p.CG * p.FG + lanes.start
+    cdef Py_ssize_t i, j, n, q, lane, padded = round_up(lanes.size, vf_LANES), W = min(<Py_ssize_t> vf_LANES, lanes.size)
+    cdef float* row
+    partial += g * p.rows * p.width + lanes.start
     grad_weight += g * p.CG * p.FG
     for i in range(p.rows):
-        own = sums + i * p.lanes
+        row = partial + i * p.width
         for n in range(1, p.shares):
-            for j in range(lanes.size):
-                own[j] += own[n * step + j]
-    if p.lanes_are_filters:
-        transpose(sums, p.lanes, p.rows, lanes.size, grad_weight + lanes.start * p.CG, p.CG)
-    else:
-        for i in range(p.rows):
-            memcpy(grad_weight + i * p.lanes + lanes.start, sums + i * p.lanes, lanes.size * sizeof(float))
+            for j in range(padded):
+                row[j] += row[n * step + j]
+    for q in range(blocks(lanes.size, vf_LANES)):
+        lane = min(q * vf_LANES, lanes.size - W)
+        row = partial + (lane if p.dots else q * vf_LANES)
+        lane += lanes.start
+        if p.lanes_are_filters:
+            transpose(row, p.width, p.rows, W, grad_weight + lane * p.CG, p.CG)
+        else:
+            for i in range(p.rows):
+                memcpy(grad_weight + i * p.lanes + lane, row + i * p.width, W * sizeof(float))
 
 
 def supports(direction, geometry, dtype, level):

@@ -1,13 +1,6 @@
 # The pixels of a batch in one row, image after image, and where they stand in arrays that hold every cell or every
 # few cells of an image; included by conv_pointwise.
 
-cdef extern from *:
-    """
-    #define prefetch_read(p) __builtin_prefetch(p, 0, 2)
-    """
-    void prefetch_read(const void*) noexcept nogil
-
-
 cdef struct Grid:
     Py_ssize_t N, P                         # images, pixels of one
     Py_ssize_t[3] size, step, cells         # pixels per axis, the stride between them, cells per axis
@@ -161,32 +154,21 @@ cdef inline void spread_line(const float* source, Py_ssize_t count, Py_ssize_t s
     memset(cells + i * step + 1, 0, (width - i * step - 1) * sizeof(float))
 
 
-cdef struct Ahead:                          # what is fetched from memory before it is read: rows of some cache lines
-    const float* row
-    Py_ssize_t step, lines, line            # from row to row; lines of a row, and the next of them
-    Py_ssize_t left, portion                # lines, and how many of them at a time
-
-
 cdef void look_ahead(Ahead* a, Grid* grid, const float* source, Py_ssize_t all_channels, Py_ssize_t channels, Py_ssize_t q,
-                     Py_ssize_t count, Py_ssize_t portions) noexcept nogil:
-    """Fetch some pixels of all channels, as far as they belong to one image, in so many portions."""
-    cdef Py_ssize_t n = q // grid.P, p = q - n * grid.P, start = p, size = min(count, grid.P - p)
+                     Py_ssize_t count) noexcept nogil:
+    """Fetch pixels of all channels, as far as they belong to one image."""
+    cdef Py_ssize_t n = q // grid.P, p = q - n * grid.P, first = p, size = min(count, grid.P - p)
     if grid.gathers:
-        start = cell_of(grid, p)
-        size = cell_of(grid, p + size - 1) + 1 - start
-    a.row = source + n * all_channels * grid.source_cells + start
-    a.step, a.line = grid.source_cells, 0
-    a.lines = blocks(size * sizeof(float), CACHE_LINE)
-    a.left = a.lines * channels
-    a.portion = blocks(a.left, portions)
+        first = cell_of(grid, p)
+        size = cell_of(grid, p + size - 1) + 1 - first
+    a.next = source + n * all_channels * grid.source_cells + first
+    a.step = grid.source_cells
+    a.end = a.next + channels * a.step
+    a.back = CACHE_LINE // <Py_ssize_t> sizeof(float) - channels * a.step
+    a.stop = a.end + size
 
 
-cdef inline void fetch(Ahead* a) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(min(a.portion, a.left)):
-        prefetch_read(a.row + a.line * (CACHE_LINE // <Py_ssize_t> sizeof(float)))
-        a.line += 1
-        if a.line == a.lines:
-            a.line = 0
-            a.row += a.step
-    a.left -= min(a.portion, a.left)
+cdef inline void rest(Ahead* a, const float* here) noexcept nogil:
+    """Fetch nothing but the line that one stands on."""
+    a.next, a.end, a.stop = here, NULL, NULL
+    a.step = a.back = 0
