@@ -24,7 +24,8 @@ cdef enum:
     GROUP_PIXELS = 128          # pixels that are laid out at a time, at most
     PASS = 256                  # channels per pass over a panel, at most: what a pass reads stays in the caches
     BLOCK = 96                  # filters whose weights stay in the second cache while some panels go by, at most
-    FEW_FILTERS = 24            # filters that are not worth laying out what they read
+    IN_PLACE_PIXELS = 64        # pixels that are read in place at a time, at most
+    FEW_FILTERS = 128           # filters that are not worth laying out what they read, at most
     CHUNK = 256                 # pixels that a weight gradient adds up at a time, at most
     SUMS = 1024                 # the same with lanes that are pixels
     FEW_CHANNELS = 16           # channels or filters that are not worth a transposition
@@ -33,6 +34,11 @@ cdef enum:
 
 NUMBER = np.dtype(DTYPE)
 
+
+cdef int DBG_FEW = 128, DBG_GROUP = 128, DBG_PASS = 256, DBG_BLOCK = 96, DBG_CHUNK = 256
+def tune(few=128, group=128, pass_=256, block=96, chunk=256):
+    global DBG_FEW, DBG_GROUP, DBG_PASS, DBG_BLOCK, DBG_CHUNK
+    DBG_FEW, DBG_GROUP, DBG_PASS, DBG_BLOCK, DBG_CHUNK = few, group, pass_, block, chunk
 
 cdef struct Plan:
     Grid grid
@@ -110,7 +116,7 @@ cdef convolve(ConvSizes* s, bint is_forward, const float* source, const float* w
     p.grid.source_end = source + s.N * s.G * p.K * p.grid.source_cells
     cdef Py_ssize_t task
     cdef float[:, ::1] packed = aligned(1, p.G * p.M * p.K, NUMBER)
-    cdef float[:, ::1] panels = aligned(n_threads, (0 if p.in_place else p.K * GROUP_PIXELS) + vf_LANES, NUMBER)
+    cdef float[:, ::1] panels = aligned(n_threads, (0 if p.in_place else p.K * DBG_GROUP) + vf_LANES, NUMBER)
     cdef float[:, ::1] results = aligned(n_threads, blocks(p.M, p.row_blocks) * PANEL_VECTORS * vf_LANES, NUMBER)
     for task in prange(p.G * p.row_blocks, nogil=True, num_threads=n_threads):
         pack_weights(&p, weight, task // p.row_blocks, task % p.row_blocks, &packed[0, 0])
@@ -130,18 +136,24 @@ cdef Plan plan_of(ConvSizes* s, bint is_forward) noexcept:
     else:
         p.M, p.K, p.row_step, p.k_step = s.CG, s.FG, 1, s.CG
         source_is_y(&p.grid)
-    p.in_place = not p.grid.gathers and not p.grid.spreads and p.M < FEW_FILTERS and p.grid.P >= vf_LANES
-    p.image_groups = blocks(p.grid.P, GROUP_PIXELS)
-    p.groups = s.N * p.image_groups if p.in_place else blocks(s.N * p.grid.P, GROUP_PIXELS)
+    p.in_place = p.M <= DBG_FEW and can_be_read_in_place(&p.grid)
+    p.image_groups = blocks(p.grid.P, IN_PLACE_PIXELS)
+    p.groups = s.N * p.image_groups if p.in_place else blocks(s.N * p.grid.P, DBG_GROUP)
     # Tasks enough for a few threads: some groups of pixels each, or where there are few, some of the filters.
     wanted = min(<Py_ssize_t> 2 * TASKS, max(<Py_ssize_t> 1, s.N * p.grid.P * p.G * p.M * p.K // TASK_PRODUCTS))
     p.group_tasks = min(p.groups, wanted)
     p.row_tasks = 1
     if wanted >= TASKS:
         p.row_tasks = max(<Py_ssize_t> 1, min(blocks(TASKS, p.group_tasks * p.G), p.M // (2 * PANEL_ROWS)))
-    p.row_blocks = max(p.row_tasks, blocks(p.M, BLOCK))
-    p.passes = blocks(p.K, PASS)
+    p.row_blocks = max(p.row_tasks, blocks(p.M, DBG_BLOCK))
+    p.passes = blocks(p.K, DBG_PASS)
     return p
+
+
+cdef bint can_be_read_in_place(Grid* grid) noexcept:
+    """Whether images fill vectors, and channels are not apart by a power of two, where they share places in the caches."""
+    cdef Py_ssize_t P = grid.P
+    return grid.dense and P >= vf_LANES and 10 * P >= 9 * round_up(P, vf_LANES) and P * sizeof(float) % 1024 != 0
 
 
 cdef void pack_weights(Plan* p, const float* weight, Py_ssize_t g, Py_ssize_t block, float* packed) noexcept nogil:
@@ -163,7 +175,7 @@ cdef void convolve_groups(Plan* p, const float* source, const float* packed, con
     cdef Range groups = share(p.groups, p.group_tasks, group_task), row_blocks = share(p.row_blocks, p.row_tasks, row_task)
     cdef Range pixels, columns, following
     cdef Py_ssize_t group, j, width
-    cdef Ahead ahead
+    cdef Ahead[2] ahead
     source += g * p.K * p.grid.source_cells
     target += g * p.M * p.grid.target_cells
     packed += g * p.M * p.K
@@ -177,20 +189,23 @@ cdef void convolve_groups(Plan* p, const float* source, const float* packed, con
                 panels + columns.start * p.K, width)
         if group + 1 < p.groups:
             following = pixels_of(p, group + 1)
-            look_ahead(&ahead, &p.grid, source, p.G * p.K, p.K, following.start, following.size)
+            look_ahead(&ahead[0], &p.grid, source, p.G * p.K, p.K, following.start, following.size)
         else:
-            rest(&ahead, packed)
-        multiply_group(p, source, packed, start, target, pixels, row_blocks, panels, results, &ahead)
+            rest(&ahead[0], packed)
+        rest(&ahead[1], packed)
+        multiply_group(p, source, packed, start, target, pixels, row_blocks, panels, results, ahead)
 
 
 cdef inline Range pixels_of(Plan* p, Py_ssize_t group) noexcept nogil:
     cdef Range pixels
     if p.in_place:
-        pixels = share(p.grid.P, p.image_groups, group % p.image_groups)
+        pixels = share(blocks(p.grid.P, vf_LANES), p.image_groups, group % p.image_groups)
+        pixels.start *= vf_LANES
+        pixels.size = min(pixels.size * vf_LANES, p.grid.P - pixels.start)
         pixels.start += group // p.image_groups * p.grid.P
     else:
-        pixels.start = group * GROUP_PIXELS
-        pixels.size = min(<Py_ssize_t> GROUP_PIXELS, p.grid.N * p.grid.P - pixels.start)
+        pixels.start = group * DBG_GROUP
+        pixels.size = min(<Py_ssize_t> DBG_GROUP, p.grid.N * p.grid.P - pixels.start)
     return pixels
 
 
@@ -204,7 +219,7 @@ cdef inline Range panel_of(Plan* p, Py_ssize_t pixels, Py_ssize_t j) noexcept no
     panel.start *= vf_LANES
     panel.size = min(panel.size * vf_LANES, pixels - panel.start)
     if p.in_place and panel.size < vf_LANES:
-        panel.start, panel.size = pixels - vf_LANES, vf_LANES
+        panel.start, panel.size = panel.start + panel.size - vf_LANES, vf_LANES
     return panel
 
 
@@ -244,12 +259,16 @@ cdef void multiply_group(Plan* p, const float* source, const float* packed, cons
 cdef void sweep(Py_ssize_t M, Py_ssize_t v, Py_ssize_t K, const float* a, Py_ssize_t row_step, Py_ssize_t k_step,
                 const float* b, Py_ssize_t b_step, Py_ssize_t b_last, const float* start, float* c, Py_ssize_t ldc,
                 Py_ssize_t c_last, bint accumulate, Ahead* ahead) noexcept nogil:
-    """C = (C or start) + A · B for a panel B of v vectors; A is read in place, or stands in panels from `pack`."""
+    """C = (C or start) + A · B for a panel B of v vectors; A is read in place, or stands in panels from `pack`.
+
+    What is fetched meanwhile comes from two arrays, one after the other.
+    """
     cdef Py_ssize_t tiles = blocks(M, PANEL_ROWS), tile, rows, i = 0
     for tile in range(tiles):
         rows = M // tiles + (tile < M % tiles)
         if ahead.end >= ahead.stop:
-            rest(ahead, b)
+            ahead[0] = ahead[1]
+            rest(&ahead[1], b)
         if k_step == PANELS:
             fetching_tiles[rows][v](K, a + i * K, 1, rows, b, b_step, b_last, start + i, c + i * ldc, ldc, c_last,
                                     accumulate, ahead)
@@ -321,7 +340,7 @@ cdef Sum sum_of(ConvSizes* s) noexcept:
     p.lanes_are_filters = s.FG < s.CG
     p.lanes, p.rows = (s.FG, s.CG) if p.lanes_are_filters else (s.CG, s.FG)
     p.width = round_up(p.lanes, vf_LANES)
-    most = SUMS if p.dots else CHUNK
+    most = SUMS if p.dots else DBG_CHUNK
     # Large images are cut into chunks that are read in place, where neighbouring pixels are neighbours in memory.
     p.laid_y = p.of_y.P < most // 2
     p.laid_x = p.laid_y or p.of_x.gathers
@@ -377,17 +396,21 @@ cdef const float* bring(Operand* o, Range pixels, float* to, Py_ssize_t* pitch) 
     return to
 
 
+cdef inline void expect(Operand* o, Range pixels, Ahead* ahead) noexcept nogil:
+    look_ahead(ahead, o.grid, o.numbers, o.all_channels, o.channels, pixels.start, pixels.size)
+
+
 cdef void sum_share(Sum* p, const float* grad_y, const float* x, const float* zeros, float* partial, Py_ssize_t part,
                     Py_ssize_t g, Py_ssize_t lane_part, float* laid_a, float* laid_b, float* panels) noexcept nogil:
     """Add up a share of the chunks: some lanes of a group's gradient, rows × lanes."""
-    cdef Range chunks = share(p.chunks, p.shares, part), lanes = lanes_of(p, lane_part), pixels, vectors
+    cdef Range chunks = share(p.chunks, p.shares, part), lanes = lanes_of(p, lane_part), pixels, following, vectors
     cdef Operand of_x, of_y
     cdef Operand* rows
     cdef Operand* columns
     cdef const float* a
     cdef const float* b
     cdef Py_ssize_t chunk, lda, ldb, j, i, q, V = blocks(lanes.size, vf_LANES), parts = blocks(V, PANEL_VECTORS)
-    cdef Ahead ahead
+    cdef Ahead[2] ahead
     of_x = Operand(x + g * p.CG * p.of_x.source_cells, &p.of_x, p.G * p.CG, p.CG, p.laid_x)
     of_y = Operand(grad_y + g * p.FG * p.of_y.source_cells, &p.of_y, p.G * p.FG, p.FG, p.laid_y)
     rows, columns = &of_y, &of_x
@@ -408,7 +431,12 @@ cdef void sum_share(Sum* p, const float* grad_y, const float* x, const float* ze
             add_dots(p.rows, lanes.size, round_up(pixels.size, vf_LANES) if p.laid_y else pixels.size, a, lda, b, ldb,
                      partial, p.width)
             continue
-        rest(&ahead, panels)
+        rest(&ahead[0], panels)
+        rest(&ahead[1], panels)
+        if chunk + 1 < chunks.start + chunks.size:
+            following = chunk_of(p, chunk + 1)
+            expect(columns, following, &ahead[0])
+            expect(rows, following, &ahead[1])
         for j in range(parts):
             vectors = share(V, parts, j)
             for q in range(vectors.size):
@@ -419,7 +447,7 @@ cdef void sum_share(Sum* p, const float* grad_y, const float* x, const float* ze
             vectors = share(V, parts, j)
             sweep(p.rows, vectors.size, pixels.size, a, lda, 1, panels + vectors.start * vf_LANES * pixels.size,
                   vectors.size * vf_LANES, (vectors.size - 1) * vf_LANES, zeros, partial + vectors.start * vf_LANES,
-                  p.width, (vectors.size - 1) * vf_LANES, chunk > chunks.start, &ahead)
+                  p.width, (vectors.size - 1) * vf_LANES, chunk > chunks.start, ahead)
 
 
 cdef void add_shares(Sum* p, float* partial, Py_ssize_t step, Py_ssize_t g, Py_ssize_t lane_part,
