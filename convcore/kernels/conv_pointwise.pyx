@@ -21,24 +21,18 @@ VOLUMETRIC = True
 DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
 
 cdef enum:
-    GROUP_PIXELS = 128          # pixels that are laid out at a time, at most
     PASS = 256                  # channels per pass over a panel, at most: what a pass reads stays in the caches
     BLOCK = 96                  # filters whose weights stay in the second cache while some panels go by, at most
-    IN_PLACE_PIXELS = 64        # pixels that are read in place at a time, at most
-    FEW_FILTERS = 128           # filters that are not worth laying out what they read, at most
     CHUNK = 256                 # pixels that a weight gradient adds up at a time, at most
     SUMS = 1024                 # the same with lanes that are pixels
     FEW_CHANNELS = 16           # channels or filters that are not worth a transposition
     MOST_LANES = 256            # channels or filters that a task transposes, at most
+    LAID_NUMBERS = 1 << 20      # numbers of the channels and filters of such a chunk, at most
     PARTIAL_NUMBERS = 1 << 20   # numbers in the weight gradients of all shares of the batch, at most
+    MOST_CHANNELS = 8192        # channels or filters of a group, at most: what is laid out of them
 
 NUMBER = np.dtype(DTYPE)
 
-
-cdef int DBG_FEW = 128, DBG_GROUP = 128, DBG_PASS = 256, DBG_BLOCK = 96, DBG_CHUNK = 256
-def tune(few=128, group=128, pass_=256, block=96, chunk=256):
-    global DBG_FEW, DBG_GROUP, DBG_PASS, DBG_BLOCK, DBG_CHUNK
-    DBG_FEW, DBG_GROUP, DBG_PASS, DBG_BLOCK, DBG_CHUNK = few, group, pass_, block, chunk
 
 cdef struct Plan:
     Grid grid
@@ -116,7 +110,7 @@ cdef convolve(ConvSizes* s, bint is_forward, const float* source, const float* w
     p.grid.source_end = source + s.N * s.G * p.K * p.grid.source_cells
     cdef Py_ssize_t task
     cdef float[:, ::1] packed = aligned(1, p.G * p.M * p.K, NUMBER)
-    cdef float[:, ::1] panels = aligned(n_threads, (0 if p.in_place else p.K * DBG_GROUP) + vf_LANES, NUMBER)
+    cdef float[:, ::1] panels = aligned(n_threads, (0 if p.in_place else p.K * GROUP_PIXELS) + vf_LANES, NUMBER)
     cdef float[:, ::1] results = aligned(n_threads, blocks(p.M, p.row_blocks) * PANEL_VECTORS * vf_LANES, NUMBER)
     for task in prange(p.G * p.row_blocks, nogil=True, num_threads=n_threads):
         pack_weights(&p, weight, task // p.row_blocks, task % p.row_blocks, &packed[0, 0])
@@ -136,17 +130,17 @@ cdef Plan plan_of(ConvSizes* s, bint is_forward) noexcept:
     else:
         p.M, p.K, p.row_step, p.k_step = s.CG, s.FG, 1, s.CG
         source_is_y(&p.grid)
-    p.in_place = p.M <= DBG_FEW and can_be_read_in_place(&p.grid)
+    p.in_place = p.M <= FEW_FILTERS and can_be_read_in_place(&p.grid)
     p.image_groups = blocks(p.grid.P, IN_PLACE_PIXELS)
-    p.groups = s.N * p.image_groups if p.in_place else blocks(s.N * p.grid.P, DBG_GROUP)
+    p.groups = s.N * p.image_groups if p.in_place else blocks(s.N * p.grid.P, GROUP_PIXELS)
     # Tasks enough for a few threads: some groups of pixels each, or where there are few, some of the filters.
     wanted = min(<Py_ssize_t> 2 * TASKS, max(<Py_ssize_t> 1, s.N * p.grid.P * p.G * p.M * p.K // TASK_PRODUCTS))
     p.group_tasks = min(p.groups, wanted)
     p.row_tasks = 1
     if wanted >= TASKS:
         p.row_tasks = max(<Py_ssize_t> 1, min(blocks(TASKS, p.group_tasks * p.G), p.M // (2 * PANEL_ROWS)))
-    p.row_blocks = max(p.row_tasks, blocks(p.M, DBG_BLOCK))
-    p.passes = blocks(p.K, DBG_PASS)
+    p.row_blocks = max(p.row_tasks, blocks(p.M, BLOCK))
+    p.passes = blocks(p.K, PASS)
     return p
 
 
@@ -204,8 +198,8 @@ cdef inline Range pixels_of(Plan* p, Py_ssize_t group) noexcept nogil:
         pixels.size = min(pixels.size * vf_LANES, p.grid.P - pixels.start)
         pixels.start += group // p.image_groups * p.grid.P
     else:
-        pixels.start = group * DBG_GROUP
-        pixels.size = min(<Py_ssize_t> DBG_GROUP, p.grid.N * p.grid.P - pixels.start)
+        pixels.start = group * GROUP_PIXELS
+        pixels.size = min(<Py_ssize_t> GROUP_PIXELS, p.grid.N * p.grid.P - pixels.start)
     return pixels
 
 
@@ -340,7 +334,7 @@ cdef Sum sum_of(ConvSizes* s) noexcept:
     p.lanes_are_filters = s.FG < s.CG
     p.lanes, p.rows = (s.FG, s.CG) if p.lanes_are_filters else (s.CG, s.FG)
     p.width = round_up(p.lanes, vf_LANES)
-    most = SUMS if p.dots else DBG_CHUNK
+    most = min(<Py_ssize_t> (SUMS if p.dots else CHUNK), LAID_NUMBERS // (s.CG + s.FG))
     # Large images are cut into chunks that are read in place, where neighbouring pixels are neighbours in memory.
     p.laid_y = p.of_y.P < most // 2
     p.laid_x = p.laid_y or p.of_x.gathers
@@ -482,4 +476,5 @@ def supports(direction, geometry, dtype, level):
         return f"filters have {math.prod(geometry.filter_size)} cells, not one"
     if any(before or after for before, after in geometry.padding):
         return "has cells around the image"
-    return None
+    widest = max(geometry.in_channels, geometry.out_channels) // geometry.groups
+    return f"a group has {widest} channels or filters, more than {MOST_CHANNELS}" if widest > MOST_CHANNELS else None
