@@ -1,13 +1,11 @@
 """Convolution with filters of one cell: matrix products over the pixels of all images, with nothing to rearrange.
 
 A few vectors of pixels at a time go by all filters; where images end within them, they go on with the next image. Such
-a panel is laid out in the order in which the micro-kernel (gemm_tile.pxi.tp) reads it, while the next one is fetched from
-memory; few filters read it in place. The weight gradient sums over pixels: there one of the two operands is transposed
-on its way into panels, or where it has few channels, lanes are pixels. One image, or one pixel per image, is the plain
-product of two matrices.
+a panel is laid out in the order in which the micro-kernel (pointwise_tile.pxi.tp) reads it, while the next one is
+fetched from memory; few filters read it in place. The weight gradient sums over pixels: there one of the two operands is
+transposed on its way into panels, or where it has few channels, lanes are pixels. One image, one pixel per image, and
+few pixels in all are the plain product of two matrices (gemm_product.pxi).
 """
-
-import math
 
 import numpy as np
 
@@ -21,6 +19,7 @@ VOLUMETRIC = True
 DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
 
 cdef enum:
+    FEW_PIXELS = 256            # pixels of all images for which weights are not worth packing, at most
     PASS = 256                  # channels per pass over a panel, at most: what a pass reads stays in the caches
     BLOCK = 96                  # filters whose weights stay in the second cache while some panels go by, at most
     CHUNK = 256                 # pixels that a weight gradient adds up at a time, at most
@@ -54,25 +53,30 @@ def forward(geometry,
     """Write y; one task per some groups of pixels, block of filters, and group."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Grid grid = grid_of(&s)
-    cdef Py_ssize_t i, j
-    cdef float[:, ::1] result
-    if one_matrix(&s, &grid):
-        if bias is not None:
-            result = y.base.reshape(s.N * s.OC, grid.P)
-            for i in range(result.shape[0]):
-                for j in range(result.shape[1]):
-                    result[i, j] = bias[i % s.OC]
-        if grid.P == 1:
-            product[float](x.base.reshape(s.N, s.IC), False, weight.base.reshape(s.OC, s.IC), True,
-                           y.base.reshape(s.N, s.OC), bias is not None, n_threads)
-        else:
-            product[float](weight.base.reshape(s.OC, s.IC), False, x.base.reshape(s.IC, grid.P), False,
-                           y.base.reshape(s.OC, grid.P), bias is not None, n_threads)
-        return
+    cdef Py_ssize_t i
     cdef float[:, ::1] start = aligned(1, s.OC, NUMBER)
-    for i in range(s.OC):
-        start[0, i] = bias[i] if bias is not None else 0
-    convolve(&s, True, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &start[0, 0], &y[0, 0, 0, 0, 0], n_threads)
+    cdef const float[:, ::1] matrix
+    cdef float[:, ::1] result
+    start[...] = 0
+    if bias is not None:
+        start[0, :s.OC] = bias
+    if s.G == 1 and grid.dense and grid.P == 1:
+        result = y.base.reshape(s.N, s.OC)
+        for i in range(s.N if bias is not None else 0):
+            memcpy(&result[i, 0], &start[0, 0], s.OC * sizeof(float))
+        product[float](x.base.reshape(s.N, s.IC), False, weight.base.reshape(s.OC, s.IC), True, result,
+                       bias is not None, n_threads)
+    elif one_matrix(&s, &grid):
+        source_is_x(&grid)
+        matrix = matrix_of(&grid, x, s.IC)
+        result = y.base.reshape(s.OC, grid.P) if s.N == 1 else aligned(s.OC, matrix.shape[1], NUMBER)
+        for i in range(s.OC if bias is not None else 0):
+            fill(&result[i, 0], bias[i], result.shape[1])
+        product[float](weight.base.reshape(s.OC, s.IC), False, matrix, False, result, bias is not None, n_threads)
+        if s.N > 1:
+            put(&grid, &result[0, 0], result.shape[1], s.OC, Range(0, s.OC), 0, s.N * grid.P, &y[0, 0, 0, 0, 0])
+    else:
+        convolve(&s, True, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &start[0, 0], &y[0, 0, 0, 0, 0], n_threads)
 
 
 def backward_input(geometry,
@@ -83,40 +87,63 @@ def backward_input(geometry,
     """Write grad_x; one task per some groups of pixels, block of channels, and group."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Grid grid = grid_of(&s)
-    if one_matrix(&s, &grid):
-        if grid.P == 1:
-            product[float](grad_y.base.reshape(s.N, s.OC), False, weight.base.reshape(s.OC, s.IC), False,
-                           grad_x.base.reshape(s.N, s.IC), False, n_threads)
+    cdef float[:, ::1] start, result
+    cdef const float[:, ::1] matrix
+    if s.G == 1 and grid.dense and grid.P == 1:
+        product[float](grad_y.base.reshape(s.N, s.OC), False, weight.base.reshape(s.OC, s.IC), False,
+                       grad_x.base.reshape(s.N, s.IC), False, n_threads)
+    elif one_matrix(&s, &grid):
+        source_is_y(&grid)
+        matrix = matrix_of(&grid, grad_y, s.OC)
+        if s.N == 1 and grid.dense:
+            result = grad_x.base.reshape(s.IC, grid.P)
         else:
-            product[float](weight.base.reshape(s.OC, s.IC), True, grad_y.base.reshape(s.OC, grid.P), False,
-                           grad_x.base.reshape(s.IC, grid.P), False, n_threads)
-        return
-    cdef float[:, ::1] start = aligned(1, s.IC, NUMBER)
-    start[...] = 0
-    convolve(&s, False, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &start[0, 0], &grad_x[0, 0, 0, 0, 0], n_threads)
+            result = aligned(s.IC, matrix.shape[1], NUMBER)
+        product[float](weight.base.reshape(s.OC, s.IC), True, matrix, False, result, False, n_threads)
+        if s.N > 1 or not grid.dense:
+            put(&grid, &result[0, 0], result.shape[1], s.IC, Range(0, s.IC), 0, s.N * grid.P, &grad_x[0, 0, 0, 0, 0])
+    else:
+        start = aligned(1, s.IC, NUMBER)
+        start[...] = 0
+        convolve(&s, False, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &start[0, 0], &grad_x[0, 0, 0, 0, 0],
+                 n_threads)
 
 
 cdef bint one_matrix(ConvSizes* s, Grid* grid) noexcept:
-    """Whether all arrays are matrices as they stand."""
-    return s.G == 1 and grid.dense and (s.N == 1 or grid.P == 1)
+    """Whether an image is a matrix as it stands, or the pixels of all are so few that they are made into one."""
+    if s.G > 1 or s.N == 1 and grid.dense:
+        return s.G == 1
+    return s.N * grid.P <= FEW_PIXELS and s.N * grid.P * (s.IC + s.OC) <= LAID_NUMBERS
+
+
+cdef const float[:, ::1] matrix_of(Grid* grid, const float[:, :, :, :, ::1] source, Py_ssize_t channels):
+    """The pixels of all images as a matrix (channels × pixels); behind those that are copied stand zeros."""
+    cdef float[:, ::1] matrix
+    if grid.N == 1 and grid.dense:
+        return source.base.reshape(channels, grid.P)
+    matrix = aligned(channels + 1, grid.N * grid.P, NUMBER)     # one more: see `lay`
+    grid.source_end = &source[0, 0, 0, 0, 0] + grid.N * channels * grid.source_cells
+    lay(grid, &source[0, 0, 0, 0, 0], channels, channels, 0, grid.N * grid.P, matrix.shape[1], &matrix[0, 0],
+        matrix.shape[1])
+    return matrix[:channels]
 
 
 # forward and backward_input: target (M × pixels) = weights (M × K) · source (K × pixels)
 
-cdef convolve(ConvSizes* s, bint is_forward, const float* source, const float* weight, const float* start, float* target,
-              int n_threads):
+cdef convolve(ConvSizes* s, bint is_forward, const float* source, const float* weight, const float* start,
+              float* target, int n_threads):
     """Write y, whose sums start from the bias, or grad_x, whose start from zeros."""
     cdef Plan p = plan_of(s, is_forward)
     p.grid.source_end = source + s.N * s.G * p.K * p.grid.source_cells
     cdef Py_ssize_t task
     cdef float[:, ::1] packed = aligned(1, p.G * p.M * p.K, NUMBER)
     cdef float[:, ::1] panels = aligned(n_threads, (0 if p.in_place else p.K * GROUP_PIXELS) + vf_LANES, NUMBER)
-    cdef float[:, ::1] results = aligned(n_threads, blocks(p.M, p.row_blocks) * PANEL_VECTORS * vf_LANES, NUMBER)
+    cdef float[:, ::1] results = aligned(n_threads, blocks(p.M, p.row_blocks) * GROUP_PIXELS, NUMBER)
     for task in prange(p.G * p.row_blocks, nogil=True, num_threads=n_threads):
         pack_weights(&p, weight, task // p.row_blocks, task % p.row_blocks, &packed[0, 0])
     for task in prange(p.group_tasks * p.G * p.row_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        convolve_groups(&p, source, &packed[0, 0], start, target, task // (p.G * p.row_tasks), task // p.row_tasks % p.G,
-                        task % p.row_tasks, &panels[threadid(), 0], &results[threadid(), 0])
+        convolve_groups(&p, source, &packed[0, 0], start, target, task // (p.G * p.row_tasks),
+                        task // p.row_tasks % p.G, task % p.row_tasks, &panels[threadid(), 0], &results[threadid(), 0])
 
 
 cdef Plan plan_of(ConvSizes* s, bint is_forward) noexcept:
@@ -136,16 +163,14 @@ cdef Plan plan_of(ConvSizes* s, bint is_forward) noexcept:
     # Tasks enough for a few threads: some groups of pixels each, or where there are few, some of the filters.
     wanted = min(<Py_ssize_t> 2 * TASKS, max(<Py_ssize_t> 1, s.N * p.grid.P * p.G * p.M * p.K // TASK_PRODUCTS))
     p.group_tasks = min(p.groups, wanted)
-    p.row_tasks = 1
-    if wanted >= TASKS:
-        p.row_tasks = max(<Py_ssize_t> 1, min(blocks(TASKS, p.group_tasks * p.G), p.M // (2 * PANEL_ROWS)))
+    p.row_tasks = max(<Py_ssize_t> 1, min(blocks(TASKS, p.group_tasks * p.G), p.M // BLOCK))
     p.row_blocks = max(p.row_tasks, blocks(p.M, BLOCK))
     p.passes = blocks(p.K, PASS)
     return p
 
 
 cdef bint can_be_read_in_place(Grid* grid) noexcept:
-    """Whether images fill vectors, and channels are not apart by a power of two, where they share places in the caches."""
+    """Whether images fill vectors, and channels are not a power of two apart, where they share places in the caches."""
     cdef Py_ssize_t P = grid.P
     return grid.dense and P >= vf_LANES and 10 * P >= 9 * round_up(P, vf_LANES) and P * sizeof(float) % 1024 != 0
 
@@ -166,7 +191,8 @@ cdef void convolve_groups(Plan* p, const float* source, const float* packed, con
                           Py_ssize_t group_task, Py_ssize_t g, Py_ssize_t row_task, float* panels,
                           float* results) noexcept nogil:
     """Some rows of some groups of pixels."""
-    cdef Range groups = share(p.groups, p.group_tasks, group_task), row_blocks = share(p.row_blocks, p.row_tasks, row_task)
+    cdef Range groups = share(p.groups, p.group_tasks, group_task)
+    cdef Range row_blocks = share(p.row_blocks, p.row_tasks, row_task)
     cdef Range pixels, columns, following
     cdef Py_ssize_t group, j, width
     cdef Ahead[2] ahead
@@ -236,7 +262,7 @@ cdef void multiply_group(Plan* p, const float* source, const float* packed, cons
             direct = p.in_place or (not p.grid.spreads and first + columns.size <= p.grid.P
                                     and columns.size == v * vf_LANES)
             b, b_step, b_last = panels + columns.start * p.K, v * vf_LANES, (v - 1) * vf_LANES
-            c, ldc, c_last = results, v * vf_LANES, (v - 1) * vf_LANES
+            c, ldc, c_last = results + columns.start, GROUP_PIXELS, (v - 1) * vf_LANES
             if p.in_place:
                 b, b_step = source + n * p.G * p.K * p.grid.source_cells + first, p.grid.source_cells
                 b_last = c_last = columns.size - vf_LANES
@@ -246,8 +272,17 @@ cdef void multiply_group(Plan* p, const float* source, const float* packed, cons
                 k = share(p.K, p.passes, i)
                 sweep(rows.size, v, k.size, packed + rows.start * p.K + rows.size * k.start, PANELS, PANELS,
                       b + k.start * b_step, b_step, b_last, start + rows.start, c, ldc, c_last, i > 0, ahead)
-            if not direct:
-                put(&p.grid, results, v * vf_LANES, p.G * p.M, rows, pixels.start + columns.start, columns.size, target)
+            if not direct and not p.grid.spreads:
+                put(&p.grid, c, GROUP_PIXELS, p.G * p.M, rows, pixels.start + columns.start, columns.size, target)
+        if p.grid.spreads:
+            put(&p.grid, results, GROUP_PIXELS, p.G * p.M, rows, pixels.start, pixels.size, target)
+    hurry(ahead)
+
+
+cdef inline void fill(float* target, float value, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        target[i] = value
 
 
 cdef void sweep(Py_ssize_t M, Py_ssize_t v, Py_ssize_t K, const float* a, Py_ssize_t row_step, Py_ssize_t k_step,
@@ -295,29 +330,30 @@ def backward_weight(geometry,
     """Write grad_weight; one task per share of the pixels, part of the lanes, and group; shares are added in order."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Sum p = sum_of(&s)
+    cdef const float[:, ::1] of_y, of_x
+    if s.G == 1 and p.of_x.dense and p.of_x.P == 1:
+        product[float](grad_y.base.reshape(s.N, s.OC), True, x.base.reshape(s.N, s.IC), False,
+                       grad_weight.base.reshape(s.OC, s.IC), False, n_threads)
+        return
     if one_matrix(&s, &p.of_x):
-        if p.of_x.P == 1:
-            product[float](grad_y.base.reshape(s.N, s.OC), True, x.base.reshape(s.N, s.IC), False,
-                           grad_weight.base.reshape(s.OC, s.IC), False, n_threads)
-        else:
-            product[float](grad_y.base.reshape(s.OC, p.of_x.P), False, x.base.reshape(s.IC, p.of_x.P), True,
-                           grad_weight.base.reshape(s.OC, s.IC), False, n_threads)
+        of_y, of_x = matrix_of(&p.of_y, grad_y, s.OC), matrix_of(&p.of_x, x, s.IC)
+        product[float](of_y, False, of_x, True, grad_weight.base.reshape(s.OC, s.IC), False, n_threads)
         return
     cdef Py_ssize_t task, laid, transposed
     p.of_x.source_end = &x[0, 0, 0, 0, 0] + s.N * s.IC * p.of_x.source_cells
     p.of_y.source_end = &grad_y[0, 0, 0, 0, 0] + s.N * s.OC * p.of_y.source_cells
-    laid = (p.rows * (p.laid_y if p.lanes_are_filters == 0 else p.laid_x)) * p.pitch
-    cdef Py_ssize_t lanes_of_task = blocks(p.lanes, p.lane_tasks) + vf_LANES
+    laid = p.rows * p.pitch if (p.laid_x if p.lanes_are_filters else p.laid_y) else 0
+    cdef Py_ssize_t lanes_of_task = blocks(p.width // vf_LANES, p.lane_tasks) * vf_LANES
     transposed = laid + (lanes_of_task * p.pitch + vf_LANES if p.laid_x or p.laid_y else 0)
+    cdef Py_ssize_t numbers = transposed + (0 if p.dots else lanes_of_task * p.most_pixels) + vf_LANES
     cdef float[:, ::1] partial = aligned(p.shares, p.G * p.rows * p.width, NUMBER)
     cdef float[:, ::1] zeros = aligned(1, PANEL_ROWS + p.rows, NUMBER)
     zeros[...] = 0
-    cdef float[:, ::1] tiles = aligned(n_threads, transposed + (0 if p.dots else lanes_of_task * p.most_pixels) + vf_LANES,
-                                       NUMBER)
+    cdef float[:, ::1] tiles = aligned(n_threads, numbers, NUMBER)
     for task in prange(p.shares * p.G * p.lane_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        sum_share(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &zeros[0, 0], &partial[task // (p.G * p.lane_tasks), 0],
-                  task // (p.G * p.lane_tasks), task // p.lane_tasks % p.G, task % p.lane_tasks, &tiles[threadid(), 0],
-                  &tiles[threadid(), laid], &tiles[threadid(), transposed])
+        sum_share(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &zeros[0, 0],
+                  &partial[task // (p.G * p.lane_tasks), 0], task // (p.G * p.lane_tasks), task // p.lane_tasks % p.G,
+                  task % p.lane_tasks, &tiles[threadid(), 0], &tiles[threadid(), laid], &tiles[threadid(), transposed])
     for task in prange(p.G * p.lane_tasks, nogil=True, num_threads=n_threads):
         add_shares(&p, &partial[0, 0], partial.shape[1], task // p.lane_tasks, task % p.lane_tasks,
                    &grad_weight[0, 0, 0, 0, 0])
@@ -448,7 +484,8 @@ cdef void add_shares(Sum* p, float* partial, Py_ssize_t step, Py_ssize_t g, Py_s
                      float* grad_weight) noexcept nogil:
     """Bring the sum of all shares to where it belongs; the last vector of lanes overlaps the one before."""
     cdef Range lanes = lanes_of(p, lane_part)
-    cdef Py_ssize_t i, j, n, q, lane, padded = round_up(lanes.size, vf_LANES), W = min(<Py_ssize_t> vf_LANES, lanes.size)
+    cdef Py_ssize_t i, j, n, q, lane, padded = round_up(lanes.size, vf_LANES)
+    cdef Py_ssize_t W = min(<Py_ssize_t> vf_LANES, lanes.size)
     cdef float* row
     partial += g * p.rows * p.width + lanes.start
     grad_weight += g * p.CG * p.FG
@@ -472,8 +509,8 @@ def supports(direction, geometry, dtype, level):
     """Refuse filters of more than a cell, cells around the image, and more channels than the working memory holds."""
     if dtype != DTYPE:
         return "computes in float32 only"
-    if math.prod(geometry.filter_size) > 1:
-        return f"filters have {math.prod(geometry.filter_size)} cells, not one"
+    if np.prod(geometry.filter_size) > 1:
+        return f"filters have {np.prod(geometry.filter_size)} cells, not one"
     if any(before or after for before, after in geometry.padding):
         return "has cells around the image"
     widest = max(geometry.in_channels, geometry.out_channels) // geometry.groups

@@ -1,6 +1,10 @@
 # The pixels of a batch in one row, image after image, and where they stand in arrays that hold every cell or every
 # few cells of an image; included by conv_pointwise.
 
+cdef enum:
+    LINES = 32                              # lines whose places are remembered
+
+
 cdef struct Grid:
     Py_ssize_t N, P                         # images, pixels of one
     Py_ssize_t[3] size, step, cells         # pixels per axis, the stride between them, cells per axis
@@ -38,8 +42,8 @@ cdef inline Py_ssize_t cell_of(Grid* grid, Py_ssize_t p) noexcept nogil:
     return (plane * grid.step[0] * grid.cells[1] + line * grid.step[1]) * grid.cells[2] + p * grid.step[2]
 
 
-cdef void lay(Grid* grid, const float* source, Py_ssize_t all_channels, Py_ssize_t channels, Py_ssize_t q, Py_ssize_t count,
-              Py_ssize_t width, float* target, Py_ssize_t pitch) noexcept nogil:
+cdef void lay(Grid* grid, const float* source, Py_ssize_t all_channels, Py_ssize_t channels, Py_ssize_t q,
+              Py_ssize_t count, Py_ssize_t width, float* target, Py_ssize_t pitch) noexcept nogil:
     """Rows of `width` numbers, `pitch` apart, one per channel: `count` pixels of the batch from q on, then zeros.
 
     Whole vectors are copied, beyond the end of what is asked for: what comes next overwrites it. Behind the last row
@@ -48,14 +52,14 @@ cdef void lay(Grid* grid, const float* source, Py_ssize_t all_channels, Py_ssize
     cdef Py_ssize_t cells = grid.source_cells, image_step = all_channels * cells, n = q // grid.P, p = q - n * grid.P
     cdef Py_ssize_t c, done, run, i, first
     cdef const float* plane
+    if grid.gathers:
+        gather(grid, source, image_step, channels, q, count, target, pitch)
     for c in range(channels):
         plane = source + n * image_step + c * cells
-        done, first = 0, p
+        done, first = count if grid.gathers else 0, p
         while done < count:
             run = min(grid.P - first, count - done)
-            if grid.gathers:
-                gather(grid, plane, first, run, target + done)
-            elif plane + first + round_up(run, vf_LANES) <= grid.source_end:
+            if plane + first + round_up(run, vf_LANES) <= grid.source_end:
                 for i in range(blocks(run, vf_LANES)):
                     store_vf(target + done + i * vf_LANES, load_vf(plane + first + i * vf_LANES))
             else:
@@ -68,6 +72,39 @@ cdef void lay(Grid* grid, const float* source, Py_ssize_t all_channels, Py_ssize
         target += pitch
 
 
+cdef void gather(Grid* grid, const float* source, Py_ssize_t image_step, Py_ssize_t channels, Py_ssize_t q,
+                 Py_ssize_t count, float* target, Py_ssize_t pitch) noexcept nogil:
+    """The same where pixels are not neighbours: a few lines of them at a time, whose places are worked out once."""
+    cdef Py_ssize_t[LINES] places, ends
+    cdef Py_ssize_t step = grid.step[2], done = 0, start, lines, line, i, c, n, p
+    cdef const float* cells
+    while done < count:
+        start, lines = done, 0
+        while done < count and lines < LINES:
+            n = (q + done) // grid.P
+            p = q + done - n * grid.P
+            places[lines] = n * image_step + cell_of(grid, p)
+            done = min(count, done + grid.size[2] - p % grid.size[2])
+            ends[lines] = done
+            lines += 1
+        for c in range(channels):
+            i = start
+            for line in range(lines):
+                cells = source + c * grid.source_cells + places[line]
+                take_line(cells, step, ends[line] - i, target + c * pitch + i)
+                i = ends[line]
+
+
+cdef inline void take_line(const float* cells, Py_ssize_t step, Py_ssize_t count, float* target) noexcept nogil:
+    cdef Py_ssize_t i
+    if step == 2:                                           # the compiler knows shuffles for this one
+        for i in range(count):
+            target[i] = cells[2 * i]
+    else:
+        for i in range(count):
+            target[i] = cells[i * step]
+
+
 cdef inline void copy(const float* source, float* target, Py_ssize_t count) noexcept nogil:
     """Copy a run that nothing beside may be touched of; the last vectors overlap."""
     cdef Py_ssize_t i
@@ -77,23 +114,6 @@ cdef inline void copy(const float* source, float* target, Py_ssize_t count) noex
         return
     for i in range(blocks(count, vf_LANES)):
         store_vf(target + min(i * vf_LANES, count - vf_LANES), load_vf(source + min(i * vf_LANES, count - vf_LANES)))
-
-
-cdef void gather(Grid* grid, const float* plane, Py_ssize_t p, Py_ssize_t count, float* target) noexcept nogil:
-    """`count` pixels of one image from p on, line by line."""
-    cdef Py_ssize_t step = grid.step[2], run, i
-    cdef const float* line
-    while count > 0:
-        run = min(grid.size[2] - p % grid.size[2], count)
-        line = plane + cell_of(grid, p)
-        if step == 2:
-            for i in range(run):
-                target[i] = line[2 * i]
-        else:
-            for i in range(run):
-                target[i] = line[i * step]
-        p, count = p + run, count - run
-        target += run
 
 
 cdef void put(Grid* grid, const float* results, Py_ssize_t pitch, Py_ssize_t all_channels, Range channels, Py_ssize_t q,
@@ -151,11 +171,12 @@ cdef inline void spread_line(const float* source, Py_ssize_t count, Py_ssize_t s
             cells[i * step] = source[i]
         i = count - 1
     cells[i * step] = source[i]
-    memset(cells + i * step + 1, 0, (width - i * step - 1) * sizeof(float))
+    for i in range(i * step + 1, width):
+        cells[i] = 0
 
 
-cdef void look_ahead(Ahead* a, Grid* grid, const float* source, Py_ssize_t all_channels, Py_ssize_t channels, Py_ssize_t q,
-                     Py_ssize_t count) noexcept nogil:
+cdef void look_ahead(Ahead* a, Grid* grid, const float* source, Py_ssize_t all_channels, Py_ssize_t channels,
+                     Py_ssize_t q, Py_ssize_t count) noexcept nogil:
     """Fetch pixels of all channels, as far as they belong to one image."""
     cdef Py_ssize_t n = q // grid.P, p = q - n * grid.P, first = p, size = min(count, grid.P - p)
     if grid.gathers:
@@ -172,3 +193,13 @@ cdef inline void rest(Ahead* a, const float* here) noexcept nogil:
     """Fetch nothing but the line that one stands on."""
     a.next, a.end, a.stop = here, NULL, NULL
     a.step = a.back = 0
+
+
+cdef inline void hurry(Ahead* a) noexcept nogil:
+    """Fetch what is left at once."""
+    while a.end < a.stop:
+        prefetch_read(a.next)
+        a.next += a.step
+        if a.next == a.end:
+            a.next += a.back
+            a.end += CACHE_LINE // <Py_ssize_t> sizeof(float)
