@@ -25,9 +25,9 @@ from convcore import isa
 from convcore.kernels import rounding
 
 VARIANTS = {
-    "conv1d": ["depthwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
-    "conv2d": ["depthwise", "winograd", "images", "filters", "shifted", "im2col", "direct", "reference"],
-    "conv3d": ["depthwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
+    "conv1d": ["depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
+    "conv2d": ["depthwise", "winograd", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
+    "conv3d": ["depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
     "max_pool1d": ["direct", "reference"],
     "max_pool2d": ["direct", "reference"],
     "max_pool3d": ["direct", "reference"],
