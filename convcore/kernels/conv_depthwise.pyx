@@ -14,6 +14,7 @@ from convcore.kernels.buffers import aligned
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, source_cell
 
 include "depthwise_rows.pxi"
+include "depthwise_sums.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one
@@ -49,11 +50,12 @@ def supports(direction, geometry, dtype, level):
 
 
 def suits(direction, geometry, dtype, level):
-    """Leave the gradient of channels with many filters to those that let filters share what they load."""
+    """Leave the gradient of channels with many filters and a stride to those that let filters share what they load."""
     filters = geometry.out_channels // geometry.in_channels
     if geometry.in_channels == 1 and max(geometry.stride) > 1:
         return "there is one channel only, and a stride"
-    if direction == "backward_input" and filters > FILTERS:
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    if direction == "backward_input" and filters > FILTERS and not can_sum(&s):
         return f"{filters} filters of a channel make a matrix product"
     return None
 
@@ -120,8 +122,11 @@ def backward_input(geometry,
                    const float[:, :, :, :, ::1] weight not None,        # IN  (OC, 1, KD, KH, KW)
                    float[:, :, :, :, ::1] grad_x not None,              # OUT (N, IC, ID, IH, IW)
                    int n_threads):
-    """Write grad_x; one task per few channels of an image."""
+    """Write grad_x; one task per few channels of an image, or per band of rows."""
     cdef ConvSizes s = conv_sizes(geometry)
+    if can_sum(&s):
+        return backward_input_by_sums(&s, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &grad_x[0, 0, 0, 0, 0],
+                                      n_threads)
     cdef Layout l = gradient_layout(&s)
     cdef Py_ssize_t places = s.SD * s.SH * s.SW
     cdef Py_ssize_t[:, ::1] spans = aligned(1, 2, INDEX)
