@@ -15,6 +15,7 @@ from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside
 
 include "depthwise_rows.pxi"
 include "depthwise_sums.pxi"
+include "depthwise_pixels.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one
@@ -68,14 +69,16 @@ def forward(geometry,
             const float[::1] bias,                              # IN  (OC,) or None
             float[:, :, :, :, ::1] y not None,                  # OUT (N, OC, OD, OH, OW)
             int n_threads):
-    """Write y; one task per few channels of an image."""
+    """Write y; one task per few channels of an image, or per band of rows."""
     cdef ConvSizes s = conv_sizes(geometry)
+    cdef const float* b = &bias[0] if bias is not None else NULL
+    if worth_copies(&s):
+        return forward_by_pixels(&s, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], n_threads)
     cdef Layout l = input_layout(&s)
     cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
     cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
     cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, NUMBER)
     cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
-    cdef const float* b = &bias[0] if bias is not None else NULL
     cdef Py_ssize_t task, thread
     find_spans(&l, <Span*> &spans[0, 0])
     for thread in range(n_threads):
@@ -269,28 +272,37 @@ def backward_weight(geometry,
                     int n_threads):
     """Write grad_weight; one task per few channels and share of the images; shares are added up in order."""
     cdef ConvSizes s = conv_sizes(geometry)
-    cdef Layout l = input_layout(&s)
-    cdef Py_ssize_t images = images_of(&s), shares = blocks(s.N, images)
-    cdef Py_ssize_t channels = channels_of(&s, &l, shares), channel_blocks = blocks(s.IC, channels)
-    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
-    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(&s, channels), NUMBER)
+    cdef Py_ssize_t images = images_of(&s), shares = blocks(s.N, images), share, j
     cdef float[:, ::1] partial = aligned(shares, s.OC * s.KD * s.KH * s.KW, NUMBER)
-    cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
     cdef float* total = &grad_weight[0, 0, 0, 0, 0]
-    cdef Py_ssize_t task, thread, share, j
-    find_spans(&l, <Span*> &spans[0, 0])
-    for thread in range(n_threads):
-        put_frame(&l, &scratch[thread, 0])
-    for task in prange(shares * channel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        backward_weight_share(&s, &l, &rows, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
-                              &partial[task // channel_blocks, 0], task // channel_blocks * images, images,
-                              task % channel_blocks * channels, channels, &scratch[threadid(), 0])
+    if worth_copies(&s):
+        backward_weight_by_pixels(&s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], partial, images, n_threads)
+    else:
+        backward_weight_by_rows(&s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], partial, images, n_threads)
     for j in range(s.OC * s.KD * s.KH * s.KW):
         total[j] = partial[0, j]
     for share in range(1, shares):
         for j in range(s.OC * s.KD * s.KH * s.KW):
             total[j] += partial[share, j]
+
+
+cdef backward_weight_by_rows(ConvSizes* s, const float* grad_y, const float* x, float[:, ::1] partial,
+                             Py_ssize_t images, int n_threads):
+    """Write a set of weights per share of the images; one task per share and few channels."""
+    cdef Layout l = input_layout(s)
+    cdef Py_ssize_t channels = channels_of(s, &l, partial.shape[0]), channel_blocks = blocks(s.IC, channels)
+    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
+    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(s, channels), NUMBER)
+    cdef Rows rows = input_rows(s, &l, <Tap*> &taps[0, 0])
+    cdef Py_ssize_t task, thread
+    find_spans(&l, <Span*> &spans[0, 0])
+    for thread in range(n_threads):
+        put_frame(&l, &scratch[thread, 0])
+    for task in prange(partial.shape[0] * channel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        backward_weight_share(s, &l, &rows, grad_y, x, &partial[task // channel_blocks, 0],
+                              task // channel_blocks * images, images, task % channel_blocks * channels, channels,
+                              &scratch[threadid(), 0])
 
 
 cdef inline Py_ssize_t sum_numbers(ConvSizes* s, Py_ssize_t channels) noexcept nogil:

@@ -30,7 +30,8 @@ def depthwise(direction, geometry, *arrays, level=None, n_threads=None):
 # Every way in which the work is cut: planes narrower than a vector, as wide as one, between two; rows in all the blocks
 # that there are; bands of rows; several planes laid out together, more than fit; several filters per channel; every
 # kind of micro-kernel, with and without dilation, and taps on their own; phases and places of every stride; several filters
-# of a channel, whose taps are many columns, meet no row of the gradient, and lie beside it.
+# of a channel, whose taps are many columns, meet no row of the gradient, and lie beside it;
+# filters enough to share what they load, in blocks of every size, in one band of rows or several.
 CUTS = [
     "g150mb2ic150ih7oc150kh3ph1",
     "g70mb3ic70ih2iw3oc70kh3ph1",
@@ -67,6 +68,12 @@ CUTS = [
     "mb3ic1ih150iw131oc2kh3kw11ph0eh1pw5dil2x1",
     "g3mb2ic3ih6iw40oc9kh3ph2dil4x3",
     "g2mb3ic2iw9oc4kw3",
+    "mb3ic1ih28oc9kh5",
+    "mb2ic1ih9iw13oc8kh3ph1pv-2",
+    "g2mb2ic2ih150iw70oc18kh3ph1",
+    "mb2ic1ih11iw5oc13kh3kw2ph2dil2x1",
+    "mb50ic1ih9oc10kh3ph1eh3",
+    "mb1ic1iw70oc33kw4pw5",
 ]
 
 
@@ -92,7 +99,7 @@ def depthwise_geometries(draw):
         axis[2] = draw(st.sampled_from((stride, 1, 2)))
         axis[0] = max(size, (axis[1] - 1) * dilation + 1 - sum(padding))
     in_size, filter_size, stride, padding, dilation = zip(*axes, strict=True)
-    channels, filters = draw(st.integers(1, 40 if rank < 3 else 5)), draw(st.integers(1, 3))
+    channels, filters = draw(st.integers(1, 40 if rank < 3 else 5)), draw(st.sampled_from((1, 2, 3, 8, 11)))
     return ConvGeometry.of(
         (draw(st.integers(1, 3)), channels, *in_size), (channels * filters, 1, *filter_size), stride,
         sum(padding, ()), draw(st.sampled_from((0, 0, 0, 2, *PATTERNS))), dilation, channels,
@@ -133,7 +140,7 @@ def test_sums_over_many_images_stay_accurate(direction):
 
 
 NARROW_AND_WIDE = ["g3mb2ic3ih7oc3kh3ph1", "g3mb2ic3ih13iw20oc6kh5ph2", "g3mb1ic3ih15iw21oc3kh3sh2ph1",
-                   "g3mb1ic3ih12iw9oc3kh4ph3pvcircular"]  # fmt: skip
+                   "g3mb1ic3ih12iw9oc3kh4ph3pvcircular", "mb2ic1ih13iw14oc9kh3ph1"]  # fmt: skip
 
 
 @each_level
