@@ -3,6 +3,7 @@
 A band of rows of one channel is laid out with what stands around it, so that each tap reads whole vectors and no loop
 asks where the image ends; with a stride, the columns that one tap reads stand side by side. The input gradient is laid
 out likewise from grad_y, and falls into as many convolutions without a stride as a step of the stride has places.
+Channels with several filters go other ways where they have no stride: see depthwise_sums and depthwise_pixels.
 """
 
 import numpy as np

@@ -29,9 +29,9 @@ def depthwise(direction, geometry, *arrays, level=None, n_threads=None):
 
 # Every way in which the work is cut: planes narrower than a vector, as wide as one, between two; rows in all the blocks
 # that there are; bands of rows; several planes laid out together, more than fit; several filters per channel; every
-# kind of micro-kernel, with and without dilation, and taps on their own; phases and places of every stride; several filters
-# of a channel, whose taps are many columns, meet no row of the gradient, and lie beside it;
-# filters enough to share what they load, in blocks of every size, in one band of rows or several.
+# kind of micro-kernel, with and without dilation, and taps on their own; phases and places of every stride; several
+# filters of a channel, whose taps are many columns, meet no row of the gradient, and lie beside it; filters enough to
+# share what they load, in blocks of every size, in one band of rows or several.
 CUTS = [
     "g150mb2ic150ih7oc150kh3ph1",
     "g70mb3ic70ih2iw3oc70kh3ph1",
