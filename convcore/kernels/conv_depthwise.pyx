@@ -3,6 +3,7 @@
 A band of rows of one channel is laid out with what stands around it, so that each tap reads whole vectors and no loop
 asks where the image ends; with a stride, the columns that one tap reads stand side by side. The input gradient is laid
 out likewise from grad_y, and falls into as many convolutions without a stride as a step of the stride has places.
+Channels with several filters go other ways where they have no stride: see depthwise_sums and depthwise_pixels.
 """
 
 import numpy as np
@@ -15,6 +16,8 @@ from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside
 from convcore.kernels.relu cimport apply_relu
 
 include "depthwise_rows.pxi"
+include "depthwise_sums.pxi"
+include "depthwise_pixels.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one
@@ -27,7 +30,7 @@ cdef enum:
     PLACES = 1024               # in a step of the stride, at most, for the input gradient
     SUM_PIXELS = 4096           # of grad_y in one running sum, about
     IMAGES = 4                  # gone through at once for the weight gradient, at most
-    CHANNEL_NUMBERS = 4096      # of x in the channels that a task goes through together, about
+    SUM_NUMBERS = 65536         # in the running sums of a task, if it has more than one channel
     TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
 
 NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
@@ -50,11 +53,12 @@ def supports(direction, geometry, dtype, level):
 
 
 def suits(direction, geometry, dtype, level):
-    """Leave the gradient of channels with many filters to those that let filters share what they load."""
+    """Leave the gradient of channels with many filters and a stride to those that let filters share what they load."""
     filters = geometry.out_channels // geometry.in_channels
     if geometry.in_channels == 1 and max(geometry.stride) > 1:
         return "there is one channel only, and a stride"
-    if direction == "backward_input" and filters > FILTERS:
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    if direction == "backward_input" and filters > FILTERS and not can_sum(&s):
         return f"{filters} filters of a channel make a matrix product"
     return None
 
@@ -62,7 +66,7 @@ def suits(direction, geometry, dtype, level):
 # forward: for each tap, a few rows of y += weight · rows of cells
 
 def forward(geometry, x, weight, bias, y, n_threads):
-    """Write y; one task per few channels of an image."""
+    """Write y; one task per few channels of an image, or per band of rows."""
     convolve_all(geometry, x, weight, bias, y, False, n_threads)
 
 
@@ -80,12 +84,14 @@ def convolve_all(geometry,
                  int n_threads):
     """Forward, with or without ReLU behind it."""
     cdef ConvSizes s = conv_sizes(geometry)
+    cdef const float* b = &bias[0] if bias is not None else NULL
+    if worth_copies(&s):
+        return forward_by_pixels(&s, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], relu, n_threads)
     cdef Layout l = input_layout(&s)
     cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
     cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
     cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, NUMBER)
     cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
-    cdef const float* b = &bias[0] if bias is not None else NULL
     cdef Py_ssize_t task, thread
     find_spans(&l, <Span*> &spans[0, 0])
     for thread in range(n_threads):
@@ -134,8 +140,11 @@ def backward_input(geometry,
                    const float[:, :, :, :, ::1] weight not None,        # IN  (OC, 1, KD, KH, KW)
                    float[:, :, :, :, ::1] grad_x not None,              # OUT (N, IC, ID, IH, IW)
                    int n_threads):
-    """Write grad_x; one task per few channels of an image."""
+    """Write grad_x; one task per few channels of an image, or per band of rows."""
     cdef ConvSizes s = conv_sizes(geometry)
+    if can_sum(&s):
+        return backward_input_by_sums(&s, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &grad_x[0, 0, 0, 0, 0],
+                                      n_threads)
     cdef Layout l = gradient_layout(&s)
     cdef Py_ssize_t places = s.SD * s.SH * s.SW
     cdef Py_ssize_t[:, ::1] spans = aligned(1, 2, INDEX)
@@ -278,23 +287,13 @@ def backward_weight(geometry,
                     int n_threads):
     """Write grad_weight; one task per few channels and share of the images; shares are added up in order."""
     cdef ConvSizes s = conv_sizes(geometry)
-    cdef Layout l = input_layout(&s)
-    cdef Py_ssize_t channels = channels_of(&s, &l), channel_blocks = blocks(s.IC, channels)
-    cdef Py_ssize_t images = blocks(s.N, min(s.N, blocks(TASKS, channel_blocks))), shares = blocks(s.N, images)
-    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
-    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(&s, channels), NUMBER)
+    cdef Py_ssize_t images = images_of(&s), shares = blocks(s.N, images), share, j
     cdef float[:, ::1] partial = aligned(shares, s.OC * s.KD * s.KH * s.KW, NUMBER)
-    cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
     cdef float* total = &grad_weight[0, 0, 0, 0, 0]
-    cdef Py_ssize_t task, thread, share, j
-    find_spans(&l, <Span*> &spans[0, 0])
-    for thread in range(n_threads):
-        put_frame(&l, &scratch[thread, 0])
-    for task in prange(shares * channel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        backward_weight_share(&s, &l, &rows, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
-                              &partial[task // channel_blocks, 0], task // channel_blocks * images, images,
-                              task % channel_blocks * channels, channels, &scratch[threadid(), 0])
+    if worth_copies(&s):
+        backward_weight_by_pixels(&s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], partial, images, n_threads)
+    else:
+        backward_weight_by_rows(&s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], partial, images, n_threads)
     for j in range(s.OC * s.KD * s.KH * s.KW):
         total[j] = partial[0, j]
     for share in range(1, shares):
@@ -302,16 +301,39 @@ def backward_weight(geometry,
             total[j] += partial[share, j]
 
 
+cdef backward_weight_by_rows(ConvSizes* s, const float* grad_y, const float* x, float[:, ::1] partial,
+                             Py_ssize_t images, int n_threads):
+    """Write a set of weights per share of the images; one task per share and few channels."""
+    cdef Layout l = input_layout(s)
+    cdef Py_ssize_t channels = channels_of(s, &l, partial.shape[0]), channel_blocks = blocks(s.IC, channels)
+    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
+    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(s, channels), NUMBER)
+    cdef Rows rows = input_rows(s, &l, <Tap*> &taps[0, 0])
+    cdef Py_ssize_t task, thread
+    find_spans(&l, <Span*> &spans[0, 0])
+    for thread in range(n_threads):
+        put_frame(&l, &scratch[thread, 0])
+    for task in prange(partial.shape[0] * channel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        backward_weight_share(s, &l, &rows, grad_y, x, &partial[task // channel_blocks, 0],
+                              task // channel_blocks * images, images, task % channel_blocks * channels, channels,
+                              &scratch[threadid(), 0])
+
+
 cdef inline Py_ssize_t sum_numbers(ConvSizes* s, Py_ssize_t channels) noexcept nogil:
     """One vector of sums for whole vectors of columns, and one for the columns that remain, per tap."""
     return channels * s.FG * s.KD * s.KH * s.KW * 2 * nf_LANES
 
 
-cdef inline Py_ssize_t channels_of(ConvSizes* s, Layout* l) noexcept nogil:
-    """The channels of a task: small planes that lie side by side are read together."""
-    cdef Py_ssize_t most = (SCRATCH_NUMBERS - l.numbers) // sum_numbers(s, 1)
-    most = min(most, CHANNEL_NUMBERS // (s.ID * s.IH * s.IW))
-    return max(<Py_ssize_t> 1, min(most, blocks(s.IC, TASKS)))
+cdef inline Py_ssize_t images_of(ConvSizes* s) noexcept nogil:
+    """The images of a task: enough that adding up lanes does not count."""
+    return max(blocks(s.N, TASKS), min(s.N, blocks(SUM_PIXELS, s.OD * s.OH * s.OW)))
+
+
+cdef inline Py_ssize_t channels_of(ConvSizes* s, Layout* l, Py_ssize_t shares) noexcept nogil:
+    """The channels of a task: as many as there can be, because those of an image lie side by side."""
+    cdef Py_ssize_t most = min(SCRATCH_NUMBERS - l.numbers, SUM_NUMBERS) // sum_numbers(s, 1)
+    return max(<Py_ssize_t> 1, min(most, blocks(s.IC, blocks(TASKS, shares))))
 
 
 cdef void backward_weight_share(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y, const float* x,
@@ -362,7 +384,7 @@ cdef void add_channels(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y,
                     multiply_rows(rows, within, tile, x_image, grad_y + plane, s.OC * pixels, s.OW, count,
                                   sums + (i * s.FG + f) * one)
                     for within in range(within, images):
-                        copy_rows(grad_y + plane + within * s.OC * pixels, 0, edge, 0, 1, count * s.OW)
+                        copy_in_rows(grad_y + plane + within * s.OC * pixels, 0, edge, 0, 1, count * s.OW)
                         multiply_rows(rows, 1, tile + within * x_image, 0, edge, 0, s.OW, count,
                                       sums + (i * s.FG + f) * one)
 
@@ -507,7 +529,7 @@ cdef void join(const float* out, Layout* l, Py_ssize_t step, Py_ssize_t count, f
     """Copy rows that were computed apart, one per place in a step of the stride, to where they belong."""
     cdef Py_ssize_t i, w, j, apart = l.band * l.out_pitch
     if step == 1:
-        copy_rows(out, l.out_pitch, target, target_step, count, width)
+        copy_out_rows(out, l.out_pitch, target, target_step, count, width)
     elif step == 2:
         zip_rows(out, out + apart, l.out_pitch, target, target_step, count, width // 2)
         if width % 2:
@@ -605,7 +627,8 @@ cdef struct Layout:
     Py_ssize_t rows, pitch, tile            # in a plane of a tile, numbers in a row, numbers in a tile
     Py_ssize_t channels, tiles              # laid out one after the other, lest loads wait for what was just stored
     Py_ssize_t out_pitch, numbers           # of rows that are computed apart; numbers in all
-    bint framed                             # all tiles have the same frame: it is put there once
+    bint framed                             # columns outside the plane hold a constant: they are put there once;
+    bint still                              # so do the rows outside it, in the same places of all tiles
 
 
 cdef Layout input_layout(ConvSizes* s) noexcept:
@@ -618,7 +641,8 @@ cdef Layout input_layout(ConvSizes* s) noexcept:
     l.length = s.OW + (s.KW - 1) * s.DW // s.SW
     l.planes = l.slots = s.KD
     l.mode, l.padding = s.mode, <float> s.padding_value
-    l.framed = s.mode == CONSTANT and s.KD == 1 and s.front == 0 and (s.OD - 1) * s.SD < s.ID
+    l.framed = s.mode == CONSTANT
+    l.still = l.framed and s.KD == 1 and s.front == 0 and (s.OD - 1) * s.SD < s.ID
     cut(&l, s.OH, 1, s.OW)
     return l
 
@@ -636,7 +660,8 @@ cdef Layout gradient_layout(ConvSizes* s) noexcept:
     l.slots = most_taps_of_a_place(&depth)
     l.planes = s.FG * l.slots
     l.mode, l.padding = CONSTANT, 0
-    l.framed = s.KD == 1
+    l.framed = True
+    l.still = s.KD == 1
     cut(&l, blocks(height.size, s.SH), s.SW, blocks(width.size, s.SW))
     return l
 
@@ -654,10 +679,10 @@ cdef void cut(Layout* l, Py_ssize_t outputs, Py_ssize_t out_rows, Py_ssize_t out
     rows = max(<Py_ssize_t> 1, min(rows, outputs))
     l.band = min(outputs, round_up(blocks(outputs, blocks(outputs, rows)), MOST_ROWS))
     l.bands = blocks(outputs, l.band)
-    l.framed = l.framed and l.bands == 1
+    l.still = l.still and l.bands == 1
     l.rows = (l.band - 1) * l.row_step + l.reach
     l.tile = l.planes * l.rows * l.pitch + nf_LANES                         # vectors may begin at the last number
-    l.channels = max(<Py_ssize_t> 1, BAND_NUMBERS // l.tile) if l.framed else 1
+    l.channels = max(<Py_ssize_t> 1, BAND_NUMBERS // l.tile) if l.still else 1
     l.tiles = l.channels * l.tile
     l.numbers = l.tiles + l.band * out_rows * l.out_pitch + nf_LANES
 
@@ -707,7 +732,7 @@ cdef void lay_out_gradients(ConvSizes* s, Layout* l, Axis* depth, const float* g
 cdef void lay_out(Layout* l, const float* plane, Py_ssize_t plane_step, Py_ssize_t row, Py_ssize_t count,
                   Py_ssize_t channels, float* tile) noexcept nogil:
     """Lay out `count` rows of a plane of each channel; NULL: a plane of padding."""
-    cdef Py_ssize_t i, c, source
+    cdef Py_ssize_t i, c
     cdef Py_ssize_t first = min(max(<Py_ssize_t> 0, -row), count), end = max(first, min(count, l.height - row))
     for c in range(channels):
         if plane == NULL:
@@ -715,24 +740,34 @@ cdef void lay_out(Layout* l, const float* plane, Py_ssize_t plane_step, Py_ssize
         else:
             lay_out_inside(l, plane + (row + first) * l.width, tile + first * l.pitch, end - first)
             if not l.framed:
-                for i in range(count):
-                    source = source_cell(row + i, l.height, l.mode)
-                    if source < 0:
-                        fill(tile + i * l.pitch, l.pitch, l.padding)
-                    else:
-                        if not first <= i < end:
-                            lay_out_inside(l, plane + source * l.width, tile + i * l.pitch, 1)
-                        lay_out_around(l, plane + source * l.width, tile + i * l.pitch)
+                for i in range(first, end):
+                    lay_out_around(l, plane + (row + i) * l.width, tile + i * l.pitch)
+            if not l.still:
+                lay_out_outside(l, plane, row, 0, first, tile)
+                lay_out_outside(l, plane, row, end, count, tile)
             plane += plane_step
         tile += l.tile
+
+
+cdef inline void lay_out_outside(Layout* l, const float* plane, Py_ssize_t row, Py_ssize_t first, Py_ssize_t end,
+                                 float* tile) noexcept nogil:
+    """Lay out rows `first` to `end` of those from `row` on, which lie outside the plane."""
+    cdef Py_ssize_t i, source
+    for i in range(first, end):
+        source = source_cell(row + i, l.height, l.mode)
+        if source < 0:
+            fill(tile + i * l.pitch, l.pitch, l.padding)
+        else:
+            lay_out_inside(l, plane + source * l.width, tile + i * l.pitch, 1)
+            lay_out_around(l, plane + source * l.width, tile + i * l.pitch)
 
 
 cdef inline void lay_out_inside(Layout* l, const float* source, float* tile, Py_ssize_t rows) noexcept nogil:
     """Lay out the columns that lie inside the plane, of rows that do."""
     cdef Py_ssize_t r, phase, j
     if l.apart == 1:
-        copy_rows(source + l.column + l.spans[0].first, l.width, tile + l.spans[0].first, l.pitch, rows,
-                  l.spans[0].end - l.spans[0].first)
+        copy_in_rows(source + l.column + l.spans[0].first, l.width, tile + l.spans[0].first, l.pitch, rows,
+                     l.spans[0].end - l.spans[0].first)
         return
     if l.pairs > 0:
         unzip_rows(source + min(l.column + 2 * l.spans[0].first, l.column + 1 + 2 * l.spans[1].first), l.width,

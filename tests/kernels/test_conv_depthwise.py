@@ -29,7 +29,9 @@ def depthwise(direction, geometry, *arrays, level=None, n_threads=None):
 
 # Every way in which the work is cut: planes narrower than a vector, as wide as one, between two; rows in all the blocks
 # that there are; bands of rows; several planes laid out together, more than fit; several filters per channel; every
-# kind of micro-kernel, with and without dilation, and taps on their own; phases and places of every stride.
+# kind of micro-kernel, with and without dilation, and taps on their own; phases and places of every stride; several
+# filters of a channel, whose taps are many columns, meet no row of the gradient, and lie beside it; filters enough to
+# share what they load, in blocks of every size, in one band of rows or several.
 CUTS = [
     "g150mb2ic150ih7oc150kh3ph1",
     "g70mb3ic70ih2iw3oc70kh3ph1",
@@ -60,6 +62,18 @@ CUTS = [
     "g2mb1ic2id6ih5iw7oc2kd3sd2pd1pvsymmetric-exclude-edge",
     "g2mb1ic2id7ih8iw9oc4kd2kh3kw3sd3sh1sw2pd1dil2x1x1",
     "g1mb2ic1ih12oc5kh3ph1",
+    "mb3ic1ih28oc7kh5",
+    "mb2ic1ih20iw23oc3kh7kw4ph3pw2",
+    "mb1ic1ih9iw40oc2kh3ph5",
+    "mb3ic1ih150iw131oc2kh3kw11ph0eh1pw5dil2x1",
+    "g3mb2ic3ih6iw40oc9kh3ph2dil4x3",
+    "g2mb3ic2iw9oc4kw3",
+    "mb3ic1ih28oc9kh5",
+    "mb2ic1ih9iw13oc8kh3ph1pv-2",
+    "g2mb2ic2ih150iw70oc18kh3ph1",
+    "mb2ic1ih11iw5oc13kh3kw2ph2dil2x1",
+    "mb50ic1ih9oc10kh3ph1eh3",
+    "mb1ic1iw70oc33kw4pw5",
 ]
 
 
@@ -85,7 +99,7 @@ def depthwise_geometries(draw):
         axis[2] = draw(st.sampled_from((stride, 1, 2)))
         axis[0] = max(size, (axis[1] - 1) * dilation + 1 - sum(padding))
     in_size, filter_size, stride, padding, dilation = zip(*axes, strict=True)
-    channels, filters = draw(st.integers(1, 40 if rank < 3 else 5)), draw(st.integers(1, 3))
+    channels, filters = draw(st.integers(1, 40 if rank < 3 else 5)), draw(st.sampled_from((1, 2, 3, 8, 11)))
     return ConvGeometry.of(
         (draw(st.integers(1, 3)), channels, *in_size), (channels * filters, 1, *filter_size), stride,
         sum(padding, ()), draw(st.sampled_from((0, 0, 0, 2, *PATTERNS))), dilation, channels,
@@ -126,7 +140,7 @@ def test_sums_over_many_images_stay_accurate(direction):
 
 
 NARROW_AND_WIDE = ["g3mb2ic3ih7oc3kh3ph1", "g3mb2ic3ih13iw20oc6kh5ph2", "g3mb1ic3ih15iw21oc3kh3sh2ph1",
-                   "g3mb1ic3ih12iw9oc3kh4ph3pvcircular"]  # fmt: skip
+                   "g3mb1ic3ih12iw9oc3kh4ph3pvcircular", "mb2ic1ih13iw14oc9kh3ph1"]  # fmt: skip
 
 
 @each_level
@@ -224,9 +238,14 @@ def test_it_is_chosen_for_what_is_depthwise(direction):
     assert " depthwise   yes" in kernels.explain("conv2d", "g32mb8ic32ih56oc32kh3ph1", direction)
     assert " depthwise   yes" in kernels.explain("conv1d", "g8mb8ic8iw56oc16kw3", direction)
     assert " depthwise   yes" in kernels.explain("conv3d", "g8mb8ic8id9oc8kd3", direction)
-    assert " depthwise   yes" in kernels.explain("conv2d", "mb8ic1ih28oc6kh5", direction)
+    assert " depthwise   yes" in kernels.explain("conv2d", "mb8ic1ih28oc20kh5", direction)
     strided = kernels.explain("conv2d", "mb8ic1ih28oc6kh5sh2", direction)
     assert " depthwise   no: there is one channel only, and a stride" in strided
+
+
+def test_the_strided_gradient_of_many_filters_is_left_to_others():
+    told = kernels.explain("conv2d", "g2mb8ic2ih28oc40kh5sh2", "backward_input")
+    assert " depthwise   no: 20 filters of a channel make a matrix product" in told
 
 
 def test_an_empty_batch():
