@@ -55,6 +55,6 @@ def test_options(name):
 def test_learns_the_digits(name):
     digits = cc.data.load_digits()
     net = cc.models.NAMED[name]()
-    options = cc.TrainingOptions("sgdm", initial_learn_rate=0.05, max_epochs=4, mini_batch_size=64, verbose=False)
+    options = cc.TrainingOptions("sgdm", initial_learn_rate=0.05, max_epochs=6, mini_batch_size=64, verbose=False)
     cc.train(net, digits.train, options=options)
     assert (net.classify(digits.test.x) == digits.test.y).mean() > 0.9
