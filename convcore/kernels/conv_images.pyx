@@ -77,11 +77,11 @@ def supports(direction, geometry, dtype, level):
 
 
 def suits(direction, geometry, dtype, level):
-    """Prefer a kernel with pixels in its lanes where that is estimated to take less time."""
+    """Prefer a kernel with pixels or filters in its lanes where that is estimated to take less time."""
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     cdef Plan p = plan_of(&s, direction_of(direction))
-    cdef double ratio = own_cost(&p) / cost_on_pixels(&p)
-    return f"takes about {ratio:.2f} times as long as a kernel with pixels in its lanes" if ratio > 1 else None
+    cdef double ratio = own_cost(&p) / cost_of_others(&p)
+    return f"takes about {ratio:.2f} times as long as a kernel with pixels or filters in its lanes" if ratio > 1 else None
 
 
 cdef Direction direction_of(str name):

@@ -15,9 +15,12 @@ cdef enum:
     LANES_ADDED = 8             # of a sum
     # ... and of one lane
     TRANSPOSED = 10             # a number
-    ROW_ON_PIXELS = 190         # a row laid out, for a kernel with pixels in its lanes
+    ROW_LAID_OUT = 190          # a row laid out, for other kernels
+    SUM_TURNED = 20             # a result, for the kernel with filters in its lanes
 
-cdef double RATE_ON_PIXELS = 0.85       # of such a kernel, of what the units can do
+cdef double RATE = 0.88                 # of what the units can do, here and with filters in the lanes
+cdef double RATE_ON_PIXELS = 0.82       # with pixels in the lanes
+cdef double WEIGHT_RATE = 0.85          # there, of a weight gradient, compared with that here
 cdef double CELLS_APART = 1.15          # how much longer blocks of several cells take than of several vectors of images
 cdef double FEW = 1.7                   # how much longer products take in a block of one channel, which waits for loads
 
@@ -408,14 +411,17 @@ cdef double own_cost(Plan* p) noexcept:
         slow = time_of_blocks(p, p.vectors, p.columns)
         calls = vectors * p.target_cells * target_blocks * source_tasks
         calls *= CALL * calls_of_a_row(p) / (p.axes[2].target * p.vectors) + p.target_block
+    if p.direction != BACKWARD_WEIGHT:
+        slow /= RATE
     return (products * slow + calls * vf_LANES
             + images * p.G * (source_laid + target_laid) * TRANSPOSED)
 
 
-cdef double cost_on_pixels(Plan* p) noexcept:
-    """For a kernel with pixels in its lanes, which multiplies padding and lays out a row for each tap of a row."""
-    cdef double rows = <double> p.source_channels * (p.source_cells // p.axes[2].source) * p.axes[2].K
-    cdef double products = <double> p.source_channels * p.target_channels
+cdef double cost_of_others(Plan* p) noexcept:
+    """For kernels with pixels or filters in their lanes, which multiply padding and lay out rows, if need be per tap."""
+    cdef double rows = <double> p.source_channels * (p.source_cells // p.axes[2].source)
+    cdef double products = <double> p.source_channels * p.target_channels, pixels, filters, sums
+    cdef double lanes_filled = <double> p.target_channels / round_up(p.target_channels, vf_LANES)
     cdef Axis* axis
     cdef int i
     for i in range(3):
@@ -423,7 +429,12 @@ cdef double cost_on_pixels(Plan* p) noexcept:
         products *= axis.target * axis.K
         if p.direction == BACKWARD_INPUT:
             products /= min(axis.S, axis.target * axis.K)
-    return p.N * p.G * (products / RATE_ON_PIXELS + rows * ROW_ON_PIXELS)
+    if p.direction == BACKWARD_WEIGHT:
+        return p.N * p.G * (products / WEIGHT_RATE + rows * p.axes[2].K * ROW_LAID_OUT)
+    pixels = products * (1 + 1.0 / p.target_channels) / RATE_ON_PIXELS + rows * p.axes[2].K * ROW_LAID_OUT
+    sums = products / (p.source_channels * p.taps)
+    filters = (products + SUM_TURNED * sums) / (RATE * lanes_filled) + rows * ROW_LAID_OUT
+    return p.N * p.G * min(pixels, filters)
 
 
 cdef Py_ssize_t pairs(Plan* p, Axis* axis) noexcept:
