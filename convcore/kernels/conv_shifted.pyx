@@ -27,7 +27,7 @@ cdef enum:
     TOTAL_NUMBERS = 131072      # running sums of a weight gradient in a task, at most
     PASS = 128                  # taps summed between two visits of an output: their pixels fit the nearest cache
     CHUNK = 128                 # pixels whose gradients are transposed at a time
-    WEIGHT_FILTERS = 240        # filters whose weight gradients a task computes, at most: a multiple of all vectors
+    WEIGHT_FILTERS = 256        # filters whose weight gradients a task computes, at most: whole vectors
 
 
 # the product of a patch and the weights
@@ -418,6 +418,8 @@ cdef void transpose_gradients(const float* grad_y, Py_ssize_t P, Py_ssize_t filt
     while k + vf_LANES <= filters and pixels >= vf_LANES:
         for i in range(blocks(pixels, vf_LANES)):
             p = min(i * vf_LANES, pixels - vf_LANES)        # the last square overlaps the one before
+            for j in range(vf_LANES):
+                prefetch_second_level(grad_y + (k + j) * P + p + CHUNK)
             transpose_vf(grad_y + k * P + p, P, target + p * pitch + k, pitch)
         k += vf_LANES
     for p in range(pixels):
