@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from convcore import kernels
+
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "convcore"
 
@@ -69,3 +71,8 @@ def test_no_flag_that_changes_results_or_ties_to_one_machine():
 def test_no_compiled_code_or_run_in_the_repository():
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
     assert {"__pycache__/", "*.so", "/build/", "/dist/", "/runs/"} <= set(ignored)
+
+
+def test_the_readme_lists_the_kernels_in_their_order():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| .+ \|$", text, re.MULTILINE) == list(kernels.variants("conv2d"))
