@@ -4,8 +4,12 @@ import fnmatch
 import importlib.metadata
 import pathlib
 import re
+import zlib
 
 import pytest
+
+from convcore import kernels
+from convcore._compiled import cpu
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "convcore"
@@ -69,3 +73,15 @@ def test_no_flag_that_changes_results_or_ties_to_one_machine():
 def test_no_compiled_code_or_run_in_the_repository():
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
     assert {"__pycache__/", "*.so", "/build/", "/dist/", "/runs/"} <= set(ignored)
+
+
+@pytest.mark.skipif("generic" in cpu.levels_built(), reason="one level only, or the checked build")
+def test_the_wheel_stays_small():
+    """Compressed as a wheel compresses; the rest of the package is less than 1 MB."""
+    modules = pathlib.Path(cpu.__file__).parent.glob("*.so")
+    assert sum(len(zlib.compress(path.read_bytes())) for path in modules) < 14e6
+
+
+def test_the_readme_lists_the_kernels_in_their_order():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| .+ \|$", text, re.MULTILINE) == list(kernels.variants("conv2d"))

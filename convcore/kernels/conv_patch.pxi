@@ -180,19 +180,6 @@ cdef inline void lay_borders(const float* row, Axis* C, Py_ssize_t start_c, Py_s
         target[i] = value if mode == CONSTANT else row[source_cell(start_c + i * C.step, C.size, mode)]
 
 
-cdef bint same_lines(Axis* A, Axis* B, Axis* C, int mode, float value) noexcept nogil:
-    """Whether copies are the image as it lies in memory, shifted by less than a line, with zeros around it."""
-    return (mode == CONSTANT and value == 0 and A.step == 1 and A.copies == 1 and B.size * B.count * B.copies == 1
-            and C.step == 1 and C.count == C.size)
-
-
-cdef void fill_masks(Axis* C) noexcept nogil:
-    cdef Py_ssize_t c, i, pitch = C.size + vf_LANES
-    for c in range(C.copies):
-        for i in range(pitch):
-            C.masks[c * pitch + i] = -1 if 0 <= i % C.size + C.starts[c] < C.size else 0
-
-
 cdef void lay_shifted(const float* source, Py_ssize_t before, Py_ssize_t readable, Py_ssize_t size, Py_ssize_t line,
                       Py_ssize_t start, Py_ssize_t shift, const int* mask, Py_ssize_t count,
                       float* target) noexcept nogil:

@@ -12,7 +12,7 @@ cdef enum:
     FEW_PIXELS = 1024           # pixels that small images laid out side by side have together, at most
     MANY_WEIGHTS = 32768        # weights that are laid out by several threads
 
-NUMBER, INDEX, MASK = np.dtype(np.float32), np.dtype(np.intp), np.dtype(np.intc)
+NUMBER, INDEX = np.dtype(np.float32), np.dtype(np.intp)
 
 
 cdef struct Plan:               # a convolution laid out: what a patch holds, and how the work is cut
@@ -65,11 +65,6 @@ cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t few_pixels, Py_ssize_t result_n
     f.image_blocks = blocks(f.N, f.images)
     f.pitch = f.images * (f.rows + f.span)
     f.channel_pitch = (round_up(f.pitch * row, vf_LANES) // vf_LANES | 1) * vf_LANES    # odd: channels in all cache sets
-
-
-cdef Py_ssize_t mask_numbers(Plan* f) noexcept nogil:
-    """How long the masks of `fill_masks` are, 0 where none are needed."""
-    return f.C.copies * (f.C.size + vf_LANES) if same_lines(&f.A, &f.B, &f.C, f.mode, f.value) else 0
 
 
 cdef Py_ssize_t patch_numbers(Plan* f) noexcept nogil:

@@ -21,6 +21,7 @@ include "conv_plan.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
+MASK = np.dtype(np.intc)
 
 cdef enum:
     PARTIAL_NUMBERS = 1310720   # numbers in the weight gradients of all shares of the batch, at most
@@ -28,6 +29,26 @@ cdef enum:
     PASS = 128                  # taps summed between two visits of an output: their pixels fit the nearest cache
     CHUNK = 128                 # pixels whose gradients are transposed at a time
     WEIGHT_FILTERS = 256        # filters whose weight gradients a task computes, at most: whole vectors
+
+
+# masks: where a shifted line still is that line (conv_patch.pxi, lay_shifted)
+
+cdef bint same_lines(Axis* A, Axis* B, Axis* C, int mode, float value) noexcept nogil:
+    """Whether copies are the image as it lies in memory, shifted by less than a line, with zeros around it."""
+    return (mode == CONSTANT and value == 0 and A.step == 1 and A.copies == 1 and B.size * B.count * B.copies == 1
+            and C.step == 1 and C.count == C.size)
+
+
+cdef Py_ssize_t mask_numbers(Plan* f) noexcept nogil:
+    """How long the masks of `fill_masks` are, 0 where none are needed."""
+    return f.C.copies * (f.C.size + vf_LANES) if same_lines(&f.A, &f.B, &f.C, f.mode, f.value) else 0
+
+
+cdef void fill_masks(Axis* C) noexcept nogil:
+    cdef Py_ssize_t c, i, pitch = C.size + vf_LANES
+    for c in range(C.copies):
+        for i in range(pitch):
+            C.masks[c * pitch + i] = -1 if 0 <= i % C.size + C.starts[c] < C.size else 0
 
 
 # the product of a patch and the weights
