@@ -180,6 +180,12 @@ def test_no_module_holds_wider_instructions(stem, level):
 
 
 @needs_disassembler
+@pytest.mark.parametrize("name", ["cpu", "_cyutility"])
+def test_what_every_processor_runs_is_baseline_code(name):
+    assert too_wide(name, "x86-64-v2") == []
+
+
+@needs_disassembler
 def test_the_module_that_asks_the_processor_runs_anywhere():
     assert too_wide("cpu", "x86-64-v2") == []
 
