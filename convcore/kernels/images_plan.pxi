@@ -20,7 +20,7 @@ cdef enum:
 
 cdef double RATE = 0.88                 # of what the units can do, here and with filters in the lanes
 cdef double RATE_ON_PIXELS = 0.82       # with pixels in the lanes
-cdef double WEIGHT_RATE = 0.85          # there, of a weight gradient, compared with that here
+cdef double WEIGHT_RATE = 0.87          # there, of a weight gradient, compared with that here
 cdef double CELLS_APART = 1.15          # how much longer blocks of several cells take than of several vectors of images
 cdef double FEW = 1.7                   # how much longer products take in a block of one channel, which waits for loads
 
@@ -384,7 +384,7 @@ cdef Py_ssize_t share_groups(Plan* p) noexcept:
     """How many vectors of images make a share of the weight gradient, which is summed by itself."""
     cdef Py_ssize_t groups = blocks(p.N, p.lanes), weights = p.G * p.source_channels * p.target_channels * p.taps
     cdef Py_ssize_t parts = p.G * blocks(p.target_channels, p.TB) * blocks(p.source_channels, p.SB)
-    return blocks(groups, max(<Py_ssize_t> 1, min(groups, TASKS // parts, PARTIAL_NUMBERS // weights)))
+    return max(<Py_ssize_t> 1, blocks(groups, max(<Py_ssize_t> 1, min(groups, TASKS // parts, PARTIAL_NUMBERS // weights))))
 
 
 # what it costs, in multiply-adds of one lane that the units could have made in the same time
@@ -396,12 +396,15 @@ cdef double own_cost(Plan* p) noexcept:
     cdef Py_ssize_t source_tasks = blocks(p.source_channels, p.SB), target_tasks = blocks(p.target_channels, p.TB)
     cdef double source_laid = <double> chunks * p.source_units * p.source_inner * target_tasks * p.source_channels
     cdef double target_laid = <double> p.target_cells * p.target_channels
+    cdef double cost, tasks
     cdef int i
     for i in range(3):
         products *= pairs(p, &p.axes[i])
     products *= images * p.G * p.source_channels * p.target_channels
     if p.direction == BACKWARD_WEIGHT:
         target_laid *= source_tasks
+    cost = images * p.G * (source_laid + target_laid) * TRANSPOSED
+    if p.direction == BACKWARD_WEIGHT:
         busy = p.source_block * p.target_block
         slow = max(BUSY / busy, 1 + FEW / (busy * min(p.source_block, p.target_block)))
         calls = vectors * chunks * p.taps * blocks(p.source_channels, p.source_block) * target_blocks
@@ -411,10 +414,11 @@ cdef double own_cost(Plan* p) noexcept:
         slow = time_of_blocks(p, p.vectors, p.columns)
         calls = vectors * p.target_cells * target_blocks * source_tasks
         calls *= CALL * calls_of_a_row(p) / (p.axes[2].target * p.vectors) + p.target_block
-    if p.direction != BACKWARD_WEIGHT:
         slow /= RATE
-    return (products * slow + calls * vf_LANES
-            + images * p.G * (source_laid + target_laid) * TRANSPOSED)
+        return cost + products * slow + calls * vf_LANES
+    # A few large tasks do not share out evenly among threads, however many these are.
+    tasks = max(<Py_ssize_t> 1, blocks(blocks(p.N, p.lanes), share_groups(p))) * p.G * source_tasks * target_tasks
+    return (cost + products * slow + calls * vf_LANES) * (1 + 0.3 / tasks)
 
 
 cdef double cost_of_others(Plan* p) noexcept:
