@@ -30,7 +30,8 @@ def bench(problems, variants, n_threads):
                 cells.append("—")
                 if kernels.refusal(geometry.op, variant, direction, geometry, np.dtype(np.float32)) is None:
                     y = kernels.run(geometry.op, direction, geometry, *inputs, variant=variant, n_threads=n_threads)
-                    factor = registry.rounding_factor(geometry.op, variant)
+                    problem = (direction, geometry, np.dtype(np.float32))
+                    factor = registry.rounding_factor(geometry.op, variant, None, problem)
                     errors = errors_of(y, exact, rounding_bound(geometry, direction, inputs, np.float32, factor))
                     found[variant].append(errors)
                     cells[-1] = f"{errors['rms']:.1e}, {errors['largest']:.1e}"

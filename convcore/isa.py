@@ -52,3 +52,9 @@ DEFAULT = _choose()
 def module_suffix(level):
     """Return the end of the compiled modules' names: ``"x86-64-v3"`` -> ``"v3"``."""
     return level.removeprefix("x86-64-")
+
+
+def level_of(module_name):
+    """Return the level that a module was compiled for: ``"convcore._compiled.conv_direct__v3"`` -> ``"x86-64-v3"``."""
+    suffix = module_name.rpartition("__")[2]
+    return next(level for level in LEVELS if module_suffix(level) == suffix)

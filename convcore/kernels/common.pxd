@@ -40,6 +40,13 @@ cdef inline ConvSizes conv_sizes(object geometry):
     return s
 
 
+cdef inline folds(direction, geometry):
+    """Why a kernel leaves the input gradient of a pattern to `conv_padded`, or None where there is nothing to fold."""
+    if direction == "backward_input" and geometry.padding_mode != CONSTANT:
+        return f"padding is {geometry.padding_value}: its gradient goes back to the cells it repeats"
+    return None
+
+
 cdef inline Py_ssize_t source_cell(Py_ssize_t p, Py_ssize_t size, int mode) noexcept nogil:
     """The cell of an axis that holds what a padded axis holds at p, counted from the image's first cell; -1: none.
 

@@ -19,7 +19,7 @@ A. Lavin, S. Gray, Fast algorithms for convolutional neural networks, arXiv:1509
 
 from cython.parallel cimport prange, threadid
 
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, folds, source_cell
 from convcore.kernels.buffers import aligned
 
 import numpy as np
@@ -485,8 +485,8 @@ def supports(direction, geometry, dtype, level):
         return f"stride is {geometry.stride}, wants 1"
     if geometry.dilation != (1, 1):
         return f"dilation is {geometry.dilation}, wants 1"
-    if direction == "backward_input" and geometry.padding_mode != CONSTANT:
-        return f"padding is {geometry.padding_value}: its gradient goes back to the cells it repeats"
+    if folds(direction, geometry):
+        return folds(direction, geometry)
     return None
 
 

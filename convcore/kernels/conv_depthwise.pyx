@@ -12,7 +12,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convcore.kernels.buffers import aligned
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, folds, source_cell
 from convcore.kernels.relu cimport apply_relu
 
 include "depthwise_rows.pxi"
@@ -40,6 +40,8 @@ def supports(direction, geometry, dtype, level):
     """Refuse what is not depthwise, and what would need too much working memory."""
     if dtype != DTYPE:
         return "computes in float32 only"
+    if folds(direction, geometry):
+        return folds(direction, geometry)
     if geometry.groups != geometry.in_channels:
         return f"each group must be one channel, not {geometry.in_channels // geometry.groups}"
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
@@ -88,12 +90,11 @@ def convolve_all(geometry,
     if worth_copies(&s):
         return forward_by_pixels(&s, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], relu, n_threads)
     cdef Layout l = input_layout(&s)
-    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
+    cdef Py_ssize_t[:, ::1] spans = find_spans(&l)
     cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
     cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, NUMBER)
     cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
     cdef Py_ssize_t task, thread
-    find_spans(&l, <Span*> &spans[0, 0])
     for thread in range(n_threads):
         put_frame(&l, &scratch[thread, 0])
     for task in prange(blocks(s.N * s.IC, l.channels), nogil=True, schedule="static", num_threads=n_threads):
@@ -147,14 +148,13 @@ def backward_input(geometry,
                                       n_threads)
     cdef Layout l = gradient_layout(&s)
     cdef Py_ssize_t places = s.SD * s.SH * s.SW
-    cdef Py_ssize_t[:, ::1] spans = aligned(1, 2, INDEX)
+    cdef Py_ssize_t[:, ::1] spans = find_spans(&l)
     cdef Py_ssize_t[:, ::1] taps = aligned(1, s.FG * s.KD * s.KH * s.KW * 2, INDEX)
     cdef Py_ssize_t[:, ::1] starts = aligned(1, places + 1, INDEX)
     cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, NUMBER)
     cdef Rows rows = gradient_rows(&s, &l, <Tap*> &taps[0, 0], &starts[0, 0])
     cdef bint finite = all_finite(&weight[0, 0, 0, 0, 0], s.OC * s.KD * s.KH * s.KW)
     cdef Py_ssize_t task, thread
-    find_spans(&l, <Span*> &spans[0, 0])
     for thread in range(n_threads):
         put_frame(&l, &scratch[thread, 0])
     for task in prange(blocks(s.N * s.IC, l.channels), nogil=True, schedule="static", num_threads=n_threads):
@@ -174,8 +174,6 @@ cdef void backward_input_channels(ConvSizes* s, Layout* l, Rows* rows, const Py_
     cdef Axis depth = depth_axis(s), height = height_axis(s)
     grad_y += first * s.FG * s.OD * s.OH * s.OW
     grad_x += first * cells
-    if s.mode != CONSTANT:
-        memset(grad_x, 0, channels * cells * sizeof(float))
     for d in range(depth.size):
         for block in range(l.bands):
             row = block * l.band
@@ -190,11 +188,10 @@ cdef void backward_input_channels(ConvSizes* s, Layout* l, Rows* rows, const Py_
 cdef void backward_input_rows(ConvSizes* s, Layout* l, Rows* rows, const Py_ssize_t* starts, float* tiles,
                               const float* weight, Py_ssize_t d, Py_ssize_t h, Py_ssize_t count, float* grad_x,
                               Py_ssize_t c, Py_ssize_t channels) noexcept nogil:
-    """Write or add rows h, h + SH, ... of plane d of the (padded) image's gradient, in some channels from c."""
+    """Write rows h, h + SH, ... of plane d of the gradient, in some channels from c."""
     cdef Py_ssize_t width = width_axis(s).size, length = blocks(width, s.SW), cells = s.ID * s.IH * s.IW
     cdef Py_ssize_t longer = width - (length - 1) * s.SW                    # places that have so many columns
-    cdef bint padded = s.mode != CONSTANT
-    cdef bint direct = s.SW == 1 and not padded
+    cdef bint direct = s.SW == 1
     # Where rows are narrower than a vector, what is written beside one is overwritten with the next, if that comes.
     cdef bint overwritten = l.bands == 1 and s.ID == 1 and s.SH == 1 and rows.spread == 1
     cdef float* out = tiles + l.tiles
@@ -211,35 +208,10 @@ cdef void backward_input_rows(ConvSizes* s, Layout* l, Rows* rows, const Py_ssiz
             else:
                 convolve(&part, tiles + i * l.tile, weight + c * s.FG * s.KD * s.KH * s.KW, 0,
                          out + w * l.band * l.out_pitch, l.out_pitch, count, length if w < longer else length - 1)
-        if padded:
-            fold(s, out, l, d, h, count, grad_x + i * cells)
-        elif not direct or (width < nf_LANES and not (overwritten and (channels - i - 1) * cells >= nf_LANES)):
+        if not direct or (width < nf_LANES and not (overwritten and (channels - i - 1) * cells >= nf_LANES)):
             join(out, l, s.SW, count, target, s.SH * s.IW, width)
         target += cells
         c = c + 1 if c + 1 < s.IC else 0
-
-
-cdef void fold(ConvSizes* s, const float* out, Layout* l, Py_ssize_t d, Py_ssize_t h, Py_ssize_t count,
-               float* grad_x) noexcept nogil:
-    """Add rows h, h + SH, ... of the padded image's gradient to the cells that they repeat."""
-    cdef Py_ssize_t id = source_cell(d - s.front, s.ID, s.mode)
-    cdef Py_ssize_t i, w, j, column, first, end, length
-    cdef float* target
-    cdef const float* source
-    for i in range(count):
-        target = grad_x + (id * s.IH + source_cell(h + i * s.SH - s.top, s.IH, s.mode)) * s.IW
-        for w in range(min(s.SW, width_axis(s).size)):
-            source = out + (w * l.band + i) * l.out_pitch
-            length = blocks(width_axis(s).size - w, s.SW)
-            column = w - s.left
-            first = min(first_inside(column, s.SW), length)
-            end = max(first, end_inside(column, s.SW, s.IW, length))
-            for j in range(first):
-                target[source_cell(column + j * s.SW, s.IW, s.mode)] += source[j]
-            for j in range(first, end):
-                target[column + j * s.SW] += source[j]
-            for j in range(end, length):
-                target[source_cell(column + j * s.SW, s.IW, s.mode)] += source[j]
 
 
 cdef bint all_finite(const float* x, Py_ssize_t count) noexcept nogil:
@@ -306,12 +278,11 @@ cdef backward_weight_by_rows(ConvSizes* s, const float* grad_y, const float* x, 
     """Write a set of weights per share of the images; one task per share and few channels."""
     cdef Layout l = input_layout(s)
     cdef Py_ssize_t channels = channels_of(s, &l, partial.shape[0]), channel_blocks = blocks(s.IC, channels)
-    cdef Py_ssize_t[:, ::1] spans = aligned(1, l.phases * 2, INDEX)
+    cdef Py_ssize_t[:, ::1] spans = find_spans(&l)
     cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
     cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(s, channels), NUMBER)
     cdef Rows rows = input_rows(s, &l, <Tap*> &taps[0, 0])
     cdef Py_ssize_t task, thread
-    find_spans(&l, <Span*> &spans[0, 0])
     for thread in range(n_threads):
         put_frame(&l, &scratch[thread, 0])
     for task in prange(partial.shape[0] * channel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
@@ -544,34 +515,24 @@ cdef void join(const float* out, Layout* l, Py_ssize_t step, Py_ssize_t count, f
             target += target_step
 
 
-# An axis of the input gradient. Cell i of the image, or of the padded image where its gradient is to be folded, has
-# place i % S in a step of the stride; tap k serves the cells of one place, and at cell place + j·S reads output j + shift.
+# An axis of the input gradient. Cell i of the image has place i % S in a step of the stride; tap k serves the cells of
+# one place, and at cell place + j·S reads output j + shift.
 
 cdef struct Axis:
     Py_ssize_t size, before                 # cells; padding before the first
     Py_ssize_t K, S, D
 
 
-cdef inline Axis axis_of(ConvSizes* s, Py_ssize_t size, Py_ssize_t before, Py_ssize_t outputs, Py_ssize_t K,
-                         Py_ssize_t S, Py_ssize_t D) noexcept nogil:
-    cdef Axis axis
-    axis.K, axis.S, axis.D = K, S, D
-    axis.size, axis.before = size, before
-    if s.mode != CONSTANT:
-        axis.size, axis.before = (outputs - 1) * S + (K - 1) * D + 1, 0
-    return axis
-
-
 cdef inline Axis depth_axis(ConvSizes* s) noexcept nogil:
-    return axis_of(s, s.ID, s.front, s.OD, s.KD, s.SD, s.DD)
+    return Axis(s.ID, s.front, s.KD, s.SD, s.DD)
 
 
 cdef inline Axis height_axis(ConvSizes* s) noexcept nogil:
-    return axis_of(s, s.IH, s.top, s.OH, s.KH, s.SH, s.DH)
+    return Axis(s.IH, s.top, s.KH, s.SH, s.DH)
 
 
 cdef inline Axis width_axis(ConvSizes* s) noexcept nogil:
-    return axis_of(s, s.IW, s.left, s.OW, s.KW, s.SW, s.DW)
+    return Axis(s.IW, s.left, s.KW, s.SW, s.DW)
 
 
 cdef inline Py_ssize_t place_of(Axis* axis, Py_ssize_t k) noexcept nogil:
@@ -611,6 +572,10 @@ cdef struct Span:
     Py_ssize_t first, end
 
 
+cdef struct Border:             # a number of a laid out row that repeats one of the plane's row, -1: none
+    Py_ssize_t at, cell
+
+
 cdef struct Layout:
     Py_ssize_t height, width                # of a plane
     Py_ssize_t row, column                  # of the plane, where the first output's cells begin; may lie outside
@@ -621,6 +586,8 @@ cdef struct Layout:
     int mode
     float padding
     Span* spans                             # of each phase, the cells that lie inside the plane
+    Border* borders                         # columns outside the plane, unless it is framed
+    Py_ssize_t border_count
     Py_ssize_t pairs                        # where apart is 2: columns of both phases that lie inside the plane,
     Py_ssize_t even, odd                    # and where in a row the left ones and the right ones of them begin
     Py_ssize_t band, bands                  # output rows in a band, at most, and how many bands there are
@@ -687,18 +654,27 @@ cdef void cut(Layout* l, Py_ssize_t outputs, Py_ssize_t out_rows, Py_ssize_t out
     l.numbers = l.tiles + l.band * out_rows * l.out_pitch + nf_LANES
 
 
-cdef void find_spans(Layout* l, Span* spans) noexcept nogil:
-    cdef Py_ssize_t phase
-    l.spans = spans
+cdef Py_ssize_t[:, ::1] find_spans(Layout* l):
+    """Return the memory of what is found: it is to be kept as long as the layout."""
+    cdef Py_ssize_t[:, ::1] table = aligned(1, 2 * l.phases * (1 if l.framed else 1 + l.length), INDEX)
+    cdef Span* spans = <Span*> &table[0, 0]
+    cdef Py_ssize_t phase, j
+    l.spans, l.borders, l.border_count = spans, <Border*> (spans + l.phases), 0
     for phase in range(l.phases):
         spans[phase].first = min(first_inside(l.column + phase, l.apart), l.length)
         spans[phase].end = max(spans[phase].first, end_inside(l.column + phase, l.apart, l.width, l.length))
+        for j in range(0 if l.framed else l.length):
+            if not spans[phase].first <= j < spans[phase].end:
+                l.borders[l.border_count] = Border(phase * l.length + j,
+                                                   source_cell(l.column + phase + j * l.apart, l.width, l.mode))
+                l.border_count += 1
     l.pairs = 0
     if l.apart == 2 and l.phases == 2:
         l.pairs = min(spans[0].end - spans[0].first, spans[1].end - spans[1].first)
         l.even, l.odd = spans[0].first, l.length + spans[1].first
         if spans[1].first < spans[0].first:
             l.even, l.odd = l.odd, l.even
+    return table
 
 
 cdef void put_frame(Layout* l, float* tiles) noexcept nogil:
@@ -740,8 +716,7 @@ cdef void lay_out(Layout* l, const float* plane, Py_ssize_t plane_step, Py_ssize
         else:
             lay_out_inside(l, plane + (row + first) * l.width, tile + first * l.pitch, end - first)
             if not l.framed:
-                for i in range(first, end):
-                    lay_out_around(l, plane + (row + i) * l.width, tile + i * l.pitch)
+                lay_out_around(l, plane + (row + first) * l.width, tile + first * l.pitch, end - first)
             if not l.still:
                 lay_out_outside(l, plane, row, 0, first, tile)
                 lay_out_outside(l, plane, row, end, count, tile)
@@ -759,7 +734,7 @@ cdef inline void lay_out_outside(Layout* l, const float* plane, Py_ssize_t row, 
             fill(tile + i * l.pitch, l.pitch, l.padding)
         else:
             lay_out_inside(l, plane + source * l.width, tile + i * l.pitch, 1)
-            lay_out_around(l, plane + source * l.width, tile + i * l.pitch)
+            lay_out_around(l, plane + source * l.width, tile + i * l.pitch, 1)
 
 
 cdef inline void lay_out_inside(Layout* l, const float* source, float* tile, Py_ssize_t rows) noexcept nogil:
@@ -778,22 +753,16 @@ cdef inline void lay_out_inside(Layout* l, const float* source, float* tile, Py_
                 tile[r * l.pitch + phase * l.length + j] = source[r * l.width + l.column + phase + j * l.apart]
 
 
-cdef void lay_out_around(Layout* l, const float* source, float* row) noexcept nogil:
-    """Lay out the columns of a row that lie outside the plane."""
-    cdef Py_ssize_t phase, column
-    for phase in range(l.phases):
-        column = l.column + phase
-        put_padding(l, source, column, 0, l.spans[phase].first, row + phase * l.length)
-        put_padding(l, source, column, l.spans[phase].end, l.length, row + phase * l.length)
-
-
-cdef inline void put_padding(Layout* l, const float* source, Py_ssize_t column, Py_ssize_t first, Py_ssize_t end,
-                             float* row) noexcept nogil:
-    """Fill cells first to end, which lie outside the plane, of the phase that begins at a column."""
-    cdef Py_ssize_t j, cell
-    for j in range(first, end):
-        cell = source_cell(column + j * l.apart, l.width, l.mode)
-        row[j] = l.padding if cell < 0 else source[cell]
+cdef void lay_out_around(Layout* l, const float* source, float* tile, Py_ssize_t rows) noexcept nogil:
+    """Lay out the columns that lie outside the plane, of rows that do not."""
+    cdef Py_ssize_t b, r
+    for b in range(l.border_count):
+        if l.borders[b].cell < 0:
+            for r in range(rows):
+                tile[r * l.pitch + l.borders[b].at] = l.padding
+        else:
+            for r in range(rows):
+                tile[r * l.pitch + l.borders[b].at] = source[r * l.width + l.borders[b].cell]
 
 
 cdef void fill(float* target, Py_ssize_t count, float value) noexcept nogil:

@@ -9,7 +9,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from cython cimport floating
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, folds, source_cell
 from convcore.kernels.buffers import aligned
 
 import numpy as np
@@ -115,7 +115,7 @@ def forward(geometry,
     cdef Extent[3] e
     cdef Plan f
     plan_forward(&f, &s, e, True)
-    cut(&f, TAPS // f.T, BAND_PIXELS, lanes_of(&f) * f.pixels, False, False)
+    cut(&f, TAPS // f.T, BAND_PIXELS, lanes_of(&f) * f.pixels, False)
     f.panels = blocks(lanes_of(&f), LINE_VECTORS * vf_LANES)
     cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + 2 * f.CB * f.T, INDEX)
     cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
@@ -169,17 +169,15 @@ def backward_input(geometry,
                    int n_threads):
     """Write grad_x; one task per band of an image and group.
 
-    The phases of a stride, and what patterns add to several cells, are computed side by side and then put together.
+    The phases of a stride are computed side by side and then put together.
     """
     cdef ConvSizes s = conv_sizes(geometry)
-    cdef Extent[3] image
     cdef Extent[3] e
     cdef Plan f
-    extents(&s, image, True)
     plan_backward_input(&f, &s, e, True)
-    cdef bint apart = s.mode != CONSTANT or e[0].S * e[1].S * e[2].S > 1
+    cdef bint apart = e[0].S * e[1].S * e[2].S > 1
     cdef Py_ssize_t phases = phase_count(e), band_pixels
-    cut(&f, TAPS // f.T, BAND_PIXELS, phases * lanes_of(&f) * f.pixels, s.mode != CONSTANT, False)
+    cut(&f, TAPS // f.T, BAND_PIXELS, phases * lanes_of(&f) * f.pixels, False)
     f.panels = blocks(lanes_of(&f), LINE_VECTORS * vf_LANES)
     band_pixels = f.rows * f.pixels
     cdef Py_ssize_t[:, ::1] table = aligned(1, 1 + f.B.copies + f.C.copies + 2 * f.T + 2 * f.CB * f.T, INDEX)
@@ -207,7 +205,7 @@ def backward_input(geometry,
                       task // f.panels // f.channel_blocks % f.G, task // f.panels % f.channel_blocks,
                       task % f.panels, &packed[0, 0])
     for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        backward_input_band(&f, image, e, s.mode, phases, phase, offsets, &grad_y[0, 0, 0, 0, 0], &packed[0, 0],
+        backward_input_band(&f, e, phases, phase, offsets, &grad_y[0, 0, 0, 0, 0], &packed[0, 0],
                             &zeros[0, 0], &grad_x[0, 0, 0, 0, 0], task // (f.bands * f.G), task // f.G % f.bands,
                             task % f.G, &patches[threadid(), 0], &results[threadid(), 0],
                             &turned[threadid(), 0] if apart else NULL)
@@ -220,11 +218,11 @@ cdef void pack_backward(Plan* f, const float* weight, const Phase* phase, const 
          packed + lanes_of(f) * (f.CG * (g * f.T + phase.first) + c0 * phase.taps))
 
 
-cdef void backward_input_band(Plan* f, Extent* image, Extent* e, int mode, Py_ssize_t phases, const Phase* phase,
+cdef void backward_input_band(Plan* f, Extent* e, Py_ssize_t phases, const Phase* phase,
                               const Py_ssize_t* offsets, const float* grad_y, const float* packed, const float* zeros,
                               float* grad_x, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch, float* results,
                               float* turned) noexcept nogil:
-    cdef Py_ssize_t cells = image[0].I * image[1].I * image[2].I, rows = min(f.rows, f.A.count - band * f.rows)
+    cdef Py_ssize_t cells = e[0].I * e[1].I * e[2].I, rows = min(f.rows, f.A.count - band * f.rows)
     cdef Py_ssize_t pixels = rows * f.pixels, band_numbers = f.rows * f.pixels * lanes_of(f), block, c0, channels, i, k, m, c
     grad_x += (n * f.G + g) * f.FG * cells
     for block in range(f.channel_blocks):
@@ -239,8 +237,6 @@ cdef void backward_input_band(Plan* f, Extent* image, Extent* e, int mode, Py_ss
     if turned == NULL:
         turn(results, lanes_of(f), pixels, f.FG, grad_x + band * f.rows * f.pixels, cells)
         return
-    if mode != CONSTANT:
-        memset(grad_x, 0, f.FG * cells * sizeof(float))
     for c0 in range(blocks(f.FG, vf_LANES)):                # a vector of channels at a time
         k = c0 * vf_LANES
         m = min(<Py_ssize_t> vf_LANES, f.FG - k)
@@ -249,7 +245,7 @@ cdef void backward_input_band(Plan* f, Extent* image, Extent* e, int mode, Py_ss
         for i in range(phases):
             if phase[i].remainder[2] == 0:
                 for c in range(m):
-                    put_together(f, image, e, mode, &phase[i], band * f.rows, rows,
+                    put_together(f, e, &phase[i], band * f.rows, rows,
                                  turned + (i * vf_LANES + c) * pixels, vf_LANES * pixels, grad_x + (k + c) * cells)
 
 
@@ -257,7 +253,7 @@ def supports(direction, geometry, dtype, level):
     """Tell why a problem is refused: working memory stays below 8 MB per thread."""
     if dtype != DTYPE:
         return "computes in float32 only"
-    return too_large(direction, geometry, True)
+    return folds(direction, geometry) or too_large(direction, geometry, True)
 
 
 def suits(direction, geometry, dtype, level):

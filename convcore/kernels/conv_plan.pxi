@@ -34,8 +34,7 @@ cdef struct Plan:               # a convolution laid out: what a patch holds, an
     float value
 
 
-cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t few_pixels, Py_ssize_t result_numbers, bint whole_images,
-              bint side_by_side) noexcept nogil:
+cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t few_pixels, Py_ssize_t result_numbers, bint side_by_side) noexcept nogil:
     """Choose the rows and images of a patch, and the channels (CB at most).
 
     few_pixels: pixels of a band that micro-kernels need to run well.
@@ -45,13 +44,11 @@ cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t few_pixels, Py_ssize_t result_n
     cdef Py_ssize_t row = f.B.copies * f.C.copies * f.A.copies * f.inner        # numbers of a channel per row
     cdef Py_ssize_t most_rows, enough
     f.CB = min(f.CG, max(<Py_ssize_t> 1, CB))
-    f.rows = f.A.count
-    if not whole_images:
-        most_rows = max(<Py_ssize_t> 1, PATCH_NUMBERS // (f.CB * row) - f.span)
-        if result_numbers:
-            most_rows = min(most_rows, max(<Py_ssize_t> 1, RESULT_NUMBERS // result_numbers))
-        enough = blocks(f.A.count, max(<Py_ssize_t> 1, blocks(TASKS, f.N * f.G)))       # rows that leave enough tasks
-        f.rows = min(f.A.count, most_rows, max(enough, blocks(few_pixels, f.pixels)))
+    most_rows = max(<Py_ssize_t> 1, PATCH_NUMBERS // (f.CB * row) - f.span)
+    if result_numbers:
+        most_rows = min(most_rows, max(<Py_ssize_t> 1, RESULT_NUMBERS // result_numbers))
+    enough = blocks(f.A.count, max(<Py_ssize_t> 1, blocks(TASKS, f.N * f.G)))       # rows that leave enough tasks
+    f.rows = min(f.A.count, most_rows, max(enough, blocks(few_pixels, f.pixels)))
     f.bands = blocks(f.A.count, f.rows)
     f.rows = blocks(f.A.count, f.bands)
     while f.CB > 1 and f.CB * row * (f.rows + f.span) > 2 * PATCH_NUMBERS:
@@ -185,10 +182,6 @@ cdef void plan_backward_input(Plan* f, ConvSizes* s, Extent* e, bint whole_lines
     cdef Py_ssize_t axis
     cdef Axis* grid[3]
     extents(s, e, whole_lines)
-    if s.mode != CONSTANT:                          # the gradient of the padded image first
-        for axis in range(3):
-            e[axis].I = (e[axis].O - 1) * e[axis].S + (e[axis].K - 1) * e[axis].D + 1
-            e[axis].P = 0
     f.N, f.G, f.CG, f.FG, f.mode, f.value = s.N, s.G, s.FG, s.CG, CONSTANT, 0
     f.T = s.KD * s.KH * s.KW
     grid[0], grid[1], grid[2] = &f.A, &f.B, &f.C
@@ -301,27 +294,20 @@ cdef Py_ssize_t phase_count(Extent* e) noexcept nogil:
     return min(e[0].S, e[0].I) * min(e[1].S, e[1].I) * min(e[2].S, e[2].I)
 
 
-cdef void put_together(Plan* f, Extent* image, Extent* e, int mode, const Phase* phase, Py_ssize_t row0,
-                       Py_ssize_t rows, const float* source, Py_ssize_t phase_step, float* grad_x) noexcept nogil:
-    """Bring the phases that share rows of one channel to those rows: set them, or add them where a pattern says."""
-    cdef Py_ssize_t a, b, i, row, line, r, S = min(e[2].S, e[2].I)
-    cdef float* target
+cdef void put_together(Plan* f, Extent* e, const Phase* phase, Py_ssize_t row0, Py_ssize_t rows, const float* source,
+                       Py_ssize_t phase_step, float* grad_x) noexcept nogil:
+    """Bring the phases that share rows of one channel to those rows."""
+    cdef Py_ssize_t a, b, i, r, S = min(e[2].S, e[2].I)
     for r in range(rows):
         a = (row0 + r) * e[0].S + phase.remainder[0]
         if a >= e[0].I:
             break
-        row = a if mode == CONSTANT else source_cell(a - image[0].P, image[0].I, mode)
         for i in range(f.B.count):
             b = i * e[1].S + phase.remainder[1]
             if b >= e[1].I:
                 source += f.run                         # the grid ends with a line that this remainder lacks
                 continue
-            line = b if mode == CONSTANT else source_cell(b - image[1].P, image[1].I, mode)
-            target = grad_x + (row * image[1].I + line) * image[2].I
-            if mode != CONSTANT:
-                add_line(source, phase_step, S, &image[2], e[2].I, mode, target)
-            else:
-                interleave(source, phase_step, S, e[2].I, target)
+            interleave(source, phase_step, S, e[2].I, grad_x + (a * e[1].I + b) * e[2].I)
             source += f.run
 
 
@@ -343,22 +329,6 @@ cdef inline void interleave(const float* source, Py_ssize_t step, Py_ssize_t S, 
                 target[S * j + r] = source[r * step + j]
 
 
-cdef void add_line(const float* source, Py_ssize_t step, Py_ssize_t S, Extent* image, Py_ssize_t count, int mode,
-                   float* target) noexcept nogil:
-    """Add the gradients of a padded line to the cells of the image that the padding shows."""
-    cdef Py_ssize_t i, first = min(image.P, count), end = min(image.P + image.I, count)
-    if S == 1:
-        for i in range(first):
-            target[source_cell(i - image.P, image.I, mode)] += source[i]
-        for i in range(first, end):
-            target[i - image.P] += source[i]
-        for i in range(end, count):
-            target[source_cell(i - image.P, image.I, mode)] += source[i]
-    else:
-        for i in range(count):
-            target[source_cell(i - image.P, image.I, mode)] += source[i % S * step + i // S]
-
-
 cdef too_large(direction, geometry, bint whole_lines):
     """What would take more than 8 MB of working memory per thread, or None."""
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
@@ -368,13 +338,13 @@ cdef too_large(direction, geometry, bint whole_lines):
     if direction == "backward_input":
         plan_backward_input(&f, &s, e, whole_lines)
         filters = phase_count(e) * round_up(f.FG, vf_LANES)
-        if filters * f.pixels * (1 if s.mode == CONSTANT else f.A.count) > LARGEST_RESULT:
-            return f"a row of the gradient, or with patterns all of it, takes more than {LARGEST_RESULT} numbers"
+        if filters * f.pixels > LARGEST_RESULT:
+            return f"a row of the gradient takes more than {LARGEST_RESULT} numbers"
     else:
         plan_forward(&f, &s, e, whole_lines)
         if round_up(f.FG, vf_LANES) * (f.T if direction == "backward_weight" else f.pixels) > LARGEST_RESULT:
             return f"a row, or the weights of a channel, takes more than {LARGEST_RESULT} numbers"
     laid = f.A.copies * f.B.copies * f.C.copies * f.inner
-    if laid * (f.span + (f.A.count if s.mode != CONSTANT and direction == "backward_input" else 1)) > LARGEST_PATCH:
+    if laid * (f.span + 1) > LARGEST_PATCH:
         return f"what a task reads takes more than {LARGEST_PATCH} numbers"
     return None

@@ -10,7 +10,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from cython cimport floating
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, folds, source_cell
 from convcore.kernels.buffers import aligned
 
 import numpy as np
@@ -142,7 +142,7 @@ def forward(geometry,
     cdef Extent[3] e
     cdef Plan f
     plan_forward(&f, &s, e, False)
-    cut(&f, TAPS // f.T, 4 * LARGEST_TILE, 0, False, f.span == 0)
+    cut(&f, TAPS // f.T, 4 * LARGEST_TILE, 0, f.span == 0)
     f.panels = blocks(f.FG, TILE_FILTERS)
     cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + 2 * f.CB * f.T, INDEX)
     cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
@@ -201,17 +201,15 @@ def backward_input(geometry,
                    int n_threads):
     """Write grad_x; one task per band of an image (or few small images) and group.
 
-    Without stride and patterns it is written in place; else computed phase by phase beside it, and then put together.
+    Without a stride it is written in place; else computed phase by phase beside it, and then put together.
     """
     cdef ConvSizes s = conv_sizes(geometry)
-    cdef Extent[3] image
     cdef Extent[3] e
     cdef Plan f
-    extents(&s, image, False)
     plan_backward_input(&f, &s, e, False)
-    cdef bint apart = s.mode != CONSTANT or e[0].S * e[1].S * e[2].S > 1
+    cdef bint apart = e[0].S * e[1].S * e[2].S > 1
     cdef Py_ssize_t phases = phase_count(e), band_pixels
-    cut(&f, TAPS // f.T, 4 * LARGEST_TILE, phases * f.FG * f.pixels if apart else 0, s.mode != CONSTANT, not apart and f.span == 0)
+    cut(&f, TAPS // f.T, 4 * LARGEST_TILE, phases * f.FG * f.pixels if apart else 0, not apart and f.span == 0)
     f.panels = blocks(f.FG, TILE_FILTERS)
     band_pixels = round_up(f.rows * f.pixels, vf_LANES)
     cdef Py_ssize_t[:, ::1] table = aligned(1, 1 + f.B.copies + f.C.copies + 2 * f.T + 2 * f.CB * f.T, INDEX)
@@ -242,7 +240,7 @@ def backward_input(geometry,
                       task // f.panels // f.channel_blocks % f.G, task // f.panels % f.channel_blocks,
                       task % f.panels, &packed[0, 0])
     for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        backward_input_band(&f, image, e, s.mode, phases, phase, offsets, &grad_y[0, 0, 0, 0, 0], &packed[0, 0],
+        backward_input_band(&f, e, phases, phase, offsets, &grad_y[0, 0, 0, 0, 0], &packed[0, 0],
                             &zeros[0, 0], &grad_x[0, 0, 0, 0, 0], task // (f.bands * f.G) * f.images, task // f.G % f.bands,
                             task % f.G, &patches[threadid(), 0], &results[threadid(), 0] if apart else NULL,
                             band_pixels)
@@ -255,11 +253,11 @@ cdef void pack_backward(Plan* f, const float* weight, const Phase* phase, const 
          packed + f.FG * (f.CG * (g * f.T + phase.first) + c0 * phase.taps))
 
 
-cdef void backward_input_band(Plan* f, Extent* image, Extent* e, int mode, Py_ssize_t phases, const Phase* phase,
+cdef void backward_input_band(Plan* f, Extent* e, Py_ssize_t phases, const Phase* phase,
                               const Py_ssize_t* offsets, const float* grad_y, const float* packed,
                               const float* zeros, float* grad_x, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch, float* results,
                               Py_ssize_t band_pixels) noexcept nogil:
-    cdef Py_ssize_t cells = image[0].I * image[1].I * image[2].I, rows = min(f.rows, f.A.count - band * f.rows)
+    cdef Py_ssize_t cells = e[0].I * e[1].I * e[2].I, rows = min(f.rows, f.A.count - band * f.rows)
     cdef Py_ssize_t pixels = rows * f.pixels, block, c0, channels, i
     packed += g * f.CG * f.FG * f.T
     grad_x += (n * f.G + g) * f.FG * cells
@@ -277,12 +275,10 @@ cdef void backward_input_band(Plan* f, Extent* image, Extent* e, int mode, Py_ss
                           packed + f.FG * (f.CG * phase[i].first + c0 * phase[i].taps), zeros, block > 0,
                           band_pixels, band_pixels, 0, results + i * f.FG * band_pixels, band_pixels)
     if results != NULL:
-        if mode != CONSTANT:
-            memset(grad_x, 0, f.FG * cells * sizeof(float))
         for c0 in range(f.FG):
             for i in range(phases):
                 if phase[i].remainder[2] == 0:
-                    put_together(f, image, e, mode, &phase[i], band * f.rows, rows, results + (i * f.FG + c0) * band_pixels,
+                    put_together(f, e, &phase[i], band * f.rows, rows, results + (i * f.FG + c0) * band_pixels,
                                  f.FG * band_pixels, grad_x + c0 * cells)
 
 
@@ -307,7 +303,7 @@ def backward_weight(geometry,
         FB = min(f.FG, round_up(blocks(f.FG, blocks(f.FG, WEIGHT_FILTERS)), vf_LANES))
     cdef Py_ssize_t filter_blocks = blocks(f.FG, FB)
     cdef Py_ssize_t width = FB * vf_LANES if lanes_are_pixels else round_up(FB, vf_LANES)       # sums per tap
-    cut(&f, min(<Py_ssize_t> TAPS, TOTAL_NUMBERS // width) // f.T, 4 * LARGEST_TILE, 0, False, lanes_are_pixels)
+    cut(&f, min(<Py_ssize_t> TAPS, TOTAL_NUMBERS // width) // f.T, 4 * LARGEST_TILE, 0, lanes_are_pixels)
     cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + f.CB * f.T, INDEX)
     cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
     cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
@@ -470,4 +466,4 @@ def supports(direction, geometry, dtype, level):
     """Tell why a problem is refused: working memory stays below 8 MB per thread."""
     if dtype != DTYPE:
         return "computes in float32 only"
-    return too_large(direction, geometry, False)
+    return folds(direction, geometry) or too_large(direction, geometry, False)

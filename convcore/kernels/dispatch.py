@@ -32,9 +32,14 @@ def selected(op, direction, geometry, dtype, variant=None, level=None):
         if reason is not None:
             raise ValueError(f"{op}: variant {variant} cannot do {direction} of {geometry}: {reason}")
         return variant, level
+    return chosen(op, direction, geometry, dtype, level), level
+
+
+def chosen(op, direction, geometry, dtype, level):
+    """Return the variant of a free choice: the first that supports and suits the problem."""
     for name in registry.variants(op):
         if registry.passed_over(op, name, direction, geometry, dtype, level) is None:
-            return name, level
+            return name
     raise ValueError(f"{op}: no variant does {direction}")
 
 

@@ -343,10 +343,8 @@ cdef double scratch_bytes(Plan* p) noexcept:
         axis = &p.axes[i]
         if p.direction == BACKWARD_WEIGHT:                  # outputs of a tap; in a row they lie side by side
             most = 1 if i == 2 and p.mode == CONSTANT else axis.target
-        elif p.direction == FORWARD or p.mode == CONSTANT:
+        else:
             most = axis.K
-        else:                                               # a pattern may repeat a cell any number of times
-            most = axis.K * axis.source
         runs *= most
         rows *= most if i < 2 else 1
     return (source_numbers(p) + target_numbers(p) + total_numbers(p)) * sizeof(float) + \

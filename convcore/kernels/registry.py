@@ -7,7 +7,8 @@ them, and optionally two functions ``(direction, geometry, dtype, level)`` that 
 ``supports``, whether it can compute a problem at all, and ``suits``, whether it is the one to take where the choice is
 free (rules found with the bench; they look at the problem, never at the number of threads). A module that says
 ``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match. One whose
-bound on the rounding error is larger than that of direct summation says by how much, as ``ROUNDING_FACTOR``.
+bound on the rounding error is larger than that of direct summation says by how much, as ``ROUNDING_FACTOR``, or as a
+function ``rounding_factor(direction, geometry, dtype, level)`` where that depends on the problem.
 
 ``forward_relu`` is a direction that a variant may have for the sake of speed: ReLU applied to what it has just written,
 which is still at hand. It stands for the same problems as ``forward``, and is chosen by the same rules; where a variant
@@ -25,9 +26,10 @@ from convcore import isa
 from convcore.kernels import rounding
 
 VARIANTS = {
-    "conv1d": ["depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
-    "conv2d": ["depthwise", "winograd", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
-    "conv3d": ["depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
+    "conv1d": ["padded", "depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
+    "conv2d": ["padded", "depthwise", "winograd", "pointwise", "images", "filters", "shifted", "im2col", "direct",
+               "reference"],
+    "conv3d": ["padded", "depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
     "max_pool1d": ["direct", "reference"],
     "max_pool2d": ["direct", "reference"],
     "max_pool3d": ["direct", "reference"],
@@ -45,7 +47,7 @@ VARIANTS = {
     "adam": ["direct", "reference"],
     "rmsprop": ["direct", "reference"],
     "affine2d": ["direct", "reference"],
-}
+}  # fmt: skip
 EPILOGUES = {"forward_relu": "forward"}  # directions that are others with something behind them
 _users_own = {}  # (op, variant) -> the module or object that register was given
 _forced = contextvars.ContextVar("convcore_forced_variants", default=None)
@@ -181,15 +183,25 @@ def refusal(op, variant, direction, geometry, dtype, level=None):
     return supports(direction, geometry, dtype, level) if supports else None
 
 
-def rounding_factor(op, variant, level=None):
+def rounding_factor(op, variant, level=None, problem=None):
     """Return how many times larger a variant's bound on the rounding error is than that of direct summation.
+
+    Parameters
+    ----------
+    op, variant, level : str
+    problem : (direction, geometry, dtype), optional
+        Asked of a variant that leaves it to others how it rounds; without one it counts as rounding no more itself.
 
     Examples
     --------
     >>> rounding_factor("conv2d", "reference")
     1.0
     """
-    return getattr(load(op, variant, level or isa.DEFAULT), "ROUNDING_FACTOR", 1.0)
+    level = level or isa.DEFAULT
+    module = load(op, variant, level)
+    if problem and hasattr(module, "rounding_factor"):
+        return module.rounding_factor(*problem, level)
+    return getattr(module, "ROUNDING_FACTOR", 1.0)
 
 
 def candidates(op):

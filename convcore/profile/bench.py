@@ -164,7 +164,8 @@ class Pass:
     def _under_the_roof(self, row, level, n_threads, roofs):
         """Return the row with its limit; or without its figures, if they are above what the processor can do."""
         op, name = self.geometry.op, row["computed_by"]
-        effective = registry.rounding_factor(op, name, level) != 1  # by fewer products than the definition's
+        factor = registry.rounding_factor(op, name, level, (self.direction, self.geometry, SINGLE))
+        effective = factor != 1  # by fewer products than the definition's
         done = roofline.fewest_operations(self.geometry, self.direction) / row["seconds"] / 1e9
         if not effective and roofs.exceeded(level, n_threads, done):
             peak = roofs.of(level, n_threads).peak

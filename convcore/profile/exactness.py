@@ -78,7 +78,7 @@ def equals_definition(op, variant, level, direction, geometry, dtype, n_threads=
     if _refused(op, variant, level, direction, geometry, dtype):
         return False
     arrays, expected = definition(geometry, direction, dtype, seed, bias)
-    factor = registry.rounding_factor(op, variant, level)
+    factor = registry.rounding_factor(op, variant, level, (direction, geometry, dtype))
     allowed = rounding_bound(geometry, direction, arrays, dtype, factor) if factor != 1 else 0.0
     for n in n_threads:
         out = np.full(expected.shape, np.nan, dtype)  # what is not written is seen
@@ -113,7 +113,8 @@ def rounds_within_bound(op, variant, level, direction, geometry, dtype, seed=1):
     arrays = floats(geometry, direction, dtype, seed)
     exact = kernels.run(op, direction, geometry, *(a.astype("f8") for a in arrays), variant="reference")
     got = _result(op, direction, geometry, arrays, variant=variant, level=level)
-    bound = rounding_bound(geometry, direction, arrays, dtype, registry.rounding_factor(op, variant, level))
+    factor = registry.rounding_factor(op, variant, level, (direction, geometry, dtype))
+    bound = rounding_bound(geometry, direction, arrays, dtype, factor)
     difference = first_difference(got, exact, bound)
     if difference:
         run = f"{direction} of {geometry} ({dtype}, {level})"
@@ -147,10 +148,10 @@ def _is_adjoint(op, variant, level, gradient, geometry, dtype, seed):
     back = _result(op, gradient, geometry, (g, fixed), **how)
     there, here = _sum_of_products(y, g), _sum_of_products(varied, back)
     allowed = 0.0
-    factor = registry.rounding_factor(op, variant, level)
-    if factor != 1:
-        allowed = rounding_bound(geometry, "forward", (x, weight), dtype, factor) * np.abs(g).sum()
-        allowed += rounding_bound(geometry, gradient, (g, fixed), dtype, factor) * np.abs(varied).sum()
+    for direction, taken, other in (("forward", (x, weight), g), (gradient, (g, fixed), varied)):
+        factor = registry.rounding_factor(op, variant, level, (direction, geometry, dtype))
+        if factor != 1:
+            allowed += rounding_bound(geometry, direction, taken, dtype, factor) * np.abs(other).sum()
     if not abs(there - here) <= allowed:
         sums = f"sum(y · grad_y) is {there:g}, sum({'x' if varied is x else 'weight'} · its gradient) {here:g}"
         raise Inexact(f"{op}: variant {variant}: {gradient} is not the adjoint of forward for {geometry} "

@@ -8,10 +8,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import PATTERNS, THREADS, assert_same, bits, floats, inputs, windows
+from strategies import PATTERNS, THREADS, assert_same, bits, each_direction_of, floats, inputs, windows
 
 from convcore import kernels
 from convcore.kernels import ConvGeometry, buffers, run
@@ -77,9 +77,8 @@ CUTS = [
 ]
 
 
-@each_direction
 @each_level
-@pytest.mark.parametrize("problem", CUTS)
+@each_direction_of(CUTS)
 def test_every_cut_is_exact(problem, level, direction):
     geometry = ConvGeometry.parse(problem)
     arrays = inputs(geometry, direction, F4, seed=3)
@@ -110,6 +109,7 @@ def depthwise_geometries(draw):
 @given(geometry=depthwise_geometries(), seed=st.integers(0, 999), n_threads=st.sampled_from(THREADS))
 @settings(max_examples=80)
 def test_any_problem_is_exact(direction, geometry, seed, n_threads):
+    assume(direction != "backward_input" or geometry.padding_mode == 0)
     arrays = inputs(geometry, direction, F4, seed)
     expected = run(geometry.op, direction, geometry, *arrays, variant="direct")
     for level in LEVELS:
@@ -144,10 +144,9 @@ NARROW_AND_WIDE = ["g3mb2ic3ih7oc3kh3ph1", "g3mb2ic3ih13iw20oc6kh5ph2", "g3mb1ic
 
 
 @each_level
-@each_direction
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("problem", NARROW_AND_WIDE)
+@each_direction_of(NARROW_AND_WIDE)
 def test_what_is_not_finite_goes_where_it_goes_by_definition(problem, special, which, direction, level):
     """In the middle, in a corner and at the end of a row, where vectors overlap or reach beside the image."""
     geometry = ConvGeometry.parse(problem)
@@ -177,9 +176,8 @@ def fenced(array):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pages are protected in another way there")
-@each_direction
 @each_level
-@pytest.mark.parametrize("problem", CUTS)
+@each_direction_of(CUTS)
 def test_nothing_outside_the_arrays_is_touched(problem, level, direction):
     """A read or write outside would end the process."""
     geometry = ConvGeometry.parse(problem)
@@ -192,12 +190,10 @@ def test_nothing_outside_the_arrays_is_touched(problem, level, direction):
         assert_array_equal(fenced_out, expected)
 
 
-@each_direction
 @pytest.mark.parametrize("n_threads", [1, 3])
-@pytest.mark.parametrize(
-    "problem",
+@each_direction_of(
     ["g8mb4ic8ih200iw900oc16kh7ph3", "g4mb2ic4ih40iw2000oc4kh5ph40pvreplicate", "g300mb2ic300ih20oc300kh11ph5sh2",
-     "g4mb2ic4id20oc8kd5pd2", "g64mb2ic64iw5000oc64kw31sw4"],
+     "g4mb2ic4id20oc8kd5pd2", "g64mb2ic64iw5000oc64kw31sw4"]
 )  # fmt: skip
 def test_working_memory(problem, n_threads, direction):
     """At most 8 MB per thread besides the weights, of which the weight gradient adds up several sets."""
@@ -221,6 +217,8 @@ def test_working_memory(problem, n_threads, direction):
         ("g4mb1ic4ih9oc4kh3", "f8", "forward", "computes in float32 only"),
         ("mb1ic4ih9oc4kh3", "f4", "forward", "each group must be one channel, not 4"),
         ("g2mb1ic4ih9oc4kh3", "f4", "backward_weight", "each group must be one channel, not 2"),
+        ("g4mb1ic4ih9oc4kh3ph1pvreplicate", "f4", "backward_input",
+         "padding is replicate: its gradient goes back to the cells it repeats"),
         ("g2mb1ic2ih99oc2kh3sh33", "f4", "backward_input", "a step of the stride has 1089 places, more than 1024"),
         ("g2mb1ic2ih5000oc2kh3dil2000", "f4", "forward",
          r"the least part of it works with 200\d{5} numbers, more than 2000000"),
