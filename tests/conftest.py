@@ -7,6 +7,8 @@ import sys
 import pytest
 from hypothesis import settings
 
+from convcore.settings import environment
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # `import strategies`: importlib mode adds no folder by itself
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -34,3 +36,16 @@ def python(monkeypatch):
         return done.stdout.strip()
 
     return run
+
+
+@pytest.fixture
+def variable(monkeypatch):
+    """Set (or, by None, unset) a variable of the environment that convcore otherwise looks at once."""
+
+    def put(name, value):
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+        environment.cache_clear()
+
+    yield put
+    monkeypatch.undo()
+    environment.cache_clear()

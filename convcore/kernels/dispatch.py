@@ -1,5 +1,7 @@
 """The one choke point: every kernel call is validated, given its variant, level and threads, and made here."""
 
+import collections
+import functools
 import itertools
 
 import numpy as np
@@ -9,6 +11,8 @@ from convcore.arrays import FLOATS
 from convcore.kernels import buffers, epilogues, registry
 from convcore.kernels.geometry import ConvGeometry
 from convcore.kernels.pool_geometry import POOLS, PoolGeometry
+
+REMEMBERED = 4096  # problems
 
 
 def selected(op, direction, geometry, dtype, variant=None, level=None):
@@ -73,66 +77,89 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     TypeError, ValueError
         Arrays that do not fit the geometry; a variant or level that cannot be used. Nothing is written before.
     """
-    names, out_names = _signature(op, direction, geometry)
-    shapes, dtypes = geometry.shapes, getattr(geometry, "DTYPES", {})
-    in_place = getattr(geometry, "IN_PLACE", ())
-    dtype = None
-    arrays = []
-    if len(inputs) != len(names):
-        raise TypeError(f"{op}: {direction} takes {len(names)} arrays ({', '.join(names)}), got {len(inputs)}")
-    for name, array in zip(names, inputs, strict=True):
-        if array is None and name in geometry.OPTIONAL:
+    takes, gives = _arrays_of(op, direction, geometry)
+    if len(inputs) != len(takes):
+        names = ", ".join(wanted.name for wanted in takes)
+        raise TypeError(f"{op}: {direction} takes {len(takes)} arrays ({names}), got {len(inputs)}")
+    dtype, arrays, empty = None, [], False
+    for (name, shape, own_dtype, optional, in_place), array in zip(takes, inputs, strict=True):
+        if array is None and optional:
             arrays.append(None)
             continue
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{op}: {name} must be a NumPy array, got {type(array).__name__}")
-        if array.shape != shapes[name]:
-            raise ValueError(f"{op}: {name} must have shape {shapes[name]}, got {array.shape} ({geometry})")
-        if name in dtypes:
-            if array.dtype != dtypes[name]:
-                raise TypeError(f"{op}: {name} must be {np.dtype(dtypes[name])}, got {array.dtype}")
-        else:
-            if dtype is None:
-                dtype = array.dtype
-                if dtype not in FLOATS:
-                    raise TypeError(f"{op}: {name} must be float32 or float64, got {dtype}")
-            elif array.dtype != dtype:
-                raise TypeError(f"{op}: arrays must share one dtype: {names[0]} is {dtype}, {name} is {array.dtype}")
-        if name in in_place and not (array.flags.c_contiguous and array.flags.writeable):
+        if array.shape != shape:
+            raise ValueError(f"{op}: {name} must have shape {shape}, got {array.shape} ({geometry})")
+        if own_dtype is not None:
+            if array.dtype != own_dtype:
+                raise TypeError(f"{op}: {name} must be {own_dtype}, got {array.dtype}")
+        elif dtype is None:
+            dtype = array.dtype
+            if dtype not in FLOATS:
+                raise TypeError(f"{op}: {name} must be float32 or float64, got {dtype}")
+        elif array.dtype != dtype:
+            first = takes[0].name
+            raise TypeError(f"{op}: arrays must share one dtype: {first} is {dtype}, {name} is {array.dtype}")
+        contiguous = array.flags.c_contiguous
+        if in_place and not (contiguous and array.flags.writeable):
             raise ValueError(f"{op}: {name} is changed in place, it must be C-contiguous and writeable")
-        arrays.append(array if array.flags.c_contiguous else np.ascontiguousarray(array))
+        empty |= array.size == 0
+        arrays.append(array if contiguous else np.ascontiguousarray(array))
     if n_threads is not None:
         threads.check(n_threads, op)
-    name, level = selected(op, direction, geometry, dtype, variant, level)
-    outputs = _outputs(op, geometry, out_names, dtype, out)
+    call = _call(op, direction, geometry, dtype, variant, level, registry.circumstances(op))
+    outputs = _outputs(op, gives, dtype, out)
     if out is not None and any(np.may_share_memory(a, o) for a in arrays if a is not None for o in outputs):
         raise ValueError(f"{op}: out overlaps an input")
-    module = registry.load(op, name, level)
-    n = threads.for_work(geometry.operations(direction), n_threads)
-    empty = any(array is not None and array.size == 0 for array in arrays)
-    plain = direction if hasattr(module, direction) and not empty else registry.EPILOGUES.get(direction, direction)
+    n = threads.for_work(call.operations, n_threads)
     if empty:
         for output in outputs:  # no observations, or no inputs: nothing to add up
             output.fill(0)
-        bias = dict(zip(names, arrays, strict=True)).get("bias")
+        bias = next((a for wanted, a in zip(takes, arrays, strict=True) if wanted.name == "bias"), None)
         if bias is not None:
             outputs[0][...] = bias.reshape(-1, *[1] * (outputs[0].ndim - 2))  # along axis 1
+        relu_follows = direction in registry.EPILOGUES
     else:
-        written = outputs
-        if hasattr(module, "VOLUMETRIC"):
-            geometry = geometry.volumetric
-            arrays, written = _lifted(geometry, names, arrays), _lifted(geometry, out_names, outputs)
-        getattr(module, plain)(geometry, *arrays, *written, n, **parameters)
-    if plain != direction:
-        epilogues.relu(outputs, level, n)
+        written = (*arrays, *outputs)
+        if call.lifted is not None:  # in the shapes of another geometry with as many cells; nothing is copied
+            written = [a if a is None else a.reshape(shape) for a, shape in zip(written, call.lifted, strict=True)]
+        call.function(call.geometry, *written, n, **parameters)
+        relu_follows = call.relu_follows
+    if relu_follows:
+        epilogues.relu(outputs, call.level, n)
     return outputs[0] if len(outputs) == 1 else outputs or None
 
 
-def _lifted(geometry, names, arrays):
-    """Return contiguous arrays in the shapes of another geometry with as many cells; nothing is copied."""
-    names = (names,) if isinstance(names, str) else names
-    shapes = [geometry.shapes[name] for name in names]
-    return [a if a is None or a.shape == shape else a.reshape(shape) for a, shape in zip(arrays, shapes, strict=True)]
+_Array = collections.namedtuple("_Array", "name shape own_dtype optional in_place")
+_Call = collections.namedtuple("_Call", "function geometry lifted relu_follows level operations")
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _arrays_of(op, direction, geometry):
+    """Return the arrays that a direction takes, and those that it returns: all that is to be checked of them."""
+    names, out_names = _signature(op, direction, geometry)
+    dtypes, optional = getattr(geometry, "DTYPES", {}), getattr(geometry, "OPTIONAL", ())
+    in_place = getattr(geometry, "IN_PLACE", ())
+
+    def array(name):
+        own_dtype = np.dtype(dtypes[name]) if name in dtypes else None
+        return _Array(name, geometry.shapes[name], own_dtype, name in optional, name in in_place)
+
+    return tuple(map(array, names)), tuple(map(array, (out_names,) if isinstance(out_names, str) else out_names or ()))
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _call(op, direction, geometry, dtype, variant, level, circumstances):
+    """Return what computes a problem and how it is called; what was chosen once is chosen again."""
+    name, level = selected(op, direction, geometry, dtype, variant, level)
+    module = registry.load(op, name, level)
+    plain = direction if hasattr(module, direction) else registry.EPILOGUES.get(direction, direction)
+    handed, lifted = geometry, None
+    if hasattr(module, "VOLUMETRIC"):
+        handed = geometry.volumetric
+        lifted = tuple(handed.shapes[wanted.name] for part in _arrays_of(op, direction, geometry) for wanted in part)
+    operations = geometry.operations(direction)
+    return _Call(getattr(module, plain), handed, lifted, plain != direction, level, operations)
 
 
 def _signature(op, direction, geometry):
@@ -145,24 +172,20 @@ def _signature(op, direction, geometry):
     return signatures[direction]
 
 
-def _outputs(op, geometry, names, dtype, out):
+def _outputs(op, gives, dtype, out):
     """Return the arrays to write: fresh ones, or the user's after a check."""
-    if names is None:
-        if out is not None:
-            raise TypeError(f"{op}: takes no out, it changes its arrays in place")
-        return ()
-    single = isinstance(names, str)
-    names = (names,) if single else names
-    dtypes = getattr(geometry, "DTYPES", {})
-    wanted = [(name, geometry.shapes[name], np.dtype(dtypes.get(name, dtype))) for name in names]
     if out is None:
-        return tuple(buffers.empty(shape, kind) for _, shape, kind in wanted)
-    given = (out,) if single else out
+        return tuple([buffers.empty(wanted.shape, wanted.own_dtype or dtype) for wanted in gives])
+    if not gives:
+        raise TypeError(f"{op}: takes no out, it changes its arrays in place")
+    given = (out,) if len(gives) == 1 else out
+    names = ", ".join(wanted.name for wanted in gives)
     if not isinstance(given, (tuple, list)):
-        raise TypeError(f"{op}: out must be {len(names)} arrays ({', '.join(names)}), got {type(out).__name__}")
-    if len(given) != len(names):
-        raise ValueError(f"{op}: out must be {len(names)} arrays ({', '.join(names)}), got {len(given)}")
-    for (name, shape, kind), array in zip(wanted, given, strict=True):
+        raise TypeError(f"{op}: out must be {len(gives)} arrays ({names}), got {type(out).__name__}")
+    if len(given) != len(gives):
+        raise ValueError(f"{op}: out must be {len(gives)} arrays ({names}), got {len(given)}")
+    for (name, shape, own_dtype, _, _), array in zip(gives, given, strict=True):
+        kind = own_dtype or dtype
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{op}: out must be a NumPy array, got {type(array).__name__}")
         if array.shape != shape or array.dtype != kind:

@@ -19,11 +19,11 @@ import contextlib
 import contextvars
 import functools
 import importlib
-import os
 import re
 
 from convcore import isa
 from convcore.kernels import rounding
+from convcore.settings import environment
 
 VARIANTS = {
     "conv1d": ["padded", "depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
@@ -49,8 +49,11 @@ VARIANTS = {
     "affine2d": ["direct", "reference"],
 }  # fmt: skip
 EPILOGUES = {"forward_relu": "forward"}  # directions that are others with something behind them
+_VARIABLES = {op: f"CONVCORE_{op.upper()}_VARIANT" for op in VARIANTS}
 _users_own = {}  # (op, variant) -> the module or object that register was given
+_version = 0  # counts what was registered and unregistered: choices that were remembered end with it
 _forced = contextvars.ContextVar("convcore_forced_variants", default=None)
+_NONE = {}
 
 
 def variants(op):
@@ -99,7 +102,7 @@ def use_variant(op, variant):
 
 def forced_variant(op):
     """Return the variant that `use_variant` or CONVCORE_<OP>_VARIANT asks for, or None where the choice is free."""
-    return (_forced.get() or {}).get(op) or os.environ.get(f"CONVCORE_{op.upper()}_VARIANT") or None
+    return (_forced.get() or _NONE).get(op) or environment(_VARIABLES.get(op, "")) or None
 
 
 def register(op, module, name):
@@ -129,16 +132,20 @@ def register(op, module, name):
                   "update")  # fmt: skip
     if not any(callable(getattr(module, direction, None)) for direction in directions):
         raise TypeError(f"register: {module!r} has none of {', '.join(directions)} as a callable")
+    global _version
     if (op, name) not in _users_own:
         VARIANTS[op].insert(0, name)
     _users_own[op, name] = module
+    _version += 1
 
 
 def unregister(op, name):
     """Remove a variant that `register` added."""
     if _users_own.pop((op, name), None) is None:
         raise ValueError(f"unregister: {op} has no registered variant {name!r}")
+    global _version
     VARIANTS[op].remove(name)
+    _version += 1
 
 
 def registered():
@@ -202,6 +209,18 @@ def rounding_factor(op, variant, level=None, problem=None):
     if problem and hasattr(module, "rounding_factor"):
         return module.rounding_factor(*problem, level)
     return getattr(module, "ROUNDING_FACTOR", 1.0)
+
+
+def circumstances(op):
+    """Return all that a choice depends on besides the problem; with other ones it may be another.
+
+    Examples
+    --------
+    >>> with use_variant("relu", "reference"):
+    ...     circumstances("relu") == circumstances("conv2d")
+    False
+    """
+    return _version, forced_variant(op), rounding.get_precision()
 
 
 def candidates(op):

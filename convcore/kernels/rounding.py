@@ -4,14 +4,9 @@ Every variant rounds; those that add up the products of the definition, in whate
 variant that takes a short cut through larger numbers says by how much its bound is larger: its ROUNDING_FACTOR.
 """
 
-import contextlib
-import contextvars
-import os
+from convcore.settings import Setting
 
-PRECISIONS = ("fast", "strict")
-
-_override = contextvars.ContextVar("convcore_precision", default=None)
-_process_default = None
+PRECISION = Setting("precision", ("fast", "strict"))
 
 
 def set_precision(kind):
@@ -35,20 +30,14 @@ def set_precision(kind):
     'strict'
     >>> set_precision(before)
     """
-    global _process_default
-    _process_default = check(kind, "set_precision: kind")
+    PRECISION.set(kind)
 
 
 def get_precision():
     """Return "fast" or "strict": what `precision`, `set_precision` or CONVCORE_PRECISION asks for, in this order."""
-    if _override.get() is not None:
-        return _override.get()
-    if _process_default is not None:
-        return _process_default
-    return check(os.environ.get("CONVCORE_PRECISION") or "fast", "CONVCORE_PRECISION")
+    return PRECISION.get()
 
 
-@contextlib.contextmanager
 def precision(kind):
     """Choose among all variants ("fast") or among those that round little ("strict"), in this Python thread only.
 
@@ -70,17 +59,4 @@ def precision(kind):
     ...     get_precision()
     'strict'
     """
-    token = _override.set(check(kind, "precision: kind"))
-    try:
-        yield
-    finally:
-        _override.reset(token)
-
-
-def check(kind, source):
-    """Return `kind` if it is a precision, else raise a TypeError or ValueError that names `source`."""
-    if not isinstance(kind, str):
-        raise TypeError(f"{source} must be one of {', '.join(PRECISIONS)}, got {type(kind).__name__}")
-    if kind not in PRECISIONS:
-        raise ValueError(f"{source} must be one of {', '.join(PRECISIONS)}, got {kind!r}")
-    return kind
+    return PRECISION.inside(kind)

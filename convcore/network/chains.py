@@ -1,19 +1,14 @@
 """Layers that follow each other and are computed by one function, and the word that switches this off."""
 
 import collections
-import contextlib
-import contextvars
 import functools
-import os
 
 from convcore.layers import FullyConnected, MaxPool1D, MaxPool2D, MaxPool3D, ReLU, formats
 from convcore.layers.convolution import Convolution
 from convcore.ops import conv1d, conv2d, conv3d, fused
+from convcore.settings import Setting
 
-FUSIONS = ("on", "off")
-
-_override = contextvars.ContextVar("convcore_fusion", default=None)
-_process_default = None
+FUSION = Setting("fusion", ("on", "off"))
 
 
 def set_fusion(kind):
@@ -36,20 +31,14 @@ def set_fusion(kind):
     'off'
     >>> set_fusion(before)
     """
-    global _process_default
-    _process_default = _check(kind, "set_fusion: kind")
+    FUSION.set(kind)
 
 
 def get_fusion():
     """Return "on" or "off": what `fusion`, `set_fusion` or CONVCORE_FUSION asks for, in this order."""
-    if _override.get() is not None:
-        return _override.get()
-    if _process_default is not None:
-        return _process_default
-    return _check(os.environ.get("CONVCORE_FUSION") or "on", "CONVCORE_FUSION")
+    return FUSION.get()
 
 
-@contextlib.contextmanager
 def fusion(kind):
     """Let networks compute layers that follow each other as one ("on") or one by one ("off"), in this thread only.
 
@@ -80,19 +69,7 @@ def fusion(kind):
     ['fully_connected_relu']
     ['fully_connected', 'relu']
     """
-    token = _override.set(_check(kind, "fusion: kind"))
-    try:
-        yield
-    finally:
-        _override.reset(token)
-
-
-def _check(kind, source):
-    if not isinstance(kind, str):
-        raise TypeError(f"{source} must be one of {', '.join(FUSIONS)}, got {type(kind).__name__}")
-    if kind not in FUSIONS:
-        raise ValueError(f"{source} must be one of {', '.join(FUSIONS)}, got {kind!r}")
-    return kind
+    return FUSION.inside(kind)
 
 
 # ---------------------------------------------------------------- which layers, and by which function

@@ -248,16 +248,16 @@ def test_use_variant_holds_in_its_own_thread_only(log):
     assert log == ["c", "a"]
 
 
-def test_environment_variable(log, monkeypatch):
-    monkeypatch.setenv("CONVCORE_CONV2D_VARIANT", "a")
+def test_environment_variable(log, variable):
+    variable("CONVCORE_CONV2D_VARIANT", "a")
     call()
     with kernels.use_variant("conv2d", "b"):
         call()
     kernels.conv2d_forward(X, WEIGHT, variant="c")
-    monkeypatch.setenv("CONVCORE_CONV2D_VARIANT", "")
+    variable("CONVCORE_CONV2D_VARIANT", "")
     call()
     assert log == ["a", "b", "c", "c"]
-    monkeypatch.setenv("CONVCORE_CONV2D_VARIANT", "fast")
+    variable("CONVCORE_CONV2D_VARIANT", "fast")
     with pytest.raises(ValueError) as error:
         call()
     assert str(error.value) == f"conv2d: variant must be one of c, b, a, {VARIANTS}, got 'fast'"

@@ -7,7 +7,7 @@ import pytest
 
 import convcore as cc
 from convcore import kernels
-from convcore.kernels import ConvGeometry, dispatch, registry
+from convcore.kernels import ConvGeometry, dispatch, registry, rounding
 from convcore.train import fingerprint
 
 GEOMETRY = ConvGeometry.parse("mb4ic32ih28oc32kh3ph1")
@@ -16,9 +16,9 @@ CHOICES = "must be one of fast, strict, got"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_asked_for(monkeypatch):
+def _nothing_is_asked_for(variable):
     for name in ("CONVCORE_PRECISION", "CONVCORE_CONV2D_VARIANT"):
-        monkeypatch.delenv(name, raising=False)
+        variable(name, None)
 
 
 def chosen(variant=None):
@@ -84,15 +84,15 @@ def test_it_holds_in_its_own_thread_only():
     assert found == ["fast"]
 
 
-def test_for_the_whole_process(monkeypatch):
+def test_for_the_whole_process(monkeypatch, variable):
     """The setter holds in every thread; the environment only where nothing else was said."""
-    monkeypatch.setenv("CONVCORE_PRECISION", "strict")
+    variable("CONVCORE_PRECISION", "strict")
     assert cc.get_precision() == "strict"
-    monkeypatch.setattr("convcore.kernels.rounding._process_default", None)  # put back at the end
+    monkeypatch.setattr(rounding.PRECISION, "of_process", None)  # put back at the end
     cc.set_precision("fast")
     assert cc.get_precision() == "fast"
     cc.set_precision("strict")
-    monkeypatch.delenv("CONVCORE_PRECISION")
+    variable("CONVCORE_PRECISION", None)
     found = []
     other = threading.Thread(target=lambda: found.append(cc.get_precision()))
     other.start()
@@ -134,10 +134,10 @@ def test_errors(value, kind, message):
     assert cc.get_precision() == "fast"
 
 
-def test_an_error_in_the_environment(monkeypatch):
-    monkeypatch.setenv("CONVCORE_PRECISION", "exact")
+def test_an_error_in_the_environment(variable):
+    variable("CONVCORE_PRECISION", "exact")
     with pytest.raises(ValueError) as error:
         chosen()
     assert str(error.value) == f"CONVCORE_PRECISION {CHOICES} 'exact'"
-    monkeypatch.setenv("CONVCORE_PRECISION", "")
+    variable("CONVCORE_PRECISION", "")
     assert cc.get_precision() == "fast"

@@ -7,13 +7,14 @@ import pytest
 from strategies import THREADS, bits
 
 import convcore as cc
+from convcore.network import chains
 
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 200.0, np.inf, -np.inf, np.nan])
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_asked_for(monkeypatch):
-    monkeypatch.delenv("CONVCORE_FUSION", raising=False)
+def _nothing_is_asked_for(variable):
+    variable("CONVCORE_FUSION", None)
 
 
 def ops(net, *inputs, **options):
@@ -323,19 +324,17 @@ def test_it_holds_in_its_own_thread_only():
     assert found == ["on"]
 
 
-def test_for_the_whole_process(monkeypatch):
+def test_for_the_whole_process(monkeypatch, variable):
     """The setter holds in every thread; the environment only where nothing else was said."""
-    monkeypatch.setenv("CONVCORE_FUSION", "off")
+    variable("CONVCORE_FUSION", "off")
     assert cc.get_fusion() == "off"
     assert names_of_chains(cc.lenet5()) == []
-    before = cc.network.chains._process_default
-    try:
-        cc.set_fusion("on")
-        assert cc.get_fusion() == "on"
-        with cc.fusion("off"):
-            assert cc.get_fusion() == "off"
-    finally:
-        cc.network.chains._process_default = before
+    monkeypatch.setattr(chains.FUSION, "of_process", None)  # put back at the end
+    cc.set_fusion("on")
+    assert cc.get_fusion() == "on"
+    with cc.fusion("off"):
+        assert cc.get_fusion() == "off"
+    chains.FUSION.of_process = None
     assert cc.get_fusion() == "off"
 
 
@@ -353,8 +352,8 @@ def test_errors(value, kind, got):
     assert str(error.value) == f"fusion: kind must be one of on, off, got {got}"
 
 
-def test_an_error_in_the_environment(monkeypatch):
-    monkeypatch.setenv("CONVCORE_FUSION", "no")
+def test_an_error_in_the_environment(variable):
+    variable("CONVCORE_FUSION", "no")
     with pytest.raises(ValueError) as error:
         cc.lenet5()(np.zeros((1, 1, 28, 28)))
     assert str(error.value) == "CONVCORE_FUSION must be one of on, off, got 'no'"

@@ -246,8 +246,8 @@ def test_an_empty_history_and_empty_arrays(file):
     assert read.arrays["a.b"].shape == (0, 3)
 
 
-def test_variants_that_are_asked_for_are_part_of_the_program(monkeypatch):
-    monkeypatch.setenv("CONVCORE_CONV2D_VARIANT", "im2col")
+def test_variants_that_are_asked_for_are_part_of_the_program(variable):
+    variable("CONVCORE_CONV2D_VARIANT", "im2col")
     assert fingerprint.of_program()["variants"]["conv2d"] == ["im2col"]
     with use_variant("conv2d", "direct"):
         assert fingerprint.of_program()["variants"]["conv2d"] == ["direct"]
