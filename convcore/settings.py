@@ -18,7 +18,7 @@ class Setting:
     Parameters
     ----------
     name : str
-        As errors name it; ``set_<name>`` sets it for the process, the environment variable ``CONVCORE_<NAME>`` at start.
+        As errors name it: ``set_<name>`` sets it for the process, and CONVCORE_<NAME> in the environment.
     words : tuple of str
         The first is the default.
     """

@@ -12,7 +12,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from cython cimport floating
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, folds, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, source_cell
 from convcore.kernels.buffers import aligned
 
 import numpy as np
@@ -65,8 +65,6 @@ def supports(direction, geometry, dtype, level):
     """Refuse other numbers than float32, a constant other than 0 around the image, and images that fill the scratch."""
     if dtype != DTYPE:
         return "computes in float32 only"
-    if folds(direction, geometry):
-        return folds(direction, geometry)
     if direction != "backward_input" and geometry.padding_mode == CONSTANT and geometry.padding_value != 0:
         return f"pads with zeros or a pattern, not with {geometry.padding_value}"
     cdef ConvSizes s = conv_sizes(geometry.volumetric)

@@ -41,6 +41,11 @@ def selected(op, direction, geometry, dtype, variant=None, level=None):
 
 def chosen(op, direction, geometry, dtype, level):
     """Return the variant of a free choice: the first that supports and suits the problem."""
+    return _chosen(op, direction, geometry, dtype, level, registry.circumstances(op))
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _chosen(op, direction, geometry, dtype, level, circumstances):
     for name in registry.variants(op):
         if registry.passed_over(op, name, direction, geometry, dtype, level) is None:
             return name

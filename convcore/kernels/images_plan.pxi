@@ -21,6 +21,7 @@ cdef enum:
 cdef double RATE = 0.88                 # of what the units can do, here and with filters in the lanes
 cdef double RATE_ON_PIXELS = 0.82       # with pixels in the lanes
 cdef double WEIGHT_RATE = 0.87          # there, of a weight gradient, compared with that here
+cdef double PATTERNED = 1.15            # how much longer these take with a pattern around the image
 cdef double CELLS_APART = 1.15          # how much longer blocks of several cells take than of several vectors of images
 cdef double FEW = 1.7                   # how much longer products take in a block of one channel, which waits for loads
 
@@ -343,8 +344,10 @@ cdef double scratch_bytes(Plan* p) noexcept:
         axis = &p.axes[i]
         if p.direction == BACKWARD_WEIGHT:                  # outputs of a tap; in a row they lie side by side
             most = 1 if i == 2 and p.mode == CONSTANT else axis.target
-        else:
+        elif p.direction == FORWARD or p.mode == CONSTANT:
             most = axis.K
+        else:                                               # a pattern may repeat a cell any number of times
+            most = axis.K * axis.source
         runs *= most
         rows *= most if i < 2 else 1
     return (source_numbers(p) + target_numbers(p) + total_numbers(p)) * sizeof(float) + \
@@ -420,7 +423,14 @@ cdef double own_cost(Plan* p) noexcept:
 
 
 cdef double cost_of_others(Plan* p) noexcept:
-    """For kernels with pixels or filters in their lanes, which multiply padding and lay out rows, if need be per tap."""
+    """For kernels with pixels or filters in their lanes, which multiply padding and lay out rows, if need be per tap.
+
+    Patterns cost them more: they are laid out number by number, or images are padded for them.
+    """
+    return cost_of_zeros(p) * (1 if p.mode == CONSTANT else PATTERNED)
+
+
+cdef double cost_of_zeros(Plan* p) noexcept:
     cdef double rows = <double> p.source_channels * (p.source_cells // p.axes[2].source)
     cdef double products = <double> p.source_channels * p.target_channels, pixels, filters, sums
     cdef double lanes_filled = <double> p.target_channels / round_up(p.target_channels, vf_LANES)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import THREADS, assert_same, bits, cells, conv_geometries, each_direction_of, floats, inputs, refused
+from strategies import THREADS, assert_same, bits, cells, conv_geometries, floats, inputs, refused
 
 from convcore import isa, kernels
 from convcore.kernels import ConvGeometry, run
@@ -42,8 +42,10 @@ def test_batches_around_the_number_of_lanes(problem, batch, level, direction):
     assert_equals_definition(level, direction, ConvGeometry.parse(f"mb{batch}{problem}"))
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("level", LEVELS)
-@each_direction_of(
+@pytest.mark.parametrize(
+    "problem",
     [
         "mb18ic100ih12oc90kh3ph1",  # several passes over the channels of the source, several blocks of the target
         "mb40ic3ih40iw33oc5kh3kw5ph1",  # tasks of a few rows
