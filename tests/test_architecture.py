@@ -23,8 +23,20 @@ MAY_IMPORT = {
     "interop": {*BELOW, "optim", "isa", "threads"},
     "teach": BELOW,
     "profile": {*BELOW, "isa", "threads", "_compiled"},
-    # The last two: a checkpoint stores the level and the variants, which the bits depend on.
-    "train": {"network", "optim", "layers", "ops", "autograd", "data", "threads", "isa", "kernels.registry"},
+    # The last ones: a checkpoint stores the level and the variants, which the bits depend on; a step that repeats
+    # itself is made of kernels again.
+    "train": {
+        "network",
+        "optim",
+        "layers",
+        "ops",
+        "autograd",
+        "data",
+        "threads",
+        "isa",
+        "kernels.registry",
+        "kernels.program",
+    },
     "models": {"layers", "network"},
     "optim": {"layers.parameter", "kernels"},
     "network": {"layers", "ops", "autograd"},

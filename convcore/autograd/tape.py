@@ -315,12 +315,13 @@ class Tape:
         for entry, grad_y, _ in _walk(records, grads):
             if keep is not None:
                 between[entry.output] = grad_y.copy()
-        taken = {id(seed)}
+        taken = {_owner(seed)}
         for leaf, gradient in grads.items():  # what no record made is a leaf
             # y = a + b has one gradient for both, and a sum's is a broadcast view: copy what is not an array of its own
-            if gradient.base is not None or not gradient.flags.c_contiguous or id(gradient) in taken:
+            owner, flags = _owner(gradient), gradient.flags
+            if owner in taken or not (flags.c_contiguous and flags.writeable):
                 grads[leaf] = gradient.copy()
-            taken.add(id(gradient))
+            taken.add(owner)
         return grads, between
 
     def _start(self, target, grad):
@@ -358,6 +359,11 @@ def _walk(records, grads):
                 earlier = grads.get(tensor)
                 grads[tensor] = gradient if earlier is None else _sum(earlier, gradient)
         yield entry, grad_y, grad_inputs
+
+
+def _owner(array):
+    """Return the identity of the object whose memory an array uses."""
+    return id(array if array.base is None else array.base)
 
 
 def _sum(a, b):

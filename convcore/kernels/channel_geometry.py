@@ -58,6 +58,38 @@ class BatchNormGeometry:
 
 
 @dataclass(frozen=True)
+class ChannelScaleGeometry:
+    """N observations of C channels of S values, a scale and a shift for each channel.
+
+    Examples
+    --------
+    >>> str(ChannelScaleGeometry(64, 3, 784))
+    'mb64c3s784'
+    """
+
+    N: int
+    C: int
+    S: int
+    op = "channel_scale"
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name."""
+        values, channels = (self.N, self.C, self.S), (self.C,)
+        return {"x": values, "y": values, "scale": channels, "shift": channels}
+
+    SIGNATURES = {"forward": (("x", "scale", "shift"), "y")}
+    OPTIONAL = ()
+
+    def operations(self, direction):
+        """Return the operations: a product and a sum per value."""
+        return 2 * self.N * self.C * self.S
+
+    def __str__(self):
+        return f"mb{self.N}c{self.C}s{self.S}"
+
+
+@dataclass(frozen=True)
 class CrossChannelNormGeometry:
     """N observations of C channels of S values, each divided by a norm over a window of neighbouring channels.
 

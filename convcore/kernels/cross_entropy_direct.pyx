@@ -11,20 +11,22 @@ cdef extern from "<math.h>" nogil:
 def forward(geometry,
             const floating[:, ::1] logits not None,         # IN  (N, K)
             const long long[::1] target not None,           # IN  (N,) classes, 0 <= target < K
-            floating[::1] loss not None,                    # OUT (N,)
+            floating[::1] loss not None,                    # OUT (1,) the mean
             floating[:, ::1] probabilities not None,        # OUT (N, K)
             int n_threads):
-    """Write loss[n] = −log softmax(logits[n])[target[n]], and the softmax, which the gradient needs.
+    """Write the mean of −log softmax(logits[n])[target[n]], and the softmax, which the gradient needs.
 
     The largest logit of the row is taken off first, so that no exponential overflows.
     """
     cdef Py_ssize_t n
+    cdef double sum_of_rows = 0
     for n in range(logits.shape[0]):
         if not 0 <= target[n] < logits.shape[1]:
             raise ValueError(f"cross_entropy: target {target[n]} is no class, logits has {logits.shape[1]}")
     with nogil:
         for n in range(logits.shape[0]):
-            loss[n] = forward_row(&logits[n, 0], &probabilities[n, 0], logits.shape[1], target[n])
+            sum_of_rows += forward_row(&logits[n, 0], &probabilities[n, 0], logits.shape[1], target[n])
+    loss[0] = <floating> (sum_of_rows / logits.shape[0])
 
 
 cdef floating forward_row(const floating* logits, floating* probabilities, Py_ssize_t K, Py_ssize_t target) noexcept nogil:

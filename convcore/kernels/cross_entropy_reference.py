@@ -4,14 +4,14 @@ import numpy as np
 
 
 def forward(geometry, logits, target, loss, probabilities, n_threads):
-    """Write loss (N,) and probabilities (N, K)."""
+    """Write loss (1,), the mean, and probabilities (N, K)."""
     wrong = target[(target < 0) | (target >= geometry.K)]
     if wrong.size:
         raise ValueError(f"cross_entropy: target {wrong[0]} is no class, logits has {geometry.K}")
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     total = np.exp(shifted).sum(axis=1, keepdims=True)
     probabilities[...] = np.exp(shifted) / total
-    loss[...] = np.log(total[:, 0]) - shifted[np.arange(len(target)), target]
+    loss[...] = (np.log(total[:, 0]) - shifted[np.arange(len(target)), target]).mean()
 
 
 def backward_input(geometry, probabilities, target, grad_loss, grad_logits, n_threads):

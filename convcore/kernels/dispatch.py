@@ -1,8 +1,12 @@
 """The one choke point: every kernel call is validated, given its variant, level and threads, and made here."""
 
 import collections
+import contextlib
+import contextvars
 import functools
 import itertools
+import time
+import typing
 
 import numpy as np
 
@@ -117,26 +121,96 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     if out is not None and any(np.may_share_memory(a, o) for a in arrays if a is not None for o in outputs):
         raise ValueError(f"{op}: out overlaps an input")
     n = threads.for_work(call.operations, n_threads)
-    if empty:
-        for output in outputs:  # no observations, or no inputs: nothing to add up
-            output.fill(0)
-        bias = next((a for wanted, a in zip(takes, arrays, strict=True) if wanted.name == "bias"), None)
-        if bias is not None:
-            outputs[0][...] = bias.reshape(-1, *[1] * (outputs[0].ndim - 2))  # along axis 1
-        relu_follows = direction in registry.EPILOGUES
+    made = Made(op, direction, geometry, call, arrays, outputs, n, parameters)
+    watcher = _observer.get()
+    if watcher is not None:
+        made.watched(watcher, empty)
+    elif empty:
+        made.nothing()
     else:
-        written = (*arrays, *outputs)
-        if call.lifted is not None:  # in the shapes of another geometry with as many cells; nothing is copied
-            written = [a if a is None else a.reshape(shape) for a, shape in zip(written, call.lifted, strict=True)]
-        call.function(call.geometry, *written, n, **parameters)
-        relu_follows = call.relu_follows
-    if relu_follows:
-        epilogues.relu(outputs, call.level, n)
+        made.make()
     return outputs[0] if len(outputs) == 1 else outputs or None
 
 
+class Made(typing.NamedTuple):
+    """One call of a kernel: the problem, what computes it, the checked arrays, and how long it took, if observed."""
+
+    op: str
+    direction: str
+    geometry: object
+    call: "_Call"
+    arrays: list
+    outputs: tuple
+    n_threads: int
+    parameters: dict
+    seconds: float = 0.0
+
+    def make(self):
+        """Compute."""
+        call, written = self.call, (*self.arrays, *self.outputs)
+        if call.lifted is not None:  # in the shapes of another geometry with as many cells; nothing is copied
+            written = [a if a is None else a.reshape(shape) for a, shape in zip(written, call.lifted, strict=True)]
+        call.function(call.geometry, *written, self.n_threads, **self.parameters)
+        if call.relu_follows:
+            epilogues.relu(self.outputs, call.level, self.n_threads)
+
+    def nothing(self):
+        """Write what there is without observations, or without inputs: nothing is added up."""
+        for output in self.outputs:
+            output.fill(0)
+        takes = _arrays_of(self.op, self.direction, self.geometry)[0]
+        bias = next((a for wanted, a in zip(takes, self.arrays, strict=True) if wanted.name == "bias"), None)
+        if bias is not None:
+            self.outputs[0][...] = bias.reshape(-1, *[1] * (self.outputs[0].ndim - 2))  # along axis 1
+        if self.direction in registry.EPILOGUES:
+            epilogues.relu(self.outputs, self.call.level, self.n_threads)
+
+    def watched(self, watcher, empty=False):
+        """Compute, and tell a watcher."""
+        start = time.perf_counter()
+        self.nothing() if empty else self.make()
+        watcher(self._replace(seconds=time.perf_counter() - start))
+
+
+class _Call(typing.NamedTuple):
+    """What computes a problem, and how it is called."""
+
+    variant: str
+    level: str
+    function: object
+    geometry: object  # as the function wants it
+    lifted: tuple  # shapes of the arrays as the function wants them, None: as they are
+    relu_follows: bool
+    operations: int
+
+
 _Array = collections.namedtuple("_Array", "name shape own_dtype optional in_place")
-_Call = collections.namedtuple("_Call", "function geometry lifted relu_follows level operations")
+_observer = contextvars.ContextVar("convcore_observer", default=None)
+
+
+def observer():
+    """Return the function that is told of every call in this Python thread at present, or None."""
+    return _observer.get()
+
+
+@contextlib.contextmanager
+def observing(watcher):
+    """Tell a function of every call that is made inside the ``with`` block, in this Python thread, once it is made.
+
+    Examples
+    --------
+    >>> from convcore.kernels import FlatGeometry
+    >>> found = []
+    >>> with observing(found.append):
+    ...     y = run("relu", "forward", FlatGeometry("relu", 2), np.array([-1.0, 1.0]))
+    >>> found[0].op, found[0].call.variant, found[0].seconds > 0
+    ('relu', 'direct', True)
+    """
+    token = _observer.set(watcher)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
@@ -164,7 +238,7 @@ def _call(op, direction, geometry, dtype, variant, level, circumstances):
         handed = geometry.volumetric
         lifted = tuple(handed.shapes[wanted.name] for part in _arrays_of(op, direction, geometry) for wanted in part)
     operations = geometry.operations(direction)
-    return _Call(getattr(module, plain), handed, lifted, plain != direction, level, operations)
+    return _Call(name, level, getattr(module, plain), handed, lifted, plain != direction, operations)
 
 
 def _signature(op, direction, geometry):

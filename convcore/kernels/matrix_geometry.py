@@ -70,7 +70,7 @@ class RowsGeometry:
     def shapes(self):
         """The shape of each array of the problem, by name."""
         rows, table = (self.N,), (self.N, self.K)
-        return {"logits": table, "target": rows, "loss": rows, "probabilities": table, "grad_loss": (1,),
+        return {"logits": table, "target": rows, "loss": (1,), "probabilities": table, "grad_loss": (1,),
                 "grad_logits": table}  # fmt: skip
 
     SIGNATURES = {

@@ -41,6 +41,7 @@ VARIANTS = {
     "relu": ["direct", "reference"],
     "gelu": ["direct", "reference"],
     "batch_norm": ["direct", "reference"],
+    "channel_scale": ["direct", "reference"],
     "cross_channel_norm": ["direct", "reference"],
     "cross_entropy": ["direct", "reference"],
     "sgd": ["direct", "reference"],
@@ -221,6 +222,11 @@ def circumstances(op):
     False
     """
     return _version, forced_variant(op), rounding.get_precision()
+
+
+def circumstances_of_all():
+    """Return what the choices of all ops depend on besides the problems."""
+    return _version, frozenset((_forced.get() or _NONE).items()), rounding.get_precision()
 
 
 def candidates(op):

@@ -163,10 +163,14 @@ class BatchNorm(ParameterLayer):
         y, mean, variance = normalize_by_batch(x, self.scale, self.offset, epsilon=self.epsilon)
         if x.size and self._population is not None:
             self._population.add(x.size // len(mean), mean, variance)
-        elif x.size:  # new arrays: somebody may have kept the old ones
-            self.remembered["trained_mean"] = moving(self.trained_mean, mean, self.mean_decay)
-            self.remembered["trained_variance"] = moving(self.trained_variance, variance, self.variance_decay)
+        elif x.size:
+            self.learn(mean, variance)
         return y
+
+    def learn(self, mean, variance):
+        """Take the statistics of a batch into the running ones, which are new arrays: the old may have been kept."""
+        self.remembered["trained_mean"] = moving(self.trained_mean, mean, self.mean_decay)
+        self.remembered["trained_variance"] = moving(self.trained_variance, variance, self.variance_decay)
 
     # ---------------------------------------------------------------- statistics of the whole training set
 

@@ -6,7 +6,7 @@ from convcore.arrays import as_numbers
 from convcore.autograd import Tensor
 from convcore.layers.layer import Layer, positive_int
 from convcore.layers.spec_values import spec_channels, spec_function, spec_list, spec_value
-from convcore.ops import add, multiply
+from convcore.ops.channel_scale import channel_scale
 
 NORMALIZATIONS = ("zerocenter", "zscore", "rescale-zero-one", "rescale-symmetric", "none")
 PIECE = 4096  # images looked at together when statistics are computed: bounded memory for any size of data
@@ -71,6 +71,7 @@ class ImageInput(Layer):
         elif not callable(normalization):
             raise TypeError(f"ImageInput: normalization must be a name or a function, got {normalization!r}")
         self.normalization = normalization
+        self._made_of, self._scaling = None, None  # the statistics that scale and shift were computed from
 
     @property
     def data_shape(self):
@@ -141,16 +142,16 @@ class ImageInput(Layer):
             return y
         if not self.remembered:
             return x
-        scale, shift = self._scale_and_shift(x.dtype)
-        if x.requires_grad:
-            return add(multiply(x, scale), shift)
-        y = x.data * scale
-        y += shift
-        return Tensor(y)
+        return channel_scale(x, *self._scale_and_shift(x.dtype))
 
     def _scale_and_shift(self, dtype):
-        """Every normalization is x · scale + shift per channel."""
+        """Every normalization is x · scale + shift per channel; the same two arrays as long as the statistics last."""
         known = self.remembered
+        if self._made_of is not known or self._scaling[0].dtype != dtype:
+            self._made_of, self._scaling = known, self._scaling_of(known, dtype)
+        return self._scaling
+
+    def _scaling_of(self, known, dtype):
         if "mean" in known:
             spread = np.where(known["std"] > 0, known["std"], 1) if "std" in known else np.ones_like(known["mean"])
             scale, shift = 1 / spread, -known["mean"] / spread
@@ -158,7 +159,7 @@ class ImageInput(Layer):
             low, width = (0, 1) if self.normalization == "rescale-zero-one" else (-1, 2)
             scale = width / np.where(known["max"] > known["min"], known["max"] - known["min"], width)
             shift = low - known["min"] * scale
-        return scale.astype(dtype), shift.astype(dtype)
+        return scale.astype(dtype).reshape(-1), shift.astype(dtype).reshape(-1)
 
     def spec_rows(self):
         """Return the name, the size, the normalization and its statistics, "[]" before any training."""

@@ -61,8 +61,8 @@ def cross_entropy(logits, target):
     target = _classes(target, logits)
     rows = np.moveaxis(logits.data, 1, -1).reshape(-1, logits.shape[1])  # (N, K, ...) -> (N·..., K); (N, K) as it is
     geometry = RowsGeometry(*rows.shape)
-    losses, probabilities = run("cross_entropy", "forward", geometry, rows, target)
-    return record("cross_entropy", losses.mean(dtype=np.float64).astype(logits.dtype), inputs=(logits,),
+    loss, probabilities = run("cross_entropy", "forward", geometry, rows, target)
+    return record("cross_entropy", loss.reshape(()), inputs=(logits,),
                   backward=cross_entropy_backward, saved={"probabilities": probabilities, "target": target},
                   geometry=geometry, attributes={"cells": (len(logits), *logits.shape[2:])})  # fmt: skip
 

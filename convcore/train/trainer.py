@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from convcore.autograd import Tape, paused
+from convcore.autograd import paused
 from convcore.checks import BOOLS, flag, number, positive_number
 from convcore.data import batches, epoch_order, num_batches
 from convcore.data.batches import count_of, take
@@ -20,6 +20,7 @@ from convcore.optim import SOLVERS, learn_rate_function
 from convcore.threads import num_threads
 from convcore.train import fingerprint, resumption
 from convcore.train.checkpoint import Checkpoint, load_checkpoint, prepare_folder, save_checkpoint
+from convcore.train.gradients import Gradients
 from convcore.train.history import ROW, History
 from convcore.train.interrupt import Interruption
 from convcore.train.objective import Objective, initialize
@@ -207,6 +208,7 @@ class _Run:
             gradient_threshold=options.gradient_threshold,
             gradient_threshold_method=options.gradient_threshold_method, **options.solver_options,
         )  # fmt: skip
+        self.gradients = Gradients(self.objective, net.parameters())
         self.history = History()
         self.history.network = net
         self.validation = None if options.validation_data is None else Validation(self.objective, options)
@@ -294,15 +296,13 @@ class _Run:
         rate = self.learn_rate(iteration, epoch) * self.learn_rate_scale
         if self.options.augment is not None:
             x = self._augmented(x, iteration)
-        with Tape() as tape:
-            loss, output = self.objective.forward(x, y, training=True, rng=self._dropout_generator(iteration))
-        value = loss.item()
+        value, output = self.gradients.compute(x, y, self._dropout_generator(iteration))
         if not math.isfinite(value):
+            self.optimizer.zero_grad()
             raise TrainingError(
                 f"train: the loss is {value} at iteration {iteration} (epoch {epoch}): {self._cause(x, y, iteration)}; "
                 f"{self.saved}"
             )
-        tape.backward(loss)
         self.optimizer.step(rate)
         self.optimizer.zero_grad()
         accuracy = self.objective.accuracy(output, y)

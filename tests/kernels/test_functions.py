@@ -107,7 +107,7 @@ def test_variant_level_threads_and_out(function):
     expected = call(function)
     for variant in kernels.variants(op_of(function)):
         arrays = {}
-        out = tuple(np.empty_like(a) for a in expected) if isinstance(expected, tuple) else np.empty_like(expected)
+        out = tuple(np.zeros_like(a) for a in expected) if isinstance(expected, tuple) else np.zeros_like(expected)
         if widest(op_of(function), variant) == "f4":
             arrays = {name: CALLS[function][name].astype("f4") for name in data_of(function)}
             out = out.astype("f4")

@@ -1,0 +1,145 @@
+"""Loss, output and gradients of a mini-batch: by a tape, or by what a tape was seen to do."""
+
+import math
+
+import numpy as np
+
+from convcore.autograd import Tape, Tensor
+from convcore.kernels.program import NotRepeatable, Program, observing
+from convcore.kernels.registry import circumstances_of_all
+from convcore.layers import BatchNorm, Function, ImageInput
+from convcore.network import get_fusion
+from convcore.threads import get_num_threads
+
+OBSERVED, COMPARED = (2, 3), 4  # which steps of a kind are observed, and which is computed both ways
+LARGEST = 2**26  # bytes of results in a step: beyond, what a program saves is nothing beside what kernels take
+
+
+class Gradients:
+    """The gradients of a network's parameters, batch after batch.
+
+    The first batch of a kind goes through the network and back along a tape. So do the second and the third, and each
+    call of a kernel is noted: where both did the same, and kernels alone have computed, the calls become a `Program`.
+    The fourth batch is computed both ways. If all results of all kernels agree bit by bit, the program computes from
+    then on what a tape would: the same calls on the same arrays, without the search for what to call. What does
+    anything else besides goes on with tapes.
+
+    Parameters
+    ----------
+    objective : Objective
+    parameters : dict of str to Parameter
+    """
+
+    def __init__(self, objective, parameters):
+        self.objective, self.net, self.parameters = objective, objective.net, list(parameters.values())
+        self.statistics = [layer for layer in self.net.layers if isinstance(layer, BatchNorm)]
+        self._plans = {}
+        self._may_repeat = _kernels_may_be_all(self.net, objective)
+
+    def compute(self, x, y, rng=None):
+        """Set the parameters' gradients; return the loss, a float, and the output, a Tensor or a tuple of them.
+
+        Where the loss is not finite there are no gradients.
+        """
+        if rng is not None or not self._may_repeat or isinstance(x, tuple) or isinstance(y, tuple):
+            return self.by_tape(x, y, rng)
+        kind = x.shape, y.shape, y.dtype, get_num_threads(), get_fusion(), circumstances_of_all()
+        if kind not in self._plans:
+            self._plans[kind] = _Plan(self)
+        return self._plans[kind].compute(x, y)
+
+    def by_tape(self, x, y, rng=None):
+        """The same, along a tape."""
+        with Tape() as tape:
+            loss, output = self.objective.forward(x, y, training=True, rng=rng)
+        value = loss.item()
+        if math.isfinite(value):
+            tape.backward(loss)
+        return value, output
+
+
+def _kernels_may_be_all(net, objective):
+    """Whether nothing of the user's is called in a step, which might do more than what one sees of it."""
+    for layer in net.layers:
+        own = type(layer).__module__.startswith("convcore.layers.") and not isinstance(layer, Function)
+        if not own or (isinstance(layer, ImageInput) and not isinstance(layer.normalization, str)):
+            return False
+    return objective.name != "function"
+
+
+class _Plan:
+    """How batches of one kind are computed, from the first on."""
+
+    def __init__(self, gradients):
+        self.gradients = gradients
+        self.begin()
+
+    def begin(self):
+        """Forget what was seen."""
+        self.steps, self.observations, self.program, self.hopeless = 0, [], None, False
+        self.data = [parameter.data for parameter in self.gradients.parameters]
+
+    def compute(self, x, y):
+        if any(p.data is not data for p, data in zip(self.gradients.parameters, self.data, strict=True)):
+            self.begin()
+        self.steps += 1
+        if self.program is not None and self.steps > COMPARED:
+            return self._by_program(x, y)
+        x = np.ascontiguousarray(x, self.gradients.net.dtype)
+        if self.hopeless or self.steps < OBSERVED[0]:
+            return self.gradients.by_tape(x, y)
+        calls = _Calls()
+        with observing(calls.add):
+            value, output = self.gradients.by_tape(x, y)
+        if calls.too_large or not math.isfinite(value):
+            self._give_up()
+        elif self.steps in OBSERVED:
+            self.observations.append((calls.made, (x, y)))
+            if self.steps == OBSERVED[-1]:
+                self._plan(value, output)
+        elif self.program.differs_from(calls.made, (x, y)):
+            self._give_up()
+        return value, output
+
+    def _plan(self, value, output):
+        """Make a program of two observations."""
+        (first, inputs), (second, inputs_now) = self.observations
+        wanted = [output.data, *[p.grad for p in self.gradients.parameters if p.grad is not None]]
+        self.moved = [p for p in self.gradients.parameters if p.grad is not None]
+        losses = [made.outputs[0] for made in second if made.op == "cross_entropy" and made.direction == "forward"]
+        statistics = [made.outputs[1:] for made in second if made.direction == "forward_training"]
+        if len(losses) != 1 or len(statistics) != len(self.gradients.statistics):
+            return self._give_up()
+        wanted += [*losses, *[array for pair in statistics for array in pair]]
+        try:
+            self.program = Program(first, second, (inputs, inputs_now), wanted)
+        except NotRepeatable:
+            self._give_up()
+        self.observations = []
+
+    def _give_up(self):
+        """Go on with tapes."""
+        self.hopeless, self.program, self.observations = True, None, []
+
+    def _by_program(self, x, y):
+        self.program.run((x, y))
+        output, *results = self.program.results
+        for parameter, gradient in zip(self.moved, results, strict=False):
+            parameter.grad = gradient
+        loss, *statistics = results[len(self.moved) :]
+        for layer, mean, variance in zip(self.gradients.statistics, statistics[::2], statistics[1::2], strict=True):
+            layer.learn(mean, variance)
+        return loss.item(), Tensor(output)
+
+
+class _Calls:
+    """The calls of kernels in a step, as long as their results are not too large to be kept."""
+
+    def __init__(self):
+        self.made, self.bytes, self.too_large = [], 0, False
+
+    def add(self, made):
+        """Note a call."""
+        self.bytes += sum(array.nbytes for array in made.outputs)
+        self.too_large = self.too_large or self.bytes > LARGEST
+        self.made = [] if self.too_large else [*self.made, made]

@@ -1,0 +1,157 @@
+"""A sequence of kernel calls that is made again: the same bits, in less memory; and what cannot be made again."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, run
+from convcore.kernels.program import NotRepeatable, Program, observing
+
+CONV = ConvGeometry.parse("mb3ic2ih8oc4kh3ph1")
+FLAT = FlatGeometry("relu", 3 * 4 * 8 * 8)
+MATRIX = MatrixGeometry("fully_connected", 3, 5, 4 * 8 * 8)
+rng = np.random.default_rng(0)
+WEIGHT, BIAS, MATRIX_WEIGHT = (rng.standard_normal(n).astype("f4") for n in ((4, 2, 3, 3), 4, (5, 256)))
+
+
+def images():
+    return rng.standard_normal(CONV.shapes["x"]).astype("f4")
+
+
+def forward(x):
+    """A convolution, ReLU and a matrix, with a gradient of the convolution's weights from the middle."""
+    y = run("conv2d", "forward", CONV, x, WEIGHT, BIAS)
+    positive = run("relu", "forward", FLAT, y.reshape(-1))
+    z = run("fully_connected", "forward_relu", MATRIX, positive.reshape(3, -1), MATRIX_WEIGHT, None)
+    return z, run("conv2d", "backward_weight", CONV, positive.reshape(y.shape), x)
+
+
+def observed(work, *inputs):
+    calls = []
+    with observing(calls.append):
+        results = work(*inputs)
+    return calls, results
+
+
+def program(work, make_inputs):
+    inputs = [make_inputs() for _ in range(2)]
+    observations = [observed(work, *given) for given in inputs]
+    return Program(observations[0][0], observations[1][0], inputs, observations[1][1])
+
+
+def test_it_computes_the_same_again():
+    made = program(forward, lambda: [images()])
+    for _ in range(3):
+        x = images()
+        made.run([x])
+        for result, expected in zip(made.results, forward(x), strict=True):
+            assert_array_equal(result, expected, strict=True)
+
+
+def test_inputs_are_cast_and_left_alone():
+    made = program(forward, lambda: [images()])
+    x = rng.integers(0, 255, CONV.shapes["x"], np.uint8)
+    made.run([x])
+    assert_array_equal(made.results[0], forward(x.astype("f4"))[0])
+
+
+def test_arrays_that_stay_are_read_where_they_are():
+    """The weights' values may change, as an optimizer changes them."""
+    weight = WEIGHT.copy()
+    made = program(lambda x: [run("conv2d", "forward", CONV, x, weight, BIAS)], lambda: [images()])
+    weight *= 2
+    x = images()
+    made.run([x])
+    assert_array_equal(made.results[0], run("conv2d", "forward", CONV, x, weight, BIAS))
+
+
+def test_memory_is_used_again():
+    """Of ten results one after the other, each needed by the next alone, two are needed at a time."""
+
+    def work(x):
+        for _ in range(10):
+            x = run("relu", "forward", FLAT, x)
+        return [x]
+
+    made = program(work, lambda: [rng.standard_normal(FLAT.size)])
+    assert made.bytes == 2 * FLAT.size * 8
+    x = rng.standard_normal(FLAT.size)
+    made.run([x])
+    assert_array_equal(made.results[0], np.maximum(x, 0))
+
+
+def test_what_is_wanted_and_what_is_read_late_is_not_overwritten():
+    def work(x):
+        first = run("relu", "forward", FLAT, x)
+        second = run("relu", "forward", FLAT, first)
+        third = run("relu", "backward_input", FLAT, second, second)
+        return first, third, run("relu", "backward_input", FLAT, first, third)
+
+    made = program(work, lambda: [rng.standard_normal(FLAT.size)])
+    x = rng.standard_normal(FLAT.size)
+    made.run([x])
+    for result, expected in zip(made.results, work(x), strict=True):
+        assert_array_equal(result, expected)
+
+
+def test_a_watcher_sees_every_call():
+    made, found = program(forward, lambda: [images()]), []
+    with observing(found.append):
+        made.run([images()])
+    assert [(call.op, call.direction) for call in found] == [
+        ("conv2d", "forward"), ("relu", "forward"), ("fully_connected", "forward_relu"), ("conv2d", "backward_weight")
+    ]  # fmt: skip
+    assert all(call.seconds > 0 for call in found)
+
+
+def test_comparing_with_an_observation():
+    made = program(forward, lambda: [images()])
+    x = images()
+    calls, _ = observed(forward, x)
+    assert made.differs_from(calls, [x]) is None
+    other = calls[1].outputs[0].copy()
+    other[7] += 1
+    wrong = [calls[0], calls[1]._replace(outputs=(other,)), *calls[2:]]
+    assert made.differs_from(wrong, [x]) == "relu forward"
+    assert made.differs_from(calls, [images()]) == "conv2d forward"
+
+
+def test_the_gradient_that_a_walk_begins_with():
+    """A new array of one 1 each time."""
+    geometry = FlatGeometry("relu", 1)
+    made = program(lambda x: [run("relu", "backward_input", geometry, np.ones(1), x)], lambda: [np.ones(1)])
+    made.run([np.full(1, 5.0)])
+    assert made.results[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        (lambda x: [run("relu", "forward", FLAT, 2 * x)], "forward of relu takes an array that no kernel made"),
+        (lambda x: [run("relu", "forward", FLAT, x) + 1], "a result is not made by a kernel"),
+        (lambda x: [run("relu", "forward", FLAT, x), np.ones(3)], "a result is not made by a kernel"),
+        (lambda x: [run("relu", "backward_input", FLAT, x, np.ones(FLAT.size))],
+         "backward_input of relu takes an array that no kernel made"),
+        (lambda x: [run("sgd", "update", FlatGeometry("sgd", FLAT.size), x, x.copy(), x.copy(), rate=0.1, momentum=0.9,
+                        l2=0.0, velocity_form=True)], "sgd changes its arrays in place"),
+        (lambda x: [run("relu", "forward", FlatGeometry("relu", 0), x[:0])], "relu takes an empty array"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_repeated(work, message):
+    with pytest.raises(NotRepeatable) as error:
+        program(work, lambda: [rng.standard_normal(FLAT.size)])
+    assert str(error.value) == message
+
+
+def test_runs_that_differ():
+    x = images()
+    one, results = observed(forward, x)
+    other, _ = observed(lambda x: run("conv2d", "forward", CONV, x, WEIGHT, None), x)
+    with pytest.raises(NotRepeatable, match=r"^one run made 4 calls, the next 1$"):
+        Program(one, other, ([x], [x]), results)
+    turned = dataclasses.replace(CONV, padding_value=1.0)
+    other = [one[0]._replace(geometry=turned), *one[1:]]
+    with pytest.raises(NotRepeatable, match=r"^one run made forward of conv2d, the next forward of conv2d$"):
+        Program(one, other, ([x], [x]), results)

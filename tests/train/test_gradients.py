@@ -1,0 +1,187 @@
+"""Steps that repeat themselves are made of kernels' calls alone: nobody sees a difference, all else has tapes."""
+
+import numpy as np
+import pytest
+from strategies import THREADS
+
+import convcore as cc
+from convcore.train import gradients
+from convcore.train.gradients import Gradients
+from convcore.train.objective import Objective
+
+X = np.random.default_rng(0).integers(0, 255, (60, 1, 12, 12), np.uint8)
+Y = np.random.default_rng(1).integers(0, 4, 60)
+
+
+def network(*layers, dtype="float32"):
+    net = cc.Network([cc.ImageInput((1, 12, 12)), *layers, cc.FullyConnected(4), cc.Softmax()], seed=3, dtype=dtype)
+    net.fit_normalization(X)
+    return net
+
+
+def convolutional(dtype="float32"):
+    return network(cc.Conv2D(3, 5, padding=1), cc.BatchNorm(), cc.ReLU(), cc.MaxPool2D(2, stride=2), cc.Conv2D(3, 6),
+                   cc.ReLU(), cc.FullyConnected(7), cc.ReLU(), dtype=dtype)  # fmt: skip
+
+
+def branched():
+    layers = {"in": cc.ImageInput((1, 12, 12)), "a": cc.Conv2D(3, 4), "b": cc.Conv2D(3, 4), "add": cc.Addition(2),
+              "fc": cc.FullyConnected(4), "softmax": cc.Softmax()}  # fmt: skip
+    connections = [("in", "a"), ("in", "b"), ("a", "add/in1"), ("b", "add/in2"), ("add", "fc"), ("fc", "softmax")]
+    return cc.Network.from_graph(layers, connections)
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """The programs that are made."""
+    made = []
+
+    class Noted(gradients.Program):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.runs = 0
+            made.append(self)
+
+        def run(self, inputs):
+            self.runs += 1
+            super().run(inputs)
+
+    monkeypatch.setattr(gradients, "Program", Noted)
+    return made
+
+
+def train(net, x=X, y=Y, repeated=True, monkeypatch=None, **options):
+    options = {"max_epochs": 4, "mini_batch_size": 10, "initial_learn_rate": 0.01, "verbose": False, **options}
+    solver = options.pop("solver", "sgdm")
+    if not repeated:
+        monkeypatch.setattr(gradients, "_kernels_may_be_all", lambda *_: False)
+    history = cc.train(net, (x, y), options=cc.TrainingOptions(solver, **options))
+    arrays = {**{name: p.data for name, p in net.parameters().items()}, **net.states()}
+    return {name: a.tobytes() for name, a in arrays.items()}, [history.row(i)["loss"] for i in range(len(history))]
+
+
+@pytest.mark.parametrize("n_threads", THREADS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_bits(dtype, n_threads, programs, monkeypatch):
+    """Weights, moving statistics and losses."""
+    found = train(convolutional(dtype), n_threads=n_threads)
+    assert [made.runs for made in programs] == [6 * 4 - 4]
+    assert found == train(convolutional(dtype), repeated=False, monkeypatch=monkeypatch, n_threads=1)
+
+
+def test_smaller_batches_at_the_end_of_epochs(programs):
+    train(convolutional(), X[:-3], Y[:-3], max_epochs=9)
+    assert [made.runs for made in programs] == [5 * 9 - 4, 9 - 4]
+
+
+@pytest.mark.parametrize("options", [
+    dict(solver="adam"),
+    dict(gradient_threshold=0.1),
+    dict(l2_regularization=0.1, learn_rate_schedule="piecewise", learn_rate_drop_period=2),
+    dict(validation_data=(X[:20], Y[:20]), validation_frequency=3, output_network="best-validation"),
+    dict(shuffle="never"),
+])  # fmt: skip
+def test_the_same_bits_with_other_options(options, programs, monkeypatch):
+    found = train(convolutional(), **options)
+    assert [made.runs for made in programs] == [20]
+    assert found == train(convolutional(), repeated=False, monkeypatch=monkeypatch, **options)
+
+
+def test_layers_that_do_not_learn(programs, monkeypatch):
+    def frozen():
+        return network(cc.Conv2D(3, 5, weight_learn_rate_factor=0, bias_learn_rate_factor=0), cc.ReLU())
+
+    found = train(frozen())
+    assert [made.runs for made in programs] == [20]
+    assert found == train(frozen(), repeated=False, monkeypatch=monkeypatch)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: network(cc.Dropout(0.5)),
+    lambda: network(cc.Function(lambda x: 2 * x)),
+    lambda: network(cc.Conv2D(3, 5), cc.Tanh()),
+    branched,
+])  # fmt: skip
+def test_what_has_tapes_as_ever(make, programs, monkeypatch):
+    """Random numbers, functions of the user's, and what NumPy computes."""
+    found = train(make())
+    assert programs == []
+    assert found == train(make(), repeated=False, monkeypatch=monkeypatch)
+
+
+def test_losses_that_have_tapes(programs):
+    net = cc.Network([cc.ImageInput((1, 12, 12)), cc.FullyConnected(1), cc.RegressionOutput()], seed=0)
+    net.fit_normalization(X)
+    cc.train(net, (X, Y[:, None].astype("f4")), options=cc.TrainingOptions("sgdm", max_epochs=3, verbose=False))
+    assert programs == []
+
+
+def batches_of(net, count):
+    steps = Gradients(Objective(net, None, "train"), net.parameters())
+    return steps, [(X[i : i + 8].astype("f4"), Y[i : i + 8]) for i in range(0, 8 * count, 8)]
+
+
+def test_new_weights_are_seen(programs):
+    """Arrays in place of those that a program was made with: it begins anew."""
+    net = network(cc.Conv2D(3, 5), cc.ReLU())
+    steps, batches = batches_of(net, 8)
+    for x, y in batches[:6]:
+        steps.compute(x, y)
+        for p in net.parameters().values():
+            p.grad = None
+    assert [made.runs for made in programs] == [2]
+    net.parameters()["fc.weights"].assign(np.zeros((4, 500)))
+    x, y = batches[6]
+    loss, _ = steps.compute(x, y)
+    assert loss == pytest.approx(np.log(4))
+    with cc.Tape() as tape:
+        expected = cc.cross_entropy(net.forward(x, training=True, logits=True), y)
+    wanted, _ = tape.gradients(expected)
+    assert loss == expected.item()
+    for p in net.parameters().values():
+        np.testing.assert_array_equal(p.grad, wanted[p])
+
+
+def test_another_word_begins_another_program(programs):
+    """Variants, precision, fusion and threads are part of what is repeated."""
+    net = network(cc.Conv2D(3, 5), cc.ReLU(), cc.MaxPool2D(2, stride=2))
+    steps, (batch, *_) = batches_of(net, 1)
+
+    def compute(times):
+        for _ in range(times):
+            steps.compute(*batch)
+            for p in net.parameters().values():
+                p.grad = None
+
+    compute(6)
+    with cc.use_variant("conv2d", "direct"):
+        compute(5)
+    with cc.fusion("off"):
+        compute(5)
+    with cc.num_threads(1):
+        compute(5)
+    compute(1)
+    assert [made.runs for made in programs] == ([3, 1, 1, 1] if cc.get_num_threads() > 1 else [8, 1, 1])
+
+
+def test_results_that_are_too_large_to_be_kept(programs, monkeypatch):
+    monkeypatch.setattr(gradients, "LARGEST", 1000)
+    train(convolutional())
+    assert programs == []
+
+
+def test_a_step_that_differs_is_given_up(programs, monkeypatch):
+    """What kernels wrote is changed behind their back from the fourth step on."""
+    count = [0]
+    forward = cc.layers.FullyConnected.forward
+
+    def changed(self, *arguments):
+        y = forward(self, *arguments)
+        count[0] += 1
+        if count[0] >= 4:
+            y.data[0] += 1
+        return y
+
+    monkeypatch.setattr(cc.layers.FullyConnected, "forward", changed)
+    train(network())
+    assert [made.runs for made in programs] == [0]
