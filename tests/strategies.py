@@ -172,3 +172,18 @@ def pool_geometries(draw, op):
     shape = (draw(st.integers(0, 2)), draw(st.integers(1, 3)), *in_size)
     ceil_mode = draw(st.booleans())
     return PoolGeometry.of(op, shape, pool_size, stride, sum(padding, ()), dilation, value, ceil_mode)
+
+
+PER_PART = ("rate", "l2", "gradient_correction", "squared_correction")
+
+
+def updated(op, arrays, sizes=None, moving=None, **how):
+    """The weights and the arrays of state after an optimizer's update; one number for all parts, or a list."""
+    *changed, gradient = (array.copy() for array in arrays)
+    geometry = kernels.PartsGeometry(op, (gradient.size,) if sizes is None else sizes)
+    count = len(geometry.sizes)
+    how = {name: [value] * count if name in PER_PART and not isinstance(value, list) else value
+           for name, value in how.items()}  # fmt: skip
+    assert kernels.run(op, "update", geometry, *changed, gradient, moving=moving or [True] * count, **how) is None
+    np.testing.assert_array_equal(gradient, arrays[-1])
+    return changed

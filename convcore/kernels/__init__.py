@@ -24,7 +24,7 @@ from convcore.kernels.functions import (
     gemm,
 )
 from convcore.kernels.geometry import ConvGeometry
-from convcore.kernels.matrix_geometry import FlatGeometry, MatrixGeometry, RowsGeometry
+from convcore.kernels.matrix_geometry import FlatGeometry, MatrixGeometry, PartsGeometry, RowsGeometry
 from convcore.kernels.pool_functions import (
     avg_pool1d_backward_input,
     avg_pool1d_forward,
@@ -45,7 +45,7 @@ from convcore.kernels.rounding import get_precision, precision, set_precision
 
 __all__ = [
     "AffineGeometry", "BatchNormGeometry", "ChannelScaleGeometry", "ConvGeometry", "CrossChannelNormGeometry",
-    "FlatGeometry", "MatrixGeometry", "PoolGeometry", "RowsGeometry", "avg_pool1d_backward_input",
+    "FlatGeometry", "MatrixGeometry", "PartsGeometry", "PoolGeometry", "RowsGeometry", "avg_pool1d_backward_input",
     "avg_pool1d_forward", "avg_pool2d_backward_input", "avg_pool2d_forward", "avg_pool3d_backward_input",
     "avg_pool3d_forward", "channel_sizes", "conv1d_backward_bias", "conv1d_backward_input",
     "conv1d_backward_weight", "conv1d_forward", "conv2d_backward_bias", "conv2d_backward_input",

@@ -1,32 +1,36 @@
-"""Adam, one pass over weights, both averages and gradient."""
+"""Adam, one pass over weights, both averages and gradient of many parameters."""
 
 from cython.parallel cimport prange
 from libc.math cimport sqrt, sqrtf
 
 from convcore.kernels.common cimport floating
 
-cdef enum:
-    BLOCK = 16384
+include "parts.pxi"
 
 
 def update(geometry, floating[::1] weights not None, floating[::1] gradient_average not None,
            floating[::1] squared_gradient_average not None, const floating[::1] gradient not None, int n_threads,
-           double rate, double l2, double gradient_decay, double squared_decay, double epsilon,
-           double gradient_correction, double squared_correction):
+           moving, rate, l2, gradient_correction, squared_correction, double gradient_decay, double squared_decay,
+           double epsilon):
     """Change weights w and averages m, s in place, with g = gradient + l2 · weights.
 
-    m = β₁·m + (1 − β₁)·g; s = β₂·s + (1 − β₂)·g²; w = w − rate · m/correction₁ / (√(s/correction₂) + ε). The
-    corrections are drawn in front of the loop: one into the rate, the root of the other in front of the root.
+    m = β₁·m + (1 − β₁)·g; s = β₂·s + (1 − β₂)·g²; w = w − rate · m/correction₁ / (√(s/correction₂) + ε). Rate, l2 and
+    corrections are those of each part; the corrections are drawn in front of the loop: one into the rate, the root of
+    the other in front of the root.
     """
-    cdef Py_ssize_t block, size = weights.shape[0]
-    cdef floating r = <floating> (rate / gradient_correction), l = <floating> l2, e = <floating> epsilon
-    cdef floating scale = <floating> (squared_correction ** -0.5)
+    cdef Py_ssize_t i, count
+    cdef Py_ssize_t[:, ::1] table = blocks_of(geometry, moving, &count)
+    cdef const Block* blocks = <const Block*> &table[0, 0]
+    cdef const Block* block
+    cdef double[::1] rates = np.divide(rate, gradient_correction, dtype=np.float64)
+    cdef double[::1] scales = np.power(squared_correction, -0.5, dtype=np.float64), decays = np.array(l2, np.float64)
     cdef floating b1 = <floating> gradient_decay, c1 = <floating> (1 - gradient_decay)
     cdef floating b2 = <floating> squared_decay, c2 = <floating> (1 - squared_decay)
-    for block in prange((size + BLOCK - 1) // BLOCK, nogil=True, schedule="static", num_threads=n_threads):
-        update_block(&weights[block * BLOCK], &gradient_average[block * BLOCK], &squared_gradient_average[block * BLOCK],
-                     &gradient[block * BLOCK], min(<Py_ssize_t> BLOCK, size - block * BLOCK),
-                     r, l, b1, c1, b2, c2, scale, e)
+    for i in prange(count, nogil=True, schedule="static", num_threads=n_threads):
+        block = &blocks[i]
+        update_block(&weights[block.start], &gradient_average[block.start], &squared_gradient_average[block.start],
+                     &gradient[block.start], block.count, <floating> rates[block.part], <floating> decays[block.part],
+                     b1, c1, b2, c2, <floating> scales[block.part], <floating> epsilon)
 
 
 cdef void update_block(floating* w, floating* m, floating* s, const floating* g, Py_ssize_t count, floating rate,

@@ -109,7 +109,7 @@ cdef convolve(Plan* p, const float* source, const float* weight, const float* bi
     for t in range(p.G * p.target_channels):
         start[t] = bias[t] if bias != NULL else 0
     find_chains(p, &chains[0, 0])
-    for task in prange(blocks(p.N, p.lanes) * p.G * channel_tasks * unit_tasks, nogil=True, schedule="dynamic",
+    for task in prange(blocks(p.N, p.lanes) * p.G * channel_tasks * unit_tasks, nogil=True, schedule="static",
                        num_threads=n_threads):
         convolve_tile(p, source, packed, start, target,
                       task // (p.G * channel_tasks * unit_tasks) * p.lanes, task // (channel_tasks * unit_tasks) % p.G,

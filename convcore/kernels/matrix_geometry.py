@@ -1,6 +1,7 @@
 """The shapes of the problems that do not slide a window: matrix products, rows of logits, flat arrays."""
 
 import functools
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,17 +89,9 @@ class RowsGeometry:
         return f"mb{self.N}k{self.K}"
 
 
-# What each optimizer's update changes in place, besides the weights.
-STATES = {
-    "sgd": ("velocity",),
-    "adam": ("gradient_average", "squared_gradient_average"),
-    "rmsprop": ("squared_gradient_average",),
-}
-
-
 @dataclass(frozen=True)
 class FlatGeometry:
-    """`size` numbers, in whatever shape: element by element ops and the updates of parameters.
+    """`size` numbers, in whatever shape: what is computed element by element.
 
     Examples
     --------
@@ -112,23 +105,74 @@ class FlatGeometry:
     @functools.cached_property
     def shapes(self):
         """The shape of each array of the problem, by name."""
-        names = ("x", "y", "grad_x", "grad_y", "gradient", *self.IN_PLACE)
-        return dict.fromkeys(names, (self.size,))
+        return dict.fromkeys(("x", "y", "grad_x", "grad_y"), (self.size,))
 
     @property
     def SIGNATURES(self):
-        """What each direction takes and returns; an update returns nothing and writes weights and state."""
-        if self.op in STATES:
-            return {"update": (("weights", *STATES[self.op], "gradient"), None)}
+        """What each direction takes and returns."""
         seen = "x" if self.op == "gelu" else "y"  # relu's output tells as much as its input
         return {"forward": (("x",), "y"), "backward_input": (("grad_y", seen), "grad_x")}
+
+    OPTIONAL = ()
+
+    def operations(self, direction):
+        """Return the operations: one per element; an error function is dear."""
+        return self.size * {"gelu": 50}.get(self.op, 1)
+
+    def __str__(self):
+        return f"n{self.size}"
+
+
+# What each optimizer's update changes in place, besides the weights.
+STATES = {
+    "sgd": ("velocity",),
+    "adam": ("gradient_average", "squared_gradient_average"),
+    "rmsprop": ("squared_gradient_average",),
+}
+
+
+@dataclass(frozen=True)
+class PartsGeometry:
+    """The numbers of several parameters, one after the other, that an optimizer updates at once.
+
+    Examples
+    --------
+    >>> geometry = PartsGeometry("sgd", (150, 6, 2400))
+    >>> str(geometry), geometry.size
+    ('n2556', 2556)
+    >>> [part for _, part in geometry.parts((True, False, True))]
+    [slice(0, 150, None), slice(156, 2556, None)]
+    """
+
+    op: str
+    sizes: tuple
+
+    @functools.cached_property
+    def size(self):
+        """The numbers in all."""
+        return sum(self.sizes)
+
+    def parts(self, moving):
+        """Return (number, where it lies) of each part that moves."""
+        ends = list(itertools.accumulate(self.sizes, initial=0))
+        return [(i, slice(ends[i], ends[i + 1])) for i, moves in enumerate(moving) if moves]
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name."""
+        return dict.fromkeys(("gradient", *self.IN_PLACE), (self.size,))
+
+    @property
+    def SIGNATURES(self):
+        """An update returns nothing and writes weights and state."""
+        return {"update": (("weights", *STATES[self.op], "gradient"), None)}
 
     OPTIONAL = ()
     IN_PLACE = ("weights", "velocity", "gradient_average", "squared_gradient_average")
 
     def operations(self, direction):
-        """Return the operations: one per element, six for an update; roots, divisions and error functions are dear."""
-        return self.size * {"sgd": 6, "adam": 26, "rmsprop": 26, "gelu": 50}.get(self.op, 1)
+        """Return the operations per element, of which roots and divisions are dear."""
+        return self.size * {"sgd": 6, "adam": 26, "rmsprop": 26}[self.op]
 
     def __str__(self):
         return f"n{self.size}"

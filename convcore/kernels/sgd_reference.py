@@ -1,13 +1,15 @@
 """Stochastic gradient descent with momentum as it is defined."""
 
 
-def update(geometry, weights, velocity, gradient, n_threads, rate, momentum, l2, velocity_form):
+def update(geometry, weights, velocity, gradient, n_threads, moving, rate, l2, momentum, velocity_form):
     """Change weights and velocity in place."""
     kind = weights.dtype.type
-    gradient = gradient + kind(l2) * weights
-    if velocity_form:
-        velocity[...] = kind(momentum) * velocity - kind(rate) * gradient
-        weights += velocity
-    else:
-        velocity[...] = kind(momentum) * velocity + gradient
-        weights -= kind(rate) * velocity
+    for number, part in geometry.parts(moving):
+        w, v, r = weights[part], velocity[part], kind(rate[number])
+        g = gradient[part] + kind(l2[number]) * w
+        if velocity_form:
+            v[...] = kind(momentum) * v - r * g
+            w += v
+        else:
+            v[...] = kind(momentum) * v + g
+            w -= r * v

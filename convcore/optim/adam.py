@@ -75,12 +75,17 @@ class Adam(Optimizer):
         )
         self.epsilon = positive_number(epsilon, "Adam: epsilon")
 
-    def hyperparameters(self, updates):
-        """Return β₁, β₂, ε, and the corrections 1 − β₁ᵗ and 1 − β₂ᵗ of update number t."""
+    def hyperparameters(self):
+        """Return β₁, β₂ and ε."""
         return {
             "gradient_decay": self.gradient_decay_factor,
             "squared_decay": self.squared_gradient_decay_factor,
             "epsilon": self.epsilon,
-            "gradient_correction": 1 - self.gradient_decay_factor**updates,
-            "squared_correction": 1 - self.squared_gradient_decay_factor**updates,
+        }
+
+    def corrections(self, updates):
+        """Return 1 − β₁ᵗ and 1 − β₂ᵗ of update number t of each parameter."""
+        return {
+            "gradient_correction": [1 - self.gradient_decay_factor**t for t in updates],
+            "squared_correction": [1 - self.squared_gradient_decay_factor**t for t in updates],
         }

@@ -10,7 +10,7 @@ import numpy as np
 
 from convcore.checks import number_from, one_of, positive_number
 from convcore.kernels.dispatch import run
-from convcore.kernels.matrix_geometry import FlatGeometry
+from convcore.kernels.matrix_geometry import PartsGeometry
 from convcore.layers.parameter import Parameter
 
 THRESHOLD_METHODS = ("l2norm", "global-l2norm", "absolute-value")
@@ -27,8 +27,8 @@ class Optimizer:
         w and the subclass's arrays of state are changed by g and r
 
     A subclass gives the name of its kernel as `op`, the names of its arrays of state, which begin as zeros, as
-    `STATES`, and the kernel's numbers by `hyperparameters`; `COUNTS_UPDATES` says whether these depend on the number
-    of the update, which is then a part of the state.
+    `STATES`, and the kernel's numbers by `hyperparameters` and `corrections`; `COUNTS_UPDATES` says whether the
+    number of a parameter's updates, on which corrections depend, is a part of the state.
 
     Parameters
     ----------
@@ -51,8 +51,9 @@ class Optimizer:
     Notes
     -----
     A parameter with learn_rate_factor 0 is not touched: it keeps its bits, even if its gradient is NaN, and it does
-    not count for "global-l2norm". One whose `grad` is None is passed over, too. Without a threshold, a step is one
-    pass of a kernel over each parameter. The bits do not depend on the number of threads.
+    not count for "global-l2norm". One whose `grad` is None is passed over, too. At the first step the parameters'
+    values move into one array, of which each ``data`` is a part from then on, and a step is one pass of a kernel over
+    it. The bits do not depend on the number of threads.
     """
 
     op = ""
@@ -68,16 +69,20 @@ class Optimizer:
         self.gradient_threshold_method = one_of(
             gradient_threshold_method, f"{name}: gradient_threshold_method", THRESHOLD_METHODS
         )
-        self._geometries = {key: FlatGeometry(self.op, p.data.size) for key, p in self.parameters.items()}
-        # Per parameter its arrays of state, flat, in the order in which the kernel takes them; and its updates so far.
-        self._states = {
-            key: [np.zeros(p.data.size, p.data.dtype) for _ in self.STATES] for key, p in self.parameters.items()
-        }
         self._updates = dict.fromkeys(self.parameters, 0)
+        by_dtype = {}
+        for key, parameter in self.parameters.items():
+            by_dtype.setdefault(parameter.data.dtype, {})[key] = parameter
+        self._dtypes = {key: parameter.data.dtype for key, parameter in self.parameters.items()}
+        self._groups = [_Group(self.op, parameters, self.STATES) for parameters in by_dtype.values()]
 
-    def hyperparameters(self, updates):
-        """Return the kernel's numbers, other than rate and l2, for a parameter's update number `updates`, from 1."""
+    def hyperparameters(self):
+        """Return the kernel's numbers, other than rate and l2, that are the same for all parameters."""
         raise TypeError(f"{self._name} does not define hyperparameters")
+
+    def corrections(self, updates):
+        """Return those that depend on the number of a parameter's update, from 1; a list of these numbers is given."""
+        return {}
 
     def step(self, learn_rate=None):
         """Update every parameter from its gradient, in place.
@@ -90,25 +95,27 @@ class Optimizer:
         Raises
         ------
         TypeError, ValueError
-            A rate that is no finite number of at least 0; a gradient of another shape or dtype than its parameter; a
-            parameter whose array is not C-contiguous.
+            A rate that is no finite number of at least 0; a gradient of another shape or dtype than its parameter.
+            Nothing is changed then.
         """
         rate = self.learn_rate if learn_rate is None else number_from(learn_rate, f"{self._name}: learn_rate", 0)
-        l2, limited = self.l2_regularization, None
+        moving = self._moving()
+        if not moving:
+            return
+        l2, gradients = self.l2_regularization, {name: parameter.grad for name, parameter in moving.items()}
         if self.gradient_threshold < math.inf:
-            limited, l2 = self._limited_gradients(), 0.0
-        for name, parameter in self._moving():
-            gradient = parameter.grad.reshape(-1) if limited is None else limited[name]
-            weights = parameter.data
-            if not weights.flags.c_contiguous:  # a flat view of it would be a copy, and the update lost
-                raise ValueError(
-                    f"{self._name}: {name} must be C-contiguous to be updated in place (shape {weights.shape})"
-                )
+            gradients, l2 = self._limited_gradients(moving), 0.0
+        for group in self._groups:
+            parameters = group.parameters
+            moves = [name in moving for name in parameters]
+            updates = [self._updates[name] + 1 for name in parameters]
             run(
-                self.op, "update", self._geometries[name], weights.reshape(-1), *self._states[name], gradient,
-                rate=rate * parameter.learn_rate_factor, l2=l2 * parameter.l2_factor,
-                **self.hyperparameters(self._updates[name] + 1),
+                self.op, "update", group.geometry, group.weights(), *group.states.values(), group.gathered(gradients),
+                moving=moves, rate=[rate * parameter.learn_rate_factor for parameter in parameters.values()],
+                l2=[l2 * parameter.l2_factor for parameter in parameters.values()], **self.hyperparameters(),
+                **self.corrections(updates),
             )  # fmt: skip
+        for name, parameter in moving.items():
             self._updates[name] += 1
             parameter.version += 1  # the tape notices a change between forward and backward by it
 
@@ -142,7 +149,7 @@ class Optimizer:
         """
         state = {}
         for name, parameter in self.parameters.items():
-            for key, array in zip(self.STATES, self._states[name], strict=True):
+            for key, array in self._states_of(name).items():
                 state[f"{key}/{name}"] = array.reshape(parameter.data.shape).copy()
             if self.COUNTS_UPDATES:
                 state[f"updates/{name}"] = np.array(self._updates[name], np.int64)
@@ -166,28 +173,43 @@ class Optimizer:
                 raise ValueError(f"{self._name}: {key!r} must have shape {now.shape}, got {given.shape}")
             if given.dtype != now.dtype:
                 raise TypeError(f"{self._name}: {key!r} must be {now.dtype}, got {given.dtype}")
-        for name, arrays in self._states.items():
-            for key, array in zip(self.STATES, arrays, strict=True):
+        for name in self.parameters:
+            for key, array in self._states_of(name).items():
                 array[:] = np.asarray(state[f"{key}/{name}"]).reshape(-1)
             if self.COUNTS_UPDATES:
                 self._updates[name] = int(state[f"updates/{name}"])
 
+    def _states_of(self, name):
+        """Return the arrays of state of a parameter by their names, flat: parts of those of its group."""
+        group = next(group for group in self._groups if name in group.parameters)
+        return {key: array[group.places[name]] for key, array in group.states.items()}
+
     # ---------------------------------------------------------------- gradients
 
     def _moving(self):
-        """Yield the parameters that a step changes, with their names."""
+        """Return the parameters that a step changes, by name."""
+        moving = {}
         for name, parameter in self.parameters.items():
-            if parameter.grad is None or parameter.learn_rate_factor == 0:
+            gradient, data = parameter.grad, parameter.data
+            if gradient is None or parameter.learn_rate_factor == 0:
                 continue
-            if parameter.grad.shape != parameter.data.shape:
-                wanted, got = parameter.data.shape, parameter.grad.shape
-                raise ValueError(f"{self._name}: the gradient of {name} must have shape {wanted}, got {got}")
-            yield name, parameter
+            if gradient.shape != data.shape:
+                raise ValueError(
+                    f"{self._name}: the gradient of {name} must have shape {data.shape}, got {gradient.shape}"
+                )
+            if gradient.dtype != data.dtype:
+                raise TypeError(f"{self._name}: the gradient of {name} must be {data.dtype}, got {gradient.dtype}")
+            if data.dtype != self._dtypes[name]:
+                raise TypeError(
+                    f"{self._name}: {name} must be {self._dtypes[name]}, as it was at first, got {data.dtype}"
+                )
+            moving[name] = parameter
+        return moving
 
-    def _limited_gradients(self):
+    def _limited_gradients(self, moving):
         """Return g + λ · l2_factor · w for each moving parameter, flat, after the threshold."""
         gradients = {}
-        for name, parameter in self._moving():
+        for name, parameter in moving.items():
             kind = parameter.data.dtype.type
             decay = kind(self.l2_regularization * parameter.l2_factor) * parameter.data
             gradients[name] = (parameter.grad + decay).reshape(-1)
@@ -228,6 +250,51 @@ class Optimizer:
             if first.setdefault(id(parameter), name) != name:
                 raise ValueError(f"{self._name}: {first[id(parameter)]!r} and {name!r} are one and the same parameter")
         return dict(parameters)
+
+
+class _Group:
+    """Parameters of one dtype, whose values lie one after the other in one array, so that one kernel updates them all.
+
+    Parameters
+    ----------
+    op : str
+    parameters : dict of str to Parameter
+    states : tuple of str
+        The names of the arrays of state.
+    """
+
+    def __init__(self, op, parameters, states):
+        self.parameters = parameters
+        self.geometry = PartsGeometry(op, tuple(parameter.data.size for parameter in parameters.values()))
+        self.dtype = next(iter(parameters.values())).data.dtype
+        self.places = dict(zip(parameters, self._slices(), strict=True))
+        self.states = {name: np.zeros(self.geometry.size, self.dtype) for name in states}
+        self._weights = self._gradient = None
+
+    def _slices(self):
+        return [place for _, place in self.geometry.parts([True] * len(self.parameters))]
+
+    def weights(self):
+        """Return all values; a parameter that has an array of its own, at first or by assignment, gets a part of it."""
+        if self._weights is None:
+            self._weights = np.empty(self.geometry.size, self.dtype)
+        for name, parameter in self.parameters.items():
+            if parameter.data.base is not self._weights:
+                part = self._weights[self.places[name]].reshape(parameter.data.shape)
+                part[...] = parameter.data
+                parameter.data = part
+        return self._weights
+
+    def gathered(self, gradients):
+        """Return the gradients one after the other; where there is none, what was there before."""
+        if self._gradient is None:
+            self._gradient = np.zeros(self.geometry.size, self.dtype)
+        if len(gradients) == len(self.places):
+            return np.concatenate([gradients[name].reshape(-1) for name in self.places], out=self._gradient)
+        for name, place in self.places.items():
+            if name in gradients:
+                self._gradient[place] = gradients[name].reshape(-1)
+        return self._gradient
 
 
 def _sum_of_squares(array):

@@ -70,6 +70,6 @@ class RMSProp(Optimizer):
         )
         self.epsilon = positive_number(epsilon, "RMSProp: epsilon")
 
-    def hyperparameters(self, updates):
-        """Return β and ε, the same for every update."""
+    def hyperparameters(self):
+        """Return β and ε."""
         return {"squared_decay": self.squared_gradient_decay_factor, "epsilon": self.epsilon}

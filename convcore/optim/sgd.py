@@ -64,6 +64,6 @@ class SGD(Optimizer):
         self.momentum = number_within(momentum, "SGD: momentum", 0, 1)
         self.update = one_of(update, "SGD: update", UPDATES)
 
-    def hyperparameters(self, updates):
-        """Return the momentum and the form of the update, the same for every update."""
+    def hyperparameters(self):
+        """Return the momentum and the form of the update."""
         return {"momentum": self.momentum, "velocity_form": self.update == "velocity"}

@@ -10,7 +10,16 @@ from numpy.testing import assert_array_equal
 from strategies import assert_agrees, integers, refused, takes, widest
 
 from convcore import isa, kernels
-from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PoolGeometry, RowsGeometry, registry, run
+from convcore.kernels import (
+    ConvGeometry,
+    FlatGeometry,
+    MatrixGeometry,
+    PartsGeometry,
+    PoolGeometry,
+    RowsGeometry,
+    registry,
+    run,
+)
 
 GEOMETRY = ConvGeometry.parse("mb2ic3ih6iw5oc4kh3ph1")
 X, WEIGHT, BIAS = (integers(GEOMETRY.shapes[name], "f8", 0) for name in ("x", "weight", "bias"))
@@ -182,7 +191,7 @@ def test_errors_of_two_outs(out, kind, message):
 
 def test_an_update_takes_no_out():
     arrays = [np.ones(2) for _ in range(3)]
-    raises(TypeError, "sgd: takes no out, it changes its arrays in place", "sgd", "update", FlatGeometry("sgd", 2),
+    raises(TypeError, "sgd: takes no out, it changes its arrays in place", "sgd", "update", PartsGeometry("sgd", (2,)),
            *arrays, out=np.ones(2), rate=1.0, momentum=0.0, l2=0.0, velocity_form=True)  # fmt: skip
 
 
@@ -315,7 +324,7 @@ def test_two_python_threads_at_once(variant):
 
 JUNK = st.sampled_from([None, 5, "x", [], {}, (), 1j, np.nan, object(), np.ones(()), np.ones(3, "f2"), np.ones(0)])
 GEOMETRIES = [GEOMETRY, MAX, ROWS, MatrixGeometry("gemm", 2, 3, 4), MatrixGeometry("fully_connected", 2, 3, 4),
-              FlatGeometry("relu", 4), FlatGeometry("sgd", 4),
+              FlatGeometry("relu", 4), PartsGeometry("sgd", (4,)),
               PoolGeometry.of("avg_pool2d", (1, 1, 4, 4), 2)]  # fmt: skip
 
 

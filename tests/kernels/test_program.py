@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, run
+from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PartsGeometry, run
 from convcore.kernels.program import NotRepeatable, Program, observing
 
 CONV = ConvGeometry.parse("mb3ic2ih8oc4kh3ph1")
@@ -134,8 +134,8 @@ def test_the_gradient_that_a_walk_begins_with():
         (lambda x: [run("relu", "forward", FLAT, x), np.ones(3)], "a result is not made by a kernel"),
         (lambda x: [run("relu", "backward_input", FLAT, x, np.ones(FLAT.size))],
          "backward_input of relu takes an array that no kernel made"),
-        (lambda x: [run("sgd", "update", FlatGeometry("sgd", FLAT.size), x, x.copy(), x.copy(), rate=0.1, momentum=0.9,
-                        l2=0.0, velocity_form=True)], "sgd changes its arrays in place"),
+        (lambda x: [run("sgd", "update", PartsGeometry("sgd", (FLAT.size,)), x, x.copy(), x.copy(), moving=[True],
+                        rate=[0.1], momentum=0.9, l2=[0.0], velocity_form=True)], "sgd changes its arrays in place"),
         (lambda x: [run("relu", "forward", FlatGeometry("relu", 0), x[:0])], "relu takes an empty array"),
     ],
 )  # fmt: skip

@@ -5,22 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import DTYPES, THREADS, assert_same, bits, cells, integers
+from strategies import DTYPES, THREADS, assert_same, bits, cells, integers, updated
 
 from convcore import kernels
-from convcore.kernels import FlatGeometry, run
+from convcore.kernels import PartsGeometry, run
 
 SIZES = [0, 1, 15, 17, 1000, 16384, 16385, 3 * 16384 + 5]  # blocks are 16384 long
 EIGHTHS = st.integers(0, 16).map(lambda n: n / 8)  # products of a few of these and small integers are exact
-
-
-def updated(arrays, **how):
-    """The weights and the velocity after a step."""
-    weights, velocity, gradient = (array.copy() for array in arrays)
-    geometry = FlatGeometry("sgd", weights.size)
-    assert run("sgd", "update", geometry, weights, velocity, gradient, **how) is None
-    assert_array_equal(gradient, arrays[2])
-    return weights, velocity
 
 
 def three(size, dtype, seed):
@@ -34,9 +25,9 @@ def test_equals_the_definition(variant, level, direction, size, velocity_form):
     options = dict(rate=0.5, momentum=0.75, l2=0.25, velocity_form=velocity_form)
     for dtype in DTYPES:
         arrays = three(size, dtype, 0)
-        expected = updated(arrays, variant="reference", **options)
+        expected = updated("sgd", arrays, variant="reference", **options)
         for n_threads in THREADS:
-            assert_same(updated(arrays, variant=variant, level=level, n_threads=n_threads, **options), expected)
+            assert_same(updated("sgd", arrays, variant=variant, level=level, n_threads=n_threads, **options), expected)
 
 
 @pytest.mark.parametrize(("variant", "level", "direction"), cells("sgd"))
@@ -52,8 +43,8 @@ def test_equals_the_definition(variant, level, direction, size, velocity_form):
 def test_equals_the_definition_anywhere(variant, level, direction, size, seed, **options):
     for dtype in DTYPES:
         arrays = three(size, dtype, seed)
-        expected = updated(arrays, variant="reference", **options)
-        assert_same(updated(arrays, variant=variant, level=level, n_threads=2, **options), expected)
+        expected = updated("sgd", arrays, variant="reference", **options)
+        assert_same(updated("sgd", arrays, variant=variant, level=level, n_threads=2, **options), expected)
 
 
 @pytest.mark.parametrize("velocity_form", [True, False])
@@ -62,8 +53,8 @@ def test_rounding_and_the_same_bits(variant, level, direction, velocity_form):
     options = dict(rate=0.01, momentum=0.9, l2=1e-4, velocity_form=velocity_form)
     for dtype in DTYPES:
         arrays = [np.random.default_rng(i).uniform(-1, 1, 40000).astype(dtype) for i in range(3)]
-        exact = updated([a.astype("f8") for a in arrays], variant="reference", **options)
-        runs = [updated(arrays, variant=variant, level=level, n_threads=n, **options) for n in (*THREADS, 1)]
+        exact = updated("sgd", [a.astype("f8") for a in arrays], variant="reference", **options)
+        runs = [updated("sgd", arrays, variant=variant, level=level, n_threads=n, **options) for n in (*THREADS, 1)]
         for got, wanted in zip(runs[0], exact, strict=True):  # 3 factors and at most 6 results, below 2, are rounded
             assert abs(got - wanted).max() <= 9 * np.finfo(dtype).eps
         assert all(bits(one) == bits(runs[0]) for one in runs)
@@ -73,7 +64,7 @@ def test_rounding_and_the_same_bits(variant, level, direction, velocity_form):
 def test_velocity_form_by_hand(variant):
     """g = 4 + 0.5·2 = 5; v = 0.5·8 − 0.25·5 = 2.75; w = 2 + 2.75."""
     options = dict(rate=0.25, momentum=0.5, l2=0.5, velocity_form=True, variant=variant)
-    weights, velocity = updated([np.array([2.0]), np.array([8.0]), np.array([4.0])], **options)
+    weights, velocity = updated("sgd", [np.array([2.0]), np.array([8.0]), np.array([4.0])], **options)
     assert (weights.item(), velocity.item()) == (4.75, 2.75)
 
 
@@ -81,16 +72,16 @@ def test_velocity_form_by_hand(variant):
 def test_gradient_form_by_hand(variant):
     """g = 4 + 0.5·2 = 5; v = 0.5·8 + 5 = 9; w = 2 − 0.25·9."""
     options = dict(rate=0.25, momentum=0.5, l2=0.5, velocity_form=False, variant=variant)
-    weights, velocity = updated([np.array([2.0]), np.array([8.0]), np.array([4.0])], **options)
+    weights, velocity = updated("sgd", [np.array([2.0]), np.array([8.0]), np.array([4.0])], **options)
     assert (weights.item(), velocity.item()) == (-0.25, 9)
 
 
 def test_a_copy_is_never_changed_in_place_of_the_array():
     """An array that would have to be copied for the kernel is refused: the update would be lost."""
-    options = dict(rate=1.0, momentum=0.0, l2=0.0, velocity_form=True)
+    options = dict(moving=[True], rate=[1.0], momentum=0.0, l2=[0.0], velocity_form=True)
     good, strided, frozen = np.ones(3), np.ones(6)[::2], np.ones(3)
     frozen.flags.writeable = False
-    geometry = FlatGeometry("sgd", 3)
+    geometry = PartsGeometry("sgd", (3,))
     for name, arrays in (("weights", (strided, good, good)), ("velocity", (good, frozen, good))):
         with pytest.raises(ValueError) as error:
             run("sgd", "update", geometry, *arrays, **options)
@@ -99,3 +90,23 @@ def test_a_copy_is_never_changed_in_place_of_the_array():
     velocity = np.zeros(3)
     run("sgd", "update", geometry, good, velocity, strided, **options)  # the gradient is only read
     assert_array_equal(good, np.zeros(3))
+
+
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("sgd"))
+def test_parts_have_numbers_of_their_own(variant, level, direction):
+    """Each as if it were alone; those that rest keep weights and velocity."""
+    sizes, moving = (3, 0, 40000, 1, 16384, 7), [True, True, True, False, True, True]
+    rate, l2 = [0.5, 1.0, 0.25, 1.0, 0.125, 0.0], [0.25, 0.0, 0.0, 1.0, 0.5, 1.0]
+    for dtype in DTYPES:
+        arrays = three(sum(sizes), dtype, 1)
+        how = dict(momentum=0.5, velocity_form=True, variant=variant, level=level)
+        ends = np.cumsum((0, *sizes))
+        parts = [[a[ends[i] : ends[i + 1]] for a in arrays] for i in range(len(sizes))]
+        alone = [
+            updated("sgd", parts[i], rate=rate[i], l2=l2[i], **how) if moving[i] else parts[i][:2]
+            for i in range(len(sizes))
+        ]
+        expected = [np.concatenate([part[k] for part in alone]) for k in range(2)]
+        for n_threads in THREADS:
+            got = updated("sgd", arrays, sizes, moving, rate=rate, l2=l2, n_threads=n_threads, **how)
+            assert_same(got, expected)

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from convcore.autograd import Tape, Tensor
 from convcore.layers.parameter import Parameter
@@ -378,13 +379,64 @@ def test_gradients_that_do_not_fit():
     w.grad = np.ones((1, 2), np.float32)
     with pytest.raises(TypeError) as caught:
         SGD([w]).step()
-    assert str(caught.value) == "sgd: arrays must share one dtype: weights is float64, gradient is float32"
+    assert str(caught.value) == "SGD: the gradient of w must be float64, got float32"
 
 
-def test_weights_that_cannot_be_updated_in_place():
-    w = Parameter(np.ones((2, 3)), name="w")
-    w.data = np.ones((3, 2)).T
-    w.grad = np.ones((2, 3))
-    with pytest.raises(ValueError) as caught:
-        SGD([w]).step()
-    assert str(caught.value) == "SGD: w must be C-contiguous to be updated in place (shape (2, 3))"
+def test_nothing_is_changed_where_one_gradient_does_not_fit():
+    good, bad = Parameter([1.0, 2.0], name="good"), Parameter([3.0], name="bad")
+    good.grad, bad.grad = np.ones(2), np.ones(2)
+    with pytest.raises(ValueError, match=r"^SGD: the gradient of bad must have shape \(1,\), got \(2,\)$"):
+        SGD([good, bad]).step()
+    assert_array_equal(good.data, [1, 2])
+
+
+def test_values_lie_in_one_array():
+    """From the first step on; an array that comes in between, in any order, gives its values to its part."""
+    w, b = Parameter([[1.0, 2.0], [3.0, 4.0]], name="w"), Parameter([5.0], name="b")
+    optimizer = SGD([w, b], learn_rate=1, momentum=0, l2_regularization=0)
+    w.grad, b.grad = np.ones((2, 2)), np.ones(1)
+    optimizer.step()
+    assert w.data.base is b.data.base is not None
+    assert_array_equal(w.data.base, [0, 1, 2, 3, 4])
+    w.data = np.array([[10.0, 30.0], [20.0, 40.0]]).T
+    b.assign([50.0])
+    optimizer.step()
+    assert_array_equal(w.data.base, [9, 19, 29, 39, 49])
+    assert_array_equal(w.data, [[9, 19], [29, 39]])
+
+
+def test_two_optimizers_of_the_same_parameters():
+    w = Parameter([1.0, 2.0], name="w")
+    one, other = (SGD([w], learn_rate=rate, momentum=0, l2_regularization=0) for rate in (1, 10))
+    w.grad = np.array([1.0, -1.0])
+    for optimizer in (one, other, one):
+        optimizer.step()
+    assert_array_equal(w.data, [-11, 14])
+
+
+def test_parameters_of_both_dtypes():
+    single, double = Parameter(np.ones(2, "f4"), name="single"), Parameter(np.ones(3), name="double")
+    optimizer = SGD([single, double], learn_rate=0.5, momentum=0, l2_regularization=0)
+    single.grad, double.grad = np.ones(2, "f4"), np.ones(3)
+    optimizer.step()
+    assert_array_equal(single.data, np.full(2, 0.5, "f4"), strict=True)
+    assert_array_equal(double.data, np.full(3, 0.5), strict=True)
+    single.data = np.ones(2)
+    single.grad = np.ones(2)
+    with pytest.raises(TypeError, match=r"^SGD: single must be float32, as it was at first, got float64$"):
+        optimizer.step()
+
+
+def test_parameters_that_rest():
+    """Without a gradient, or with the factor 0: neither values nor velocity change, whatever moves beside them."""
+    a, b, c = (Parameter([1.0], name=name) for name in "abc")
+    optimizer = SGD([a, b, c], learn_rate=1, momentum=0.5, l2_regularization=0)
+    for p in (a, b, c):
+        p.grad = np.array([1.0])
+    optimizer.step()
+    a.grad, c.learn_rate_factor, c.grad = None, 0, np.array([np.nan])
+    optimizer.step()
+    assert (a.data, b.data, c.data) == (0, -1.5, 0)
+    assert {name: v.item() for name, v in optimizer.state().items()} == {
+        "velocity/a": -1, "velocity/b": -1.5, "velocity/c": -1}  # fmt: skip
+    assert (a.version, b.version, c.version) == (1, 2, 1)
