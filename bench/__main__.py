@@ -1,4 +1,4 @@
-"""The command: ``python -m bench layers``, ``padding``, ``accuracy``, ``gemm`` or ``epoch``.
+"""The command: ``python -m bench layers``, ``padding``, ``accuracy``, ``gemm``, ``epoch`` or ``predict``.
 
 The first, also without a word, is ``convcore bench``; ``--smoke`` runs a little of everything.
 """
@@ -19,24 +19,30 @@ def main(arguments):
     if arguments[0] == "layers":
         return cli.main(["bench", *arguments[1:]])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", choices=("layers", "padding", "accuracy", "gemm", "epoch"))
+    parser.add_argument("what", choices=("layers", "padding", "accuracy", "gemm", "epoch", "predict"))
     parser.add_argument("--problems", help="for padding and accuracy: as convcore bench takes them")
     parser.add_argument("--variants", help="comma-separated; for padding auto, for accuracy all of them if not given")
     parser.add_argument("--seconds", type=float, default=0.2, help="for padding and gemm: per measurement and round")
     parser.add_argument("--kinds", default=",".join(gemm.PROBLEMS), help="for gemm: comma-separated")
-    parser.add_argument("--data", default="mnist", help="for epoch: digits, mnist, ...")
+    parser.add_argument("--data", default="mnist", help="for epoch and predict: digits, mnist, ...")
+    parser.add_argument("--model", default="lenet5", choices=("lenet5", "batchnorm", "shallow"))
     parser.add_argument("--images", type=int, help="for epoch: only the first images")
-    parser.add_argument("--batch-size", type=int, default=64, help="for epoch")
-    parser.add_argument("--peer", choices=("torch",), help="for epoch: measure beside it")
+    parser.add_argument("--batch-sizes", help="for epoch and predict: comma-separated; 64 and 256 if not given")
+    parser.add_argument("--peer", choices=("torch",), help="for epoch and predict: measure beside it")
     parser.add_argument("--threads", type=int, default=threads.get_num_threads())
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     variants = options.variants.split(",") if options.variants else None
-    if options.what == "epoch":
+    if options.what in ("epoch", "predict"):
         peer = plugins.peer(options.peer) if options.peer else None
         if peer:
             peer.prepare((isa.DEFAULT,))
-        epoch.bench(data.load(options.data), options.images, options.batch_size, options.threads, peer, options.rounds)
+        sizes = options.batch_sizes or ("64" if options.what == "epoch" else "256")
+        sizes, loaded = [int(size) for size in sizes.split(",")], data.load(options.data)
+        if options.what == "epoch":
+            epoch.bench(loaded, options.model, options.images, sizes, options.threads, peer, options.rounds)
+        else:
+            epoch.predict(loaded, options.model, sizes, options.threads, peer, options.rounds)
     elif options.what == "accuracy":
         accuracy.bench(
             problems.read(options.problems or "accuracy"), variants or kernels.variants("conv2d"), options.threads
@@ -54,7 +60,9 @@ def smoke():
     n_threads = threads.get_num_threads()
     padding.bench(problems.read("smoke"), ("im2col", "direct"), n_threads, 1, 0.0)
     accuracy.bench(problems.read("smoke"), kernels.variants("conv2d"), n_threads)
-    epoch.bench(data.load("digits"), 256, 64, n_threads, None, 1)
+    digits = data.load("digits")
+    epoch.bench(digits, "lenet5", 256, [64], n_threads, None, 1)
+    epoch.predict(digits, "shallow", [256], n_threads, None, 1)
     cli.main(["bench", "--smoke"])  # the last, for it leaves with its exit status
 
 

@@ -1,0 +1,85 @@
+"""One of our networks in PyTorch, as its peer: the same layers, first weights, options and batches."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from convcore import Tensor, layers
+
+
+class TorchNetwork:
+    """A network that is a list of usual layers.
+
+    Parameters
+    ----------
+    ours : Network
+        Initialized, normalization fitted.
+    learn_rate, momentum, l2 : float
+        Of SGD, fused; L2 regularization of weights, not of biases, scales and offsets.
+    """
+
+    def __init__(self, ours, learn_rate, momentum, l2):
+        self.image_input = ours.layers[0]
+        modules = [module for layer in ours.layers[1:] for module in _modules(layer)]
+        self.model = torch.nn.Sequential(*modules)
+        learned = [p for layer in ours.layers for p in layer.learnables.values()]
+        with torch.no_grad():
+            for theirs, parameter in zip(self.model.parameters(), learned, strict=True):
+                theirs.copy_(torch.from_numpy(parameter.data))
+        decayed = [p for p in self.model.parameters() if p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.ndim == 1]
+        groups = [{"params": decayed, "weight_decay": l2}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.SGD(groups, lr=learn_rate, momentum=momentum, fused=True)
+
+    def data(self, x, y):
+        """Return images in memory as PyTorch users keep them: float32, normalized, once."""
+        return self.images(x), torch.from_numpy(y.astype(np.int64))
+
+    def images(self, x):
+        """Return normalized images."""
+        return torch.from_numpy(self.image_input.apply(Tensor(x.astype(np.float32)), False, None).data)
+
+    def epoch(self, data, order, batch_size):
+        """Train one epoch."""
+        x, y = data
+        self.model.train()
+        order = torch.from_numpy(order)
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = F.cross_entropy(self.model(x[batch]), y[batch])
+            loss.backward()
+            self.optimizer.step()
+            loss.item()
+
+    def predict(self, x, batch_size):
+        """Return the probabilities of the classes of each image."""
+        self.model.eval()
+        with torch.inference_mode():
+            return torch.cat([self.model(x[i : i + batch_size]).softmax(1) for i in range(0, len(x), batch_size)])
+
+    def accuracy(self, x, y, batch_size=256):
+        """Return the share of images whose largest probability is that of their class."""
+        return float((self.predict(x, batch_size).argmax(1) == y).float().mean())
+
+
+def _modules(layer):
+    """Return what computes the same as a layer of ours."""
+    nn = torch.nn
+    if isinstance(layer, layers.Conv2D):
+        filters, channels, *size = layer.weights.shape
+        padding = layer.padding if isinstance(layer.padding, (int, str)) else layer.padding[::2]  # top and left
+        return [nn.Conv2d(channels, filters, size, layer.stride, padding, layer.dilation_factor)]
+    if isinstance(layer, layers.BatchNorm):
+        return [nn.BatchNorm2d(len(layer.scale.data), layer.epsilon, layer.mean_decay)]
+    if isinstance(layer, layers.ReLU):
+        return [nn.ReLU()]
+    if isinstance(layer, (layers.MaxPool2D, layers.AvgPool2D)):
+        kind = nn.MaxPool2d if isinstance(layer, layers.MaxPool2D) else nn.AvgPool2d
+        return [kind(layer.pool_size, layer.stride)]
+    if isinstance(layer, layers.FullyConnected):
+        outputs, inputs = layer.weights.shape
+        return [nn.Flatten(), nn.Linear(inputs, outputs)]
+    if isinstance(layer, (layers.Softmax, layers.ClassificationOutput)):
+        return []
+    raise ValueError(f"bench: no PyTorch module for {type(layer).__name__}")
