@@ -73,7 +73,9 @@ def in_turn(contestants, rounds, images, what):
                 times[name].append(time.perf_counter() - start)
     for name, seconds in times.items():
         median = statistics.median(seconds)
-        print(f"{name:10} {median:7.3f} s  ({min(seconds):.3f} to {max(seconds):.3f})  {images / median:9,.0f} images/s")
+        print(
+            f"{name:10} {median:7.3f} s  ({min(seconds):.3f} to {max(seconds):.3f})  {images / median:9,.0f} images/s"
+        )
     if "peer" in times:
         found = ratio(times["peer"], times["convcore"])
         print(f"ratio      {found:7.2f}    {what}, {images} images, median of {rounds} pairs", flush=True)

@@ -5,15 +5,19 @@ import contextvars
 import math
 import os
 import pathlib
+import time
 
 from convcore._compiled import cpu
 
 # Below this many operations a second thread costs more (a parallel region: 1 to 2 µs, a cold core: more) than it saves.
 OPERATIONS_PER_THREAD = 50_000
 
+LOOK_EVERY = 1e-3  # seconds
+
 _override = contextvars.ContextVar("convcore_num_threads", default=None)
 _process_default = None
 _forked = False
+_looked_at = 0.0
 
 
 def set_num_threads(n):
@@ -75,6 +79,18 @@ def for_work(operations, n_threads=None):
     if n_threads is not None:
         return n_threads
     return max(1, min(get_num_threads(), operations // OPERATIONS_PER_THREAD))
+
+
+def keep_apart(n_threads):
+    """See to it, once a millisecond, that no two threads share a processor while another is free.
+
+    Linux lets threads that often sleep share one for seconds, and a kernel of 5 µs then takes 200.
+    """
+    global _looked_at
+    now = time.perf_counter()
+    if n_threads > 1 and now - _looked_at > LOOK_EVERY:
+        _looked_at = now
+        cpu.spread_threads(n_threads)
 
 
 def check(n, source):

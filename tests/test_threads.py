@@ -336,3 +336,27 @@ assert state == (numpy.geterr(), dict(os.environ), list(warnings.filters), numpy
 
 def test_import_leaves_denormal_numbers_alone(python):
     python("from convcore._compiled import cpu; import convcore; assert not cpu.flushes_denormals()")
+
+
+# ---------------------------------------------------------------- processors
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8, 200])
+def test_threads_move_apart_and_may_run_where_they_might(n_threads):
+    """As many as there are processors at most; nobody's affinity is changed."""
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    for _ in range(20):
+        assert 0 <= cpu.spread_threads(n_threads) < max(2, len(before or ()))
+    if before:
+        tasks = [int(task) for task in os.listdir("/proc/self/task")]
+        assert all(os.sched_getaffinity(task) == before for task in tasks)
+
+
+def test_somebody_looks_once_a_millisecond(monkeypatch):
+    looked, now = [], [100.0]
+    monkeypatch.setattr(threads.cpu, "spread_threads", looked.append)
+    monkeypatch.setattr(threads.time, "perf_counter", lambda: now[0])
+    for seconds, n_threads in ((0, 1), (0, 2), (1e-4, 2), (1e-3, 2), (1e-4, 4), (1e-2, 1), (1e-3, 4)):
+        now[0] += seconds
+        threads.keep_apart(n_threads)
+    assert looked == [2, 2, 4]

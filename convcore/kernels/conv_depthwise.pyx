@@ -285,7 +285,7 @@ cdef backward_weight_by_rows(ConvSizes* s, const float* grad_y, const float* x, 
     cdef Py_ssize_t task, thread
     for thread in range(n_threads):
         put_frame(&l, &scratch[thread, 0])
-    for task in prange(partial.shape[0] * channel_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
+    for task in prange(partial.shape[0] * channel_blocks, nogil=True, schedule="static", num_threads=n_threads):
         backward_weight_share(s, &l, &rows, grad_y, x, &partial[task // channel_blocks, 0],
                               task // channel_blocks * images, images, task % channel_blocks * channels, channels,
                               &scratch[threadid(), 0])

@@ -13,6 +13,7 @@ VOLUMETRIC = True
 
 cdef enum:
     FILTERS = 4             # that share a row once it is laid out
+    SHARES = 16             # of the images, that the bias gradient is summed over by themselves
 
 
 # A padded row. With a stride, neighbouring outputs read cells that lie apart; those that one tap reads, a phase, are
@@ -252,20 +253,27 @@ def backward_bias(geometry,
                   const floating[:, :, :, :, ::1] grad_y not None,      # IN  (N, OC, OD, OH, OW)
                   floating[::1] grad_bias not None,                     # OUT (OC,)
                   int n_threads):
-    """Write grad_bias; one task per filter."""
+    """Write grad_bias; one task per share of the images and filter, neighbouring images by the same thread."""
     cdef ConvSizes s = conv_sizes(geometry)
-    cdef Py_ssize_t k
-    for k in prange(s.OC, nogil=True, schedule="static", num_threads=n_threads):
-        grad_bias[k] = sum_of_planes(grad_y, k)
+    cdef Py_ssize_t task, k, images = (s.N + SHARES - 1) // SHARES, shares = (s.N + images - 1) // images
+    cdef floating[:, ::1] partial = aligned(shares, s.OC, grad_bias.base.dtype)
+    for task in prange(shares * s.OC, nogil=True, schedule="static", num_threads=n_threads):
+        partial[task // s.OC, task % s.OC] = sum_of_planes(grad_y, task // s.OC * images,
+                                                           min(task // s.OC * images + images, s.N), task % s.OC)
+    for k in range(s.OC):
+        grad_bias[k] = 0
+        for task in range(shares):
+            grad_bias[k] += partial[task, k]
 
 
-cdef floating sum_of_planes(const floating[:, :, :, :, ::1] grad_y, Py_ssize_t k) noexcept nogil:
+cdef floating sum_of_planes(const floating[:, :, :, :, ::1] grad_y, Py_ssize_t first, Py_ssize_t end,
+                            Py_ssize_t k) noexcept nogil:
     """Sixteen running sums, so that the loop is not one long chain of additions waiting for each other."""
     cdef floating[16] sums
     cdef Py_ssize_t n, p, lane, pixels = grad_y.shape[2] * grad_y.shape[3] * grad_y.shape[4]
     cdef const floating* plane
     fill(sums, 16, <floating> 0)
-    for n in range(grad_y.shape[0]):
+    for n in range(first, end):
         plane = &grad_y[n, k, 0, 0, 0]
         for p in range(0, pixels - 15, 16):
             for lane in range(16):

@@ -147,6 +147,7 @@ class Made(typing.NamedTuple):
 
     def make(self):
         """Compute."""
+        threads.keep_apart(self.n_threads)
         call, written = self.call, (*self.arrays, *self.outputs)
         if call.lifted is not None:  # in the shapes of another geometry with as many cells; nothing is copied
             written = [a if a is None else a.reshape(shape) for a, shape in zip(written, call.lifted, strict=True)]

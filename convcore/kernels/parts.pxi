@@ -5,7 +5,7 @@ from convcore.kernels.buffers import aligned
 import numpy as np
 
 cdef enum:
-    BLOCK = 16384
+    BLOCK = 4096
 
 cdef struct Block:
     Py_ssize_t start, count, part

@@ -7,6 +7,7 @@ again what fits what. Results that are no longer needed leave their memory to la
 
 import numpy as np
 
+from convcore import threads
 from convcore.kernels import buffers, epilogues
 from convcore.kernels.dispatch import observer, observing
 
@@ -60,6 +61,7 @@ class Program:
         if any(array is None for array in self.results):
             raise NotRepeatable("a result is not made by a kernel")
         self._steps = [_step(made) for made in self.calls]
+        self._n_threads = max((made.n_threads for made in self.calls), default=1)
 
     def _array(self, old, new, brought_in, made):
         """Return the array that stands for one that a call took."""
@@ -86,6 +88,7 @@ class Program:
             for made in self.calls:
                 made.watched(watcher)
             return
+        threads.keep_apart(self._n_threads)
         for function, arguments, parameters, relu in self._steps:
             function(*arguments, **parameters)
             if relu is not None:
