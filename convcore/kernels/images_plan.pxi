@@ -3,7 +3,6 @@
 cdef enum:
     TILE_NUMBERS = 98304        # in a tile of the source or of the target: both take less than a 1 MiB cache
     CHANNELS = 16               # whose tile should fit, before a task takes fewer rows
-    UNITS = 4                   # rows of a task, at least, where tasks are wanted: neighbours lay out some rows twice
     TASKS = 8                   # tasks to cut a problem into where it is large enough, whatever the number of threads
     TOTAL_NUMBERS = 262144      # sums in lanes of a task of the weight gradient, about
     PARTIAL_NUMBERS = 524288    # numbers in the weight gradients of all shares of the images, at most
@@ -60,7 +59,7 @@ cdef struct Plan:
 cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
     cdef Plan p
     cdef Axis* outer
-    cdef Py_ssize_t tasks
+    cdef Py_ssize_t tasks, least
     cdef int i
     p.direction, p.N, p.G, p.taps, p.mode = direction, s.N, s.G, s.KD * s.KH * s.KW, s.mode
     p.axes[0] = axis_of(s.ID, s.OD, s.KD, s.SD, s.DD, s.front, direction)
@@ -90,11 +89,13 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
         p.source_block = 1
         p.target_block = even_block(p.target_channels, MOST_CHANNELS[p.vectors * p.columns])
     tasks = TASKS if direction == BACKWARD_WEIGHT else blocks(p.N, p.lanes) * p.G
+    # Where tasks are wanted, they take as many rows as a filter at least: neighbours lay out some rows twice.
+    least = max(<Py_ssize_t> 2, ((outer.K - 1) * outer.D + outer.S) // outer.S)
     p.units = outer.target
     while p.units > 1 and (
         reach(&p, p.units) * p.source_inner * p.lanes * min(p.source_channels, <Py_ssize_t> CHANNELS) > TILE_NUMBERS
         or p.units * p.target_inner * p.lanes * min(p.target_channels, <Py_ssize_t> CHANNELS) > TILE_NUMBERS
-        or (p.units > UNITS and tasks * blocks(outer.target, p.units) < TASKS)
+        or (blocks(p.units, 2) >= least and tasks * blocks(outer.target, p.units) < TASKS)
     ):
         p.units = blocks(p.units, 2)
     p.source_units = reach(&p, p.units)

@@ -113,9 +113,11 @@ class PoolGeometry:
     DTYPES = {"index": np.int32}
 
     def operations(self, direction):
-        """Return a rough count of operations: four for each cell of a window that is looked at."""
-        cells = 4 if direction == "backward_input" else 4 * math.prod(self.pool_size)
-        return self.batch * self.channels * math.prod(self.out_size) * cells
+        """Return a rough count of operations: four for each cell of a window that is looked at, or that won."""
+        planes, outputs = self.batch * self.channels, math.prod(self.out_size)
+        if direction == "backward_input":
+            return planes * (4 * outputs + math.prod(self.in_size))
+        return planes * outputs * 4 * math.prod(self.pool_size)
 
     def __str__(self):
         before, after = zip(*self.padding, strict=True)

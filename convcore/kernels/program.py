@@ -30,6 +30,9 @@ class Program:
         What came in from outside, in the first and in the second; contiguous, of equal shapes and dtypes.
     wanted : list of ndarray
         Of the second observation: results whose values are read after a run, see `results`.
+    together : list of ndarray, optional
+        Those of `wanted`, of one dtype, that shall lie one after the other in memory; each an array that a kernel
+        wrote, not a part of one.
 
     Attributes
     ----------
@@ -44,12 +47,12 @@ class Program:
         The observations differ; a call took an array that no call made, that did not come in and did not stay.
     """
 
-    def __init__(self, first, second, inputs, wanted):
+    def __init__(self, first, second, inputs, wanted, together=()):
         self.calls = []
         self.inputs = [np.empty_like(array) for array in inputs[1]]
         _check_alike(first, second)
         results = [array for made in second for array in made.outputs]
-        self._places = _Places(results, _uses(second, results, wanted))
+        self._places = _Places(results, _uses(second, results, wanted), together)
         self.bytes = self._places.bytes
         brought_in = {_address(array): mine for array, mine in zip(inputs[1], self.inputs, strict=True)}
         for before, made in zip(first, second, strict=True):
@@ -138,13 +141,15 @@ class _Places:
     and Lee, Efficient memory management for deep neural net inference, arXiv:2001.03288).
     """
 
-    def __init__(self, results, uses):
+    def __init__(self, results, uses, together=()):
         placed = []  # (offset, end, first, last)
         self._spans = _spans(results)
         self._offsets = [0] * len(results)
-        for index in sorted(range(len(results)), key=lambda i: -results[i].nbytes):
-            first, last = uses[index]
-            size = -(-results[index].nbytes // buffers.CACHE_LINE) * buffers.CACHE_LINE
+        groups = self._groups(together)
+        for group in sorted(groups, key=lambda group: -sum(results[i].nbytes for i in group)):
+            first, last = min(uses[i][0] for i in group), max(uses[i][1] for i in group)
+            size = sum(results[i].nbytes for i in group)
+            size = -(-size // buffers.CACHE_LINE) * buffers.CACHE_LINE
             offset = 0
             for start, end, born, dead in sorted(placed):
                 if born <= last and first <= dead:
@@ -152,9 +157,19 @@ class _Places:
                         break
                     offset = max(offset, end)
             placed.append((offset, offset + size, first, last))
-            self._offsets[index] = offset
+            for index in group:
+                self._offsets[index] = offset
+                offset += results[index].nbytes
         self.bytes = max((end for _, end, _, _ in placed), default=0)
         self._memory = buffers.aligned(1, max(1, self.bytes), np.dtype(np.uint8))
+
+    def _groups(self, together):
+        """Return the indices of the results in groups that are placed as one."""
+        group = [_inside(self._spans, array) for array in together]
+        if None in group or any(self._spans[i][1] - self._spans[i][0] != a.nbytes
+                                for i, a in zip(group, together, strict=True)):  # fmt: skip
+            raise NotRepeatable("what shall lie together is not each an array of its own")
+        return [*([group] if group else []), *([i] for i in range(len(self._spans)) if i not in group)]
 
     def of(self, array):
         """Return the array of this shape at its place, or None if it is no part of a result."""

@@ -252,6 +252,17 @@ class Optimizer:
         return dict(parameters)
 
 
+def _joined(arrays):
+    """Return arrays that lie one after the other in memory as one array, or None where they do not."""
+    base, end = arrays[0].base, arrays[0].ctypes.data
+    for array in arrays:
+        if base is None or array.base is not base or not array.flags.c_contiguous or array.ctypes.data != end:
+            return None
+        end += array.nbytes
+    start = arrays[0].ctypes.data - base.ctypes.data
+    return np.ndarray(sum(array.size for array in arrays), arrays[0].dtype, base, start)
+
+
 class _Group:
     """Parameters of one dtype, whose values lie one after the other in one array, so that one kernel updates them all.
 
@@ -270,6 +281,7 @@ class _Group:
         self.places = dict(zip(parameters, self._slices(), strict=True))
         self.states = {name: np.zeros(self.geometry.size, self.dtype) for name in states}
         self._weights = self._gradient = None
+        self._joined = None  # gradients that lie one after the other, and all of them as one array
 
     def _slices(self):
         return [place for _, place in self.geometry.parts([True] * len(self.parameters))]
@@ -285,12 +297,22 @@ class _Group:
                 parameter.data = part
         return self._weights
 
-    def gathered(self, gradients):
-        """Return the gradients one after the other; where there is none, what was there before."""
+    def _own_gradient(self):
         if self._gradient is None:
             self._gradient = np.zeros(self.geometry.size, self.dtype)
+        return self._gradient
+
+    def gathered(self, gradients):
+        """Return the gradients one after the other, as they may lie already; where there is none, anything."""
         if len(gradients) == len(self.places):
-            return np.concatenate([gradients[name].reshape(-1) for name in self.places], out=self._gradient)
+            in_order = [gradients[name] for name in self.places]
+            if not self._joined or any(a is not b for a, b in zip(in_order, self._joined[0], strict=True)):
+                whole = _joined(in_order)
+                self._joined = None if whole is None else (in_order, whole)
+            if self._joined:
+                return self._joined[1]
+            return np.concatenate([gradient.reshape(-1) for gradient in in_order], out=self._own_gradient())
+        self._own_gradient()
         for name, place in self.places.items():
             if name in gradients:
                 self._gradient[place] = gradients[name].reshape(-1)

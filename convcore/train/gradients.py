@@ -106,15 +106,16 @@ class _Plan:
     def _plan(self, value, output):
         """Make a program of two observations."""
         (first, inputs), (second, inputs_now) = self.observations
-        wanted = [output.data, *[p.grad for p in self.gradients.parameters if p.grad is not None]]
         self.moved = [p for p in self.gradients.parameters if p.grad is not None]
+        gradients = [p.grad for p in self.moved]
+        wanted = [output.data, *gradients]
         losses = [made.outputs[0] for made in second if made.op == "cross_entropy" and made.direction == "forward"]
         statistics = [made.outputs[1:] for made in second if made.direction == "forward_training"]
         if len(losses) != 1 or len(statistics) != len(self.gradients.statistics):
             return self._give_up()
         wanted += [*losses, *[array for pair in statistics for array in pair]]
         try:
-            self.program = Program(first, second, (inputs, inputs_now), wanted)
+            self.program = Program(first, second, (inputs, inputs_now), wanted, together=gradients)
         except NotRepeatable:
             self._give_up()
         self.observations = []

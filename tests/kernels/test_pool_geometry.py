@@ -80,7 +80,7 @@ def test_in_3d():
 
 def test_operations():
     assert pool("max_pool3d", (2, 3, 4, 4, 4)).operations("forward") == 2 * 3 * 2**3 * 2**3 * 4
-    assert row(8, 2).operations("backward_input") == 4 * 4
+    assert row(8, 2).operations("backward_input") == 4 * 4 + 8
 
 
 @given(data=st.data(), op=st.sampled_from(OPS))

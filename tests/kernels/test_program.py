@@ -155,3 +155,29 @@ def test_runs_that_differ():
     other = [one[0]._replace(geometry=turned), *one[1:]]
     with pytest.raises(NotRepeatable, match=r"^one run made forward of conv2d, the next forward of conv2d$"):
         Program(one, other, ([x], [x]), results)
+
+
+def test_results_that_lie_together():
+    """In the order in which they are named, whatever their sizes; another may be one of them, a part may not."""
+    weights = [rng.standard_normal((n, 2, 3, 3)).astype("f4") for n in (3, 1, 2)]
+    geometries = [ConvGeometry.parse(f"mb3ic2ih8oc{n}kh3ph1") for n in (3, 1, 2)]
+
+    def work(x):
+        results = []
+        for geometry, weight in zip(geometries, weights, strict=True):
+            y = run("conv2d", "forward", geometry, x, weight, None)
+            results.append(run("conv2d", "backward_weight", geometry, y, x))
+        return results
+
+    inputs = [[images()] for _ in range(2)]
+    (first, _), (second, results) = (observed(work, *given) for given in inputs)
+    order = [results[i] for i in (2, 0, 1)]
+    made = Program(first, second, inputs, results, together=order)
+    x = images()
+    made.run([x])
+    for result, expected in zip(made.results, work(x), strict=True):
+        assert_array_equal(result, expected)
+    addresses = [made.results[i].ctypes.data for i in (2, 0, 1)]
+    assert np.diff(addresses).tolist() == [2 * 18 * 4, 3 * 18 * 4]
+    with pytest.raises(NotRepeatable, match=r"^what shall lie together is not each an array of its own$"):
+        Program(first, second, inputs, results, together=[results[0][:2]])

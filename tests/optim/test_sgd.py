@@ -440,3 +440,20 @@ def test_parameters_that_rest():
     assert {name: v.item() for name, v in optimizer.state().items()} == {
         "velocity/a": -1, "velocity/b": -1.5, "velocity/c": -1}  # fmt: skip
     assert (a.version, b.version, c.version) == (1, 2, 1)
+
+
+def test_gradients_that_lie_side_by_side_are_taken_as_they_are():
+    """And again, if new ones come: the values count, wherever they are."""
+    memory = np.array([1.0, 2, 3, 4])
+    w, b = Parameter([[0.0, 0.0]], name="w"), Parameter([0.0], name="b")
+    optimizer = SGD([w, b], learn_rate=1, momentum=0, l2_regularization=0)
+    apart = np.array([5.0, 6.0]), np.array([7.0])
+    for grads in ((memory[:2], memory[2:3]), (memory[:2], memory[3:]), (memory[1:3], memory[3:]), apart):
+        for _ in range(2):
+            w.assign([[0, 0]])
+            b.assign([0])
+            w.grad, b.grad = grads[0].reshape(1, 2), grads[1]
+            optimizer.step()
+            assert_array_equal(-w.data[0], grads[0])
+            assert_array_equal(-b.data, grads[1])
+        memory += 10

@@ -37,8 +37,8 @@ def programs(monkeypatch):
     made = []
 
     class Noted(gradients.Program):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
             self.runs = 0
             made.append(self)
 
