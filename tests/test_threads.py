@@ -354,6 +354,7 @@ def test_threads_move_apart_and_may_run_where_they_might(n_threads):
 
 def test_somebody_looks_once_a_millisecond(monkeypatch):
     looked, now = [], [100.0]
+    monkeypatch.setattr(threads, "_looked_at", 0.0)
     monkeypatch.setattr(threads.cpu, "spread_threads", looked.append)
     monkeypatch.setattr(threads.time, "perf_counter", lambda: now[0])
     for seconds, n_threads in ((0, 1), (0, 2), (1e-4, 2), (1e-3, 2), (1e-4, 4), (1e-2, 1), (1e-3, 4)):
