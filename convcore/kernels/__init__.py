@@ -24,7 +24,7 @@ from convcore.kernels.functions import (
     gemm,
 )
 from convcore.kernels.geometry import ConvGeometry
-from convcore.kernels.matrix_geometry import FlatGeometry, MatrixGeometry, PartsGeometry, RowsGeometry
+from convcore.kernels.matrix_geometry import FlatGeometry, MatrixGeometry, PartsGeometry, RowsGeometry, SoftmaxGeometry
 from convcore.kernels.pool_functions import (
     avg_pool1d_backward_input,
     avg_pool1d_forward,
@@ -45,13 +45,13 @@ from convcore.kernels.rounding import get_precision, precision, set_precision
 
 __all__ = [
     "AffineGeometry", "BatchNormGeometry", "ChannelScaleGeometry", "ConvGeometry", "CrossChannelNormGeometry",
-    "FlatGeometry", "MatrixGeometry", "PartsGeometry", "PoolGeometry", "RowsGeometry", "avg_pool1d_backward_input",
-    "avg_pool1d_forward", "avg_pool2d_backward_input", "avg_pool2d_forward", "avg_pool3d_backward_input",
-    "avg_pool3d_forward", "channel_sizes", "conv1d_backward_bias", "conv1d_backward_input",
-    "conv1d_backward_weight", "conv1d_forward", "conv2d_backward_bias", "conv2d_backward_input",
-    "conv2d_backward_weight", "conv2d_forward", "conv3d_backward_bias", "conv3d_backward_input",
-    "conv3d_backward_weight", "conv3d_forward", "explain", "gemm", "get_precision", "levels_of",
-    "max_pool1d_backward_input", "max_pool1d_forward", "max_pool2d_backward_input", "max_pool2d_forward",
-    "max_pool3d_backward_input", "max_pool3d_forward", "precision", "refusal", "register", "run", "set_precision",
-    "unregister", "use_variant", "variants",
+    "FlatGeometry", "MatrixGeometry", "PartsGeometry", "PoolGeometry", "RowsGeometry", "SoftmaxGeometry",
+    "avg_pool1d_backward_input", "avg_pool1d_forward", "avg_pool2d_backward_input", "avg_pool2d_forward",
+    "avg_pool3d_backward_input", "avg_pool3d_forward", "channel_sizes", "conv1d_backward_bias",
+    "conv1d_backward_input", "conv1d_backward_weight", "conv1d_forward", "conv2d_backward_bias",
+    "conv2d_backward_input", "conv2d_backward_weight", "conv2d_forward", "conv3d_backward_bias",
+    "conv3d_backward_input", "conv3d_backward_weight", "conv3d_forward", "explain", "gemm", "get_precision",
+    "levels_of", "max_pool1d_backward_input", "max_pool1d_forward", "max_pool2d_backward_input",
+    "max_pool2d_forward", "max_pool3d_backward_input", "max_pool3d_forward", "precision", "refusal", "register",
+    "run", "set_precision", "unregister", "use_variant", "variants",
 ]  # fmt: skip

@@ -59,17 +59,18 @@ class BatchNormGeometry:
 
 @dataclass(frozen=True)
 class ChannelScaleGeometry:
-    """N observations of C channels of S values, a scale and a shift for each channel.
+    """N observations of C channels of S values, a scale and a shift for each channel; the values may be bytes.
 
     Examples
     --------
-    >>> str(ChannelScaleGeometry(64, 3, 784))
-    'mb64c3s784'
+    >>> str(ChannelScaleGeometry(64, 3, 784)), str(ChannelScaleGeometry(64, 3, 784, of_bytes=True))
+    ('mb64c3s784', 'mb64c3s784bytes')
     """
 
     N: int
     C: int
     S: int
+    of_bytes: bool = False
     op = "channel_scale"
 
     @functools.cached_property
@@ -81,12 +82,17 @@ class ChannelScaleGeometry:
     SIGNATURES = {"forward": (("x", "scale", "shift"), "y")}
     OPTIONAL = ()
 
+    @property
+    def DTYPES(self):
+        """Bytes are of a dtype of their own."""
+        return {"x": np.uint8} if self.of_bytes else {}
+
     def operations(self, direction):
         """Return the operations: a product and a sum per value."""
         return 2 * self.N * self.C * self.S
 
     def __str__(self):
-        return f"mb{self.N}c{self.C}s{self.S}"
+        return f"mb{self.N}c{self.C}s{self.S}{'bytes' if self.of_bytes else ''}"
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
 """Softmax and cross-entropy of rows of logits, one row after the other."""
 
-from libc.math cimport exp, log
+from libc.math cimport log
 
 from convcore.kernels.common cimport floating
-
-cdef extern from "<math.h>" nogil:
-    float expf(float)
+from convcore.kernels.softmax_row cimport softmax_row
 
 
 def forward(geometry,
@@ -30,20 +28,8 @@ def forward(geometry,
 
 
 cdef floating forward_row(const floating* logits, floating* probabilities, Py_ssize_t K, Py_ssize_t target) noexcept nogil:
-    cdef floating largest = logits[0]
-    cdef double total = 0
-    cdef Py_ssize_t k
-    for k in range(1, K):
-        if logits[k] > largest:
-            largest = logits[k]
-    for k in range(K):
-        if floating is float:
-            probabilities[k] = expf(logits[k] - largest)
-        else:
-            probabilities[k] = exp(logits[k] - largest)
-        total += probabilities[k]
-    for k in range(K):
-        probabilities[k] = <floating> (probabilities[k] / total)
+    cdef floating largest
+    cdef double total = softmax_row(logits, probabilities, K, &largest)
     return <floating> (log(total) - (logits[target] - largest))
 
 

@@ -107,7 +107,7 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
             if dtype not in FLOATS:
                 raise TypeError(f"{op}: {name} must be float32 or float64, got {dtype}")
         elif array.dtype != dtype:
-            first = takes[0].name
+            first = next(wanted.name for wanted in takes if wanted.own_dtype is None)
             raise TypeError(f"{op}: arrays must share one dtype: {first} is {dtype}, {name} is {array.dtype}")
         contiguous = array.flags.c_contiguous
         if in_place and not (contiguous and array.flags.writeable):

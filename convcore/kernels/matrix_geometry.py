@@ -90,6 +90,36 @@ class RowsGeometry:
 
 
 @dataclass(frozen=True)
+class SoftmaxGeometry:
+    """N rows of K numbers, each of which becomes a row of probabilities.
+
+    Examples
+    --------
+    >>> str(SoftmaxGeometry(64, 10))
+    'mb64k10'
+    """
+
+    N: int
+    K: int
+    op = "softmax"
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name."""
+        return dict.fromkeys(("x", "y", "grad_x", "grad_y"), (self.N, self.K))
+
+    SIGNATURES = {"forward": (("x",), "y"), "backward_input": (("grad_y", "y"), "grad_x")}
+    OPTIONAL = ()
+
+    def operations(self, direction):
+        """Return a rough count of operations: an exponential is worth twenty."""
+        return self.N * self.K * (25 if direction == "forward" else 4)
+
+    def __str__(self):
+        return f"mb{self.N}k{self.K}"
+
+
+@dataclass(frozen=True)
 class FlatGeometry:
     """`size` numbers, in whatever shape: what is computed element by element.
 

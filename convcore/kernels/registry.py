@@ -43,6 +43,7 @@ VARIANTS = {
     "batch_norm": ["direct", "reference"],
     "channel_scale": ["direct", "reference"],
     "cross_channel_norm": ["direct", "reference"],
+    "softmax": ["direct", "reference"],
     "cross_entropy": ["direct", "reference"],
     "sgd": ["direct", "reference"],
     "adam": ["direct", "reference"],

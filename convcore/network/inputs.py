@@ -9,6 +9,7 @@ from convcore.autograd import Tensor
 from convcore.autograd.tensor import check_format
 from convcore.layers import formats
 from convcore.layers.formats import Form
+from convcore.ops.channel_scale import floats_of_bytes
 
 LONGEST = 2**16  # time steps: the longest sequence that `Inputs.advice` thinks of
 
@@ -155,7 +156,9 @@ def _cast(x, dtype):
                 raise TypeError(f"Network: x requires grad and is {x.dtype}, the network is {dtype}")
             x = Tensor(x.data.astype(dtype), format=x.format)
     else:
-        x = Tensor(as_numbers(x, "Network: x").astype(dtype, copy=False))
+        x = as_numbers(x, "Network: x")
+        of_bytes = x.dtype == np.uint8 and x.ndim > 0
+        x = Tensor(floats_of_bytes(x, dtype) if of_bytes else x.astype(dtype, copy=False))
     check_batch(x, x.format, "Network: x")
     return x
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from convcore.autograd import as_tensor, record
 from convcore.checks import finite_number
-from convcore.kernels import FlatGeometry, run
+from convcore.kernels import FlatGeometry, SoftmaxGeometry, run
 
 
 def relu(x):
@@ -309,15 +309,19 @@ def softmax(x, axis=1):
     """
     x = as_tensor(x, "softmax: x")
     axis = _axis("softmax", axis, x)
-    y = np.exp(x.data - x.data.max(axis=axis, keepdims=True))
-    y /= y.sum(axis=axis, keepdims=True)
-    return record("softmax", y, inputs=(x,), backward=softmax_backward, saved={"y": y}, attributes={"axis": axis})
+    rows = np.moveaxis(x.data, axis, -1)
+    geometry = SoftmaxGeometry(rows.size // x.shape[axis], x.shape[axis])
+    y = run("softmax", "forward", geometry, rows.reshape(geometry.shapes["x"]))
+    return record("softmax", np.moveaxis(y.reshape(rows.shape), -1, axis), inputs=(x,), backward=softmax_backward,
+                  saved={"y": y}, geometry=geometry, attributes={"axis": axis})  # fmt: skip
 
 
 def softmax_backward(record, grad_y, needs):
     """grad_x = y · (grad_y − Σ grad_y · y)"""
-    y, axis = record.saved["y"], record.attributes["axis"]
-    return (y * (grad_y - (grad_y * y).sum(axis=axis, keepdims=True)),)
+    y, axis, geometry = record.saved["y"], record.attributes["axis"], record.geometry
+    rows = np.moveaxis(grad_y, axis, -1)
+    grad = run("softmax", "backward_input", geometry, rows.reshape(geometry.shapes["grad_y"]), y)
+    return (np.moveaxis(grad.reshape(rows.shape), -1, axis),)
 
 
 def log_softmax(x, axis=1):

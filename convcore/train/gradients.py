@@ -43,7 +43,7 @@ class Gradients:
         """
         if rng is not None or not self._may_repeat or isinstance(x, tuple) or isinstance(y, tuple):
             return self.by_tape(x, y, rng)
-        kind = x.shape, y.shape, y.dtype, get_num_threads(), get_fusion(), circumstances_of_all()
+        kind = x.shape, x.dtype, y.shape, y.dtype, get_num_threads(), get_fusion(), circumstances_of_all()
         if kind not in self._plans:
             self._plans[kind] = _Plan(self)
         return self._plans[kind].compute(x, y)
@@ -87,7 +87,7 @@ class _Plan:
             self.data = [parameter.data for parameter in self.gradients.parameters]
         if self.program is not None and self.steps > COMPARED:
             return self._by_program(x, y)
-        x = np.ascontiguousarray(x, self.gradients.net.dtype)
+        x = np.ascontiguousarray(x, None if x.dtype == np.uint8 else self.gradients.net.dtype)
         if self.hopeless or self.steps < OBSERVED[0]:
             return self.gradients.by_tape(x, y)
         calls = _Calls()

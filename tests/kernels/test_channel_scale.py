@@ -44,3 +44,26 @@ def test_by_hand(variant):
     x = np.array([[[1.0, 2], [3, np.nan]]])
     y = run(OP, "forward", ChannelScaleGeometry(1, 2, 2), x, np.array([10.0, -1]), np.array([5.0, 0]), variant=variant)
     np.testing.assert_array_equal(y, [[[15, 25], [-3, np.nan]]])
+
+
+@pytest.mark.parametrize(("variant", "level", "direction"), cells(OP))
+@given(shape=st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(0, 40)), seed=st.integers(0, 99))
+@settings(max_examples=20)
+def test_bytes(variant, level, direction, shape, seed):
+    geometry = ChannelScaleGeometry(*shape, of_bytes=True)
+    x = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    for dtype in DTYPES:
+        scale, shift = integers(shape[1:2], dtype, seed), integers(shape[1:2], dtype, seed + 1)
+        expected = run(OP, "forward", ChannelScaleGeometry(*shape), x.astype(dtype), scale, shift, variant="reference")
+        for n in THREADS:
+            got = run(OP, direction, geometry, x, scale, shift, variant=variant, level=level, n_threads=n)
+            assert_same(got, expected)
+
+
+def test_other_dtypes():
+    x, scale = np.zeros((1, 1, 2), np.int8), np.ones(1)
+    with pytest.raises(TypeError, match=r"^channel_scale: x must be uint8, got int8$"):
+        run(OP, "forward", ChannelScaleGeometry(1, 1, 2, of_bytes=True), x, scale, scale)
+    text = r"^channel_scale: arrays must share one dtype: scale is float64, shift is float32$"
+    with pytest.raises(TypeError, match=text):
+        run(OP, "forward", ChannelScaleGeometry(1, 1, 2, of_bytes=True), x.view("u1"), scale, scale.astype("f4"))
