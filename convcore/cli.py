@@ -20,9 +20,10 @@ import typer
 
 from convcore import checks, isa, kernels, models, run, threads
 from convcore.doctor import report
+from convcore.files import write_atomic
 from convcore.optim.schedules import SCHEDULES
 from convcore.profile import command as profile_command
-from convcore.profile import problems
+from convcore.profile import problems, step, step_report
 from convcore.profile.bench import DIRECTIONS
 from convcore.threads import check as check_threads
 from convcore.train.options import PLOTS
@@ -290,6 +291,9 @@ Plugin = Annotated[
     Path | None,
     _path("--plugin", "file", "A kernel of yours (.py, or a compiled module): checked, then ranked beside ours."),
 ]
+Steps = Annotated[int, _number("--steps", int, at_least_1, "Of which the medians are taken.")]
+TraceFile = Annotated[Path | None, _path("--trace", "file", "Write a trace for chrome://tracing or ui.perfetto.dev.")]
+StepPlotFile = Annotated[Path | None, _path("--plot", "file", "Draw the step as bars into this .png, .svg or .pdf.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Tiny problems, one round: does everything run?")]
 Version = Annotated[
     bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
@@ -486,6 +490,41 @@ def bench(
         levels=levels or (isa.DEFAULT,), peer=peer, rounds=rounds, seconds=seconds, json=json_file, markdown=markdown,
         plot=plot, compare=compare, plugin=plugin,
     )  # fmt: skip
+
+
+@app.command(
+    epilog=_examples(
+        "profile lenet5",
+        "profile lenet5 --data mnist --batch-size 128 --threads 1 --trace trace.json --plot step.png",
+        "profile runs/lenet5-digits-1/model.safetensors --json step.json",
+    )
+)
+def profile(
+    model: AnyModel,
+    data: Data = "digits",
+    batch_size: BatchSize = 64,
+    steps: Steps = 100,
+    threads: Threads = None,
+    trace: TraceFile = None,
+    plot: StepPlotFile = None,
+    json_file: JsonFile = None,
+):
+    """Show where the time of a training step goes: every kernel, its speed, and why it was chosen.
+
+    The network is trained for some steps and thrown away. Times are medians; half of the steps run unwatched, to tell
+    what watching costs. The limit of a kernel is as for bench.
+    """
+    if plot is not None:
+        step_report.check_picture(plot)
+    network, dataset = run.network_and_data(model, data)
+    document = step.profile(network, dataset.train, batch_size=batch_size, steps=steps, n_threads=threads)
+    print("\n".join(step_report.lines(document)))
+    if json_file is not None:
+        write_atomic(json_file, json.dumps(document, indent=1))
+    if trace is not None:
+        step_report.write_trace(document, trace)
+    if plot is not None:
+        step_report.draw(document, plot)
 
 
 @app.command(epilog=_examples("explain mb64ic1ih28oc6oh28kh5ph2", "explain g32ic32ih112oc32kh3ph1 --isa x86-64-v3"))

@@ -162,12 +162,7 @@ def train(settings, out=None, n_threads=None):
     """
     if out is not None and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ValueError(f"train: --out {out} exists and is not an empty folder")
-    dataset = data_sets.load(settings.data)
-    network = network_of(settings.model, num_classes=dataset.num_classes, channels=dataset.input_shape[0])
-    if network.input_shape not in (None, dataset.input_shape):
-        raise ValueError(f"train: {settings.model} takes images {network.input_shape}, "
-                         f"{settings.data} holds {dataset.input_shape}")  # fmt: skip
-    network.initialize(dataset.input_shape, settings.seed)
+    network, dataset = network_and_data(settings.model, settings.data, settings.seed, "train")
     network.class_names = tuple(dataset.class_names)
     _rehearse(network, dataset, settings)
     return _run(settings, dataset, network, _new_folder(settings, dataset, out), n_threads)
@@ -260,6 +255,16 @@ def _draw(history, path):
         history.plot(path)
     except Exception as error:  # no matplotlib, or one that cannot work here
         print(f"convcore: no picture: {error}", file=sys.stderr)
+
+
+def network_and_data(model, data, seed=0, source="profile"):
+    """Return a network, initialized, and the data set that it is to be trained with; errors name `source`."""
+    dataset = data_sets.load(data)
+    network = network_of(model, num_classes=dataset.num_classes, channels=dataset.input_shape[0])
+    if network.input_shape not in (None, dataset.input_shape):
+        raise ValueError(f"{source}: {model} takes images {network.input_shape}, {data} holds {dataset.input_shape}")
+    network.initialize(dataset.input_shape, seed)
+    return network, dataset
 
 
 # ---------------------------------------------------------------- evaluate and predict

@@ -133,7 +133,7 @@ def files(folder):
 # ---------------------------------------------------------------- help
 
 
-COMMANDS = ["train", "evaluate", "predict", "summary", "bench", "explain", "doctor"]
+COMMANDS = ["train", "evaluate", "predict", "summary", "bench", "profile", "explain", "doctor"]
 
 
 def test_without_arguments_it_helps(convcore):
@@ -876,6 +876,37 @@ def test_explain(convcore):
 
 
 # ---------------------------------------------------------------- as a process of its own
+
+
+def test_profile(convcore, tmp_path):
+    pytest.importorskip("matplotlib")
+    files = [tmp_path / name for name in ("step.json", "trace.json", "step.svg")]
+    flags = zip(("--json", "--trace", "--plot"), files, strict=True)
+    status, out, err = convcore("profile", "lenet5", "--steps", 5, "--threads", 1, "--batch-size", 16, *sum(flags, ()))
+    assert (status, err) == (0, "")
+    assert out.startswith("A step of 16 observations on 1 thread: ")
+    assert re.search(r"^conv2  +backward  +conv2d backward_weight  +mb16ic6ih14oc16oh10kh5 ", out, re.MULTILINE)
+    document = json.loads(files[0].read_text())
+    assert [row["layer"] for row in document["rows"] if row["op"] == "conv2d" and row["pass"] == "forward"] == [
+        "conv1", "conv2"]  # fmt: skip
+    assert json.loads(files[1].read_text())["traceEvents"]
+    assert files[2].read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "error"),
+    [
+        (("lenet6",), 1, "model: 'lenet6' is neither"),
+        (("lenet5", "--data", "nowhere"), 1, "data: 'nowhere' is neither"),
+        (("lenet5", "--steps", 0), 2, "--steps must be at least 1, got 0"),
+        (("lenet5", "--batch-size", 5000), 1, "profile: a batch of 5000 takes as many observations, there are 1442"),
+        (("lenet5", "--plot", "step.txt"), 1, "profile: path must end in .png, .svg, .pdf, got 'step.txt'"),
+    ],
+)
+def test_profile_of_what_cannot_be(arguments, status, error, convcore):
+    found, out, err = convcore("profile", *arguments)
+    assert (found, out) == (status, "")
+    assert err.startswith(f"convcore: {error}")
 
 
 def process(*arguments, **more):

@@ -5,6 +5,8 @@ and which stay where they are; a `Program` made of them makes the same calls wit
 again what fits what. Results that are no longer needed leave their memory to later ones.
 """
 
+import time
+
 import numpy as np
 
 from convcore import threads
@@ -86,16 +88,24 @@ class Program:
         """Make all calls, for these inputs."""
         for mine, array in zip(self.inputs, inputs, strict=True):
             np.copyto(mine, array)
+        threads.keep_apart(self._n_threads)
         watcher = observer()
         if watcher is not None:
-            for made in self.calls:
-                made.watched(watcher)
-            return
-        threads.keep_apart(self._n_threads)
+            return self._watched(watcher)
         for function, arguments, parameters, relu in self._steps:
             function(*arguments, **parameters)
             if relu is not None:
                 epilogues.relu(*relu)
+        return None
+
+    def _watched(self, watcher):
+        """Make all calls, and tell a watcher of each."""
+        for made, (function, arguments, parameters, relu) in zip(self.calls, self._steps, strict=True):
+            start = time.perf_counter()
+            function(*arguments, **parameters)
+            if relu is not None:
+                epilogues.relu(*relu)
+            watcher(made._replace(seconds=time.perf_counter() - start))
 
     def differs_from(self, observed, inputs):
         """Make all calls, and return the first of them whose results have not the bits of an observation, or None."""

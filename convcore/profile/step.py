@@ -1,0 +1,179 @@
+"""Where a training step goes: every call of a kernel, timed, with the layer and the direction that it belongs to."""
+
+import contextlib
+import statistics
+import time
+
+import numpy as np
+
+from convcore.autograd import Tape
+from convcore.kernels import explain
+from convcore.kernels.program import observing
+from convcore.profile import machine, roofline
+from convcore.threads import get_num_threads, num_threads
+from convcore.train import TrainingOptions, train
+from convcore.train.objective import Objective
+
+WARM_UP = 10  # steps; after these a step that repeats itself is made of calls alone
+BLOCK = 5  # steps with a watcher, then as many without
+LEARN_RATE = 1e-9  # no weight comes far
+
+
+def profile(net, data, *, batch_size=64, steps=50, n_threads=None):
+    """Train a network for some steps, and return where their time went.
+
+    Parameters
+    ----------
+    net : Network
+        Trained by it, at a rate so low that it stays what it is.
+    data : (x, y) or Split
+    batch_size : int
+    steps : int
+        Of which the times are medians; as many more run without a watcher, to compare.
+    n_threads : int, optional
+
+    Returns
+    -------
+    dict
+        "machine"; "network": what was trained; "step_seconds": of a step without a watcher, "watched_seconds": with
+        one; "kernel_seconds": in kernels; "other_seconds": the rest, in Python; "peak_gflops" and "bandwidth_gbs" of
+        this machine; "rows": one per call, in order, with "layer", "pass" (forward, backward, update), "op",
+        "direction", "problem", "variant", "level", "n_threads", "seconds", "operations", "bytes", "gflops", "of_limit"
+        and, of convolutions, "why"; "events": the calls of some steps with the times at which they began.
+
+    Raises
+    ------
+    ValueError
+        Fewer observations than a batch has.
+    """
+    with contextlib.nullcontext() if n_threads is None else num_threads(n_threads):
+        n_threads = get_num_threads()
+        x, y = (data.x, data.y) if hasattr(data, "x") else data
+        if len(x) < batch_size:
+            raise ValueError(f"profile: a batch of {batch_size} takes as many observations, there are {len(x)}")
+        probe = _Probe(steps)
+        options = TrainingOptions("sgdm", initial_learn_rate=LEARN_RATE, max_epochs=10**6, mini_batch_size=batch_size,
+                                  drop_last=True, verbose=False, n_threads=n_threads, callbacks=(probe,))  # fmt: skip
+        with probe:
+            train(net, (x, y), options=options)
+        labels = _labels(net, x[:batch_size], y[:batch_size])
+    roof = roofline.measured_roof(probe.level, n_threads)
+    calls = probe.calls[:steps]
+    rows = _rows(calls, labels, roof)
+    kernels = sum(row["seconds"] for row in rows)
+    step = statistics.median(probe.plain)
+    return {
+        "machine": machine.describe(), "network": repr(net), "batch_size": batch_size, "n_threads": n_threads,
+        "steps": len(calls), "step_seconds": step, "watched_seconds": statistics.median(probe.watched),
+        "kernel_seconds": kernels, "other_seconds": step - kernels, "peak_gflops": roof.peak,
+        "bandwidth_gbs": roof.bandwidth, "rows": rows, "events": _events(calls[:BLOCK], labels),
+    }  # fmt: skip
+
+
+class _Probe:
+    """A callback of the trainer that watches some steps, and times those and as many others."""
+
+    def __init__(self, steps):
+        self.wanted, self.calls, self.plain, self.watched = steps, [], [], []
+        self.now, self.stack, self.level = 0.0, contextlib.ExitStack(), None
+        self.is_watching, self.seen = False, []  # the calls of this step, and when each was over
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.stack.close()
+
+    def __call__(self, iteration):
+        """Note how long the step took, and begin or end the watch."""
+        seconds, number = time.perf_counter() - self.now, iteration.iteration - WARM_UP
+        if number > 0:
+            (self.watched if self.is_watching else self.plain).append(seconds)
+        if self.is_watching:
+            self.calls.append([(end - made.seconds, _facts(made)) for end, made in self.seen])
+            self.level = self.seen[-1][1].call.level
+        if len(self.calls) >= self.wanted and len(self.plain) >= self.wanted:
+            return True
+        self.stack.close()
+        self.is_watching, self.seen = number >= 0 and number // BLOCK % 2 == 0, []
+        if self.is_watching:
+            self.stack.enter_context(observing(self._note))
+        self.now = time.perf_counter()
+        return False
+
+    def _note(self, made):
+        self.seen.append((time.perf_counter(), made))
+
+
+def _facts(made):
+    """Return what is kept of a call: not its arrays, whose memory shall be free for the next."""
+    moved = sum(array.nbytes for array in (*made.arrays, *made.outputs) if array is not None)
+    return made._replace(arrays=(), outputs=(), parameters={"bytes": moved})
+
+
+def _labels(net, x, y):
+    """Return (op, direction) and (layer, pass) of each call in a step, in order, from a tape."""
+    objective = Objective(net, None, "profile")
+    x, y = objective.pair((x, y), "data")
+    layer_of = {id(p): layer.name for layer in net.layers for p in layer.learnables.values()}
+    found, backward = [], []
+    with Tape() as tape:
+        with observing(lambda made: found.append((made.op, made.direction, len(tape.records), "forward"))):
+            loss, _ = objective.forward(x, y, training=True, rng=np.random.default_rng(0))
+        records = list(tape.records)
+        names = [next((layer_of[id(t)] for t in record.inputs if id(t) in layer_of), record.op) for record in records]
+        position = {id(record.output): number for number, record in enumerate(records)}
+        with observing(lambda made: backward.append((made.op, made.direction))):
+            for step in tape.steps(loss):
+                found += [(*call, position[id(step.output)], "backward") for call in backward]
+                backward.clear()
+    labels = []
+    for op, direction, number, way in found:
+        belongs = number < len(records) and (way == "backward" or op in records[number].op)
+        labels.append(((op, direction), (names[number] if belongs else "input" if op == "channel_scale" else op, way)))
+    return labels
+
+
+def _label(labels, number, made):
+    """Return (layer, pass) of call `number` of a step."""
+    if made.direction == "update":
+        return "parameters", "update"
+    if number < len(labels) and labels[number][0] == (made.op, made.direction):
+        return labels[number][1]
+    return made.op, "forward" if made.direction.startswith("forward") else "backward"
+
+
+def _rows(steps, labels, roof):
+    """Return one row per call of a step, with the median of its times."""
+    steps = [calls for calls in steps if len(calls) == len(steps[-1])]
+    rows = []
+    for number, (_, made) in enumerate(steps[-1]):
+        seconds = statistics.median(calls[number][1].seconds for calls in steps)
+        layer, way = _label(labels, number, made)
+        operations, moved = made.geometry.operations(made.direction), made.parameters["bytes"]
+        limit, limited_by = roof.limit(operations / moved)
+        rows.append({
+            "layer": layer, "pass": way, "op": made.op, "direction": made.direction, "problem": str(made.geometry),
+            "variant": made.call.variant, "level": made.call.level, "n_threads": made.n_threads, "seconds": seconds,
+            "operations": operations, "bytes": moved, "gflops": operations / seconds / 1e9,
+            "of_limit": operations / seconds / 1e9 / limit, "limited_by": limited_by,
+            "why": explain(made.op, made.geometry, made.direction) if made.op.startswith("conv") else None,
+        })  # fmt: skip
+    return rows
+
+
+def _events(steps, labels):
+    """Return the calls of steps with their beginnings, in seconds from the first."""
+    if not steps or not steps[0]:
+        return []
+    zero = steps[0][0][0]
+    events = []
+    for calls in steps:
+        for number, (start, made) in enumerate(calls):
+            layer, way = _label(labels, number, made)
+            events.append({
+                "layer": layer, "pass": way, "op": made.op, "direction": made.direction, "problem": str(made.geometry),
+                "variant": made.call.variant, "n_threads": made.n_threads, "start": start - zero,
+                "seconds": made.seconds,
+            })  # fmt: skip
+    return events
