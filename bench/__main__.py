@@ -1,4 +1,4 @@
-"""The command: ``python -m bench layers``, ``padding``, ``accuracy``, ``gemm``, ``epoch`` or ``predict``.
+"""The command: ``python -m bench layers``, ``padding``, ``accuracy``, ``gemm``, ``epoch``, ``predict`` or ``time-to``.
 
 The first, also without a word, is ``convcore bench``; ``--smoke`` runs a little of everything.
 """
@@ -6,7 +6,7 @@ The first, also without a word, is ``convcore bench``; ``--smoke`` runs a little
 import argparse
 import sys
 
-from bench import accuracy, epoch, gemm, padding
+from bench import accuracy, epoch, gemm, padding, time_to
 from convcore import cli, data, isa, kernels, threads
 from convcore.profile import plugins, problems
 
@@ -19,27 +19,34 @@ def main(arguments):
     if arguments[0] == "layers":
         return cli.main(["bench", *arguments[1:]])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", choices=("layers", "padding", "accuracy", "gemm", "epoch", "predict"))
+    parser.add_argument("what", choices=("layers", "padding", "accuracy", "gemm", "epoch", "predict", "time-to"))
     parser.add_argument("--problems", help="for padding and accuracy: as convcore bench takes them")
     parser.add_argument("--variants", help="comma-separated; for padding auto, for accuracy all of them if not given")
     parser.add_argument("--seconds", type=float, default=0.2, help="for padding and gemm: per measurement and round")
     parser.add_argument("--kinds", default=",".join(gemm.PROBLEMS), help="for gemm: comma-separated")
-    parser.add_argument("--data", default="mnist", help="for epoch and predict: digits, mnist, ...")
+    parser.add_argument("--data", default="mnist", help="for epoch, predict and time-to: digits, mnist, ...")
     parser.add_argument("--model", default="lenet5", choices=("lenet5", "batchnorm", "shallow"))
+    parser.add_argument("--accuracy", type=float, default=0.99, help="for time-to")
+    parser.add_argument("--epochs", type=int, default=10, help="for time-to: of the schedule, a cosine")
+    parser.add_argument("--seeds", type=int, default=5, help="for time-to")
     parser.add_argument("--images", type=int, help="for epoch: only the first images")
-    parser.add_argument("--batch-sizes", help="for epoch and predict: comma-separated; 64 and 256 if not given")
-    parser.add_argument("--peer", choices=("torch",), help="for epoch and predict: measure beside it")
+    parser.add_argument("--batch-sizes", help="for these: comma-separated; 64, for predict 256, if not given")
+    parser.add_argument("--peer", choices=("torch",), help="for these: measure beside it")
     parser.add_argument("--threads", type=int, default=threads.get_num_threads())
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     variants = options.variants.split(",") if options.variants else None
-    if options.what in ("epoch", "predict"):
+    if options.what in ("epoch", "predict", "time-to"):
         peer = plugins.peer(options.peer) if options.peer else None
         if peer:
             peer.prepare((isa.DEFAULT,))
-        sizes = options.batch_sizes or ("64" if options.what == "epoch" else "256")
+        sizes = options.batch_sizes or ("256" if options.what == "predict" else "64")
         sizes, loaded = [int(size) for size in sizes.split(",")], data.load(options.data)
-        if options.what == "epoch":
+        if options.what == "time-to":
+            for size in sizes:
+                time_to.bench(loaded, options.model, options.accuracy, options.epochs, size, options.threads, peer,
+                              options.seeds)  # fmt: skip
+        elif options.what == "epoch":
             epoch.bench(loaded, options.model, options.images, sizes, options.threads, peer, options.rounds)
         else:
             epoch.predict(loaded, options.model, sizes, options.threads, peer, options.rounds)
@@ -62,6 +69,7 @@ def smoke():
     accuracy.bench(problems.read("smoke"), kernels.variants("conv2d"), n_threads)
     digits = data.load("digits")
     epoch.bench(digits, "lenet5", 256, [64], n_threads, None, 1)
+    time_to.bench(digits, "lenet5", 0.5, 1, 64, n_threads, None, 1)
     epoch.predict(digits, "shallow", [256], n_threads, None, 1)
     cli.main(["bench", "--smoke"])  # the last, for it leaves with its exit status
 

@@ -45,9 +45,9 @@ def predict(data, model, batch_sizes, n_threads, peer, rounds):
             in_turn(contestants, rounds, len(x), f"{model}, predict, batch {batch_size}, {n_threads} threads")
 
 
-def network(model, x, data):
+def network(model, x, data, seed=0):
     """Return a model for a data set, with initial weights."""
-    net = getattr(models, model)(data.num_classes, channels=x.shape[1], seed=0)
+    net = getattr(models, model)(data.num_classes, channels=x.shape[1], seed=seed)
     net.initialize()
     net.fit_normalization(x)
     return net

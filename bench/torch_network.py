@@ -39,13 +39,15 @@ class TorchNetwork:
         """Return normalized images."""
         return torch.from_numpy(self.image_input.apply(Tensor(x.astype(np.float32)), False, None).data)
 
-    def epoch(self, data, order, batch_size):
-        """Train one epoch."""
+    def epoch(self, data, order, batch_size, rates=None):
+        """Train one epoch, at the rate of each iteration if there are such."""
         x, y = data
         self.model.train()
         order = torch.from_numpy(order)
-        for start in range(0, len(order), batch_size):
+        for number, start in enumerate(range(0, len(order), batch_size)):
             batch = order[start : start + batch_size]
+            for group in self.optimizer.param_groups if rates else ():
+                group["lr"] = rates[number]
             self.optimizer.zero_grad(set_to_none=True)
             loss = F.cross_entropy(self.model(x[batch]), y[batch])
             loss.backward()

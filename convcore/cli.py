@@ -249,6 +249,11 @@ Metrics = Annotated[
     typer.Option("--metrics", parser=_metrics, metavar="NAMES", help="Besides the accuracy: top-2, top-3, ...; "
                  "several with commas between them."),
 ]  # fmt: skip
+Recipe = Annotated[
+    str | None,
+    _one_of("--recipe", tuple(run.RECIPES), "Settings in place of those that are not given: fast reaches 99 % of MNIST "
+            "in the fewest seconds that we have found."),
+]  # fmt: skip
 Out = Annotated[Path | None, _path("--out", "folder", "A new folder. Default: runs/NAME-N.")]
 Resume = Annotated[Path | None, _path("--resume", "folder", "Go on with the run in this folder.")]
 Invert = Annotated[bool, typer.Option("--invert", help="For dark strokes on light paper.")]
@@ -330,6 +335,7 @@ def convcore(version: Version = False, debug: Debug = False):
         "train",
         "train --data mnist --epochs 3 --out runs/first",
         "train --data mnist --epochs 30 --augment --seed 1",
+        "train --data mnist --recipe fast",
         "train --solver adam --learn-rate 0.002 --l2 0",
         "train --data mnist --plots training-progress --metrics top-2,top-3",
         "train --resume runs/first",
@@ -352,6 +358,7 @@ def train(
     augment: Augmented = False,
     plots: Plots = "none",
     metrics: Metrics = None,
+    recipe: Recipe = None,
     out: Out = None,
     resume: Resume = None,
     as_json: Json = False,
@@ -369,12 +376,15 @@ def train(
         _refuse_with_resume(context)
         result = run.resume(resume, threads)
     else:
-        if momentum is not None and solver != "sgdm":
-            raise typer.BadParameter(f"--momentum belongs to --solver sgdm, the solver is {solver}")
-        settings = run.Settings(
-            data, model, epochs, batch_size, learn_rate, momentum, l2, seed, schedule, augment, solver, plots,
-            tuple(metrics or ()),
-        )  # fmt: skip
+        if (momentum is not None or recipe is not None) and solver != "sgdm":
+            flag = "--momentum" if recipe is None else "--recipe"
+            raise typer.BadParameter(f"{flag} belongs to --solver sgdm, the solver is {solver}")
+        asked = dict(epochs=epochs, batch_size=batch_size, learn_rate=learn_rate, momentum=momentum, schedule=schedule)
+        for name, value in run.RECIPES.get(recipe, {}).items():
+            if name not in asked or not _is_given(context, name):
+                asked[name] = value
+        settings = run.Settings(data=data, model=model, l2=l2, seed=seed, augment=augment, solver=solver, plots=plots,
+                                metrics=tuple(metrics or ()), **asked)  # fmt: skip
         result = run.train(settings, out, threads)
     accuracy = f"{100 * result['test_accuracy']:.2f} % of {result['test_images']:,} images"
     speed = f"{result['seconds_per_epoch']:.2f} s each, {result['images_per_second']:,.0f} images/s"
@@ -391,11 +401,15 @@ def _metric_lines(result):
     return "".join(f"top-{match[1]}: {100 * result[name]:.2f} %\n" for name, match in found.items() if match)
 
 
+def _is_given(context, name):
+    """Return whether an option stands in the command."""
+    return context.get_parameter_source(name).name == "COMMANDLINE"
+
+
 def _refuse_with_resume(context):
     """Refuse options that a resumed run has settled already."""
     for name in context.params:
-        given = context.get_parameter_source(name).name == "COMMANDLINE"
-        if given and name not in ("resume", "threads", "as_json"):
+        if _is_given(context, name) and name not in ("resume", "threads", "as_json"):
             flag = "--" + name.replace("_", "-")
             raise typer.BadParameter(f"{flag} cannot be given with --resume: the run goes on with its own settings")
 

@@ -34,6 +34,12 @@ from convcore.user_code import blamed_on, imported
 AUGMENT = data_sets.Augment(shift=2, rotation=10, scale=0.1)
 # Of the recipe, per solver: the steps of the adaptive ones do not shrink with the gradients.
 LEARN_RATES = {"sgdm": 0.05, "adam": 0.001, "rmsprop": 0.001}
+# What --recipe stands for: of each flag that is not given. Found on 5,000 held-out images of MNIST, as what reaches
+# 99 % of them in the fewest seconds: two epochs of small batches, a high momentum, a rate that rises at first.
+RECIPES = {
+    "fast": {"epochs": 2, "batch_size": 32, "learn_rate": 0.03, "momentum": 0.95, "schedule": "warmup,polynomial",
+             "warmup": 400},
+}  # fmt: skip
 SETTINGS, MODEL, HISTORY, PICTURE = "run.json", "model.safetensors", "history.csv", "training.png"
 
 
@@ -66,6 +72,8 @@ class Settings:
     plots : {"none", "training-progress"}
     metrics : sequence of str
         "top-2", "top-3", ...: measured besides the accuracy.
+    warmup : int or None
+        Iterations in which the rate of a schedule with "warmup" rises; None: an epoch.
     """
 
     data: str
@@ -81,6 +89,7 @@ class Settings:
     solver: str = "sgdm"
     plots: str = "none"
     metrics: tuple = ()
+    warmup: int | None = None
 
     def __post_init__(self):
         if self.epochs is None:
@@ -91,6 +100,8 @@ class Settings:
 
     def options(self, **more):
         """Return the settings as TrainingOptions."""
+        if self.warmup is not None:
+            more = {"warmup_period": self.warmup, "warmup_unit": "iterations", **more}
         return TrainingOptions(
             self.solver, initial_learn_rate=self.learn_rate, momentum=self.momentum, l2_regularization=self.l2,
             max_epochs=self.epochs, mini_batch_size=self.batch_size, shuffle="every-epoch",

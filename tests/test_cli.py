@@ -878,6 +878,36 @@ def test_explain(convcore):
 # ---------------------------------------------------------------- as a process of its own
 
 
+def recipe_of(folder):
+    settings = json.loads((folder / "run.json").read_text())
+    return {name: settings[name] for name in ("epochs", "batch_size", "learn_rate", "momentum", "schedule", "warmup")}
+
+
+def test_a_recipe_and_what_is_given_beside_it(convcore, tmp_path):
+    status, out, _ = convcore(
+        "train", "--recipe", "fast", "--epochs", 1, "--batch-size", 721, "--out", tmp_path / "run"
+    )
+    assert (status, out.startswith("digits: test accuracy ")) == (0, True)
+    fast = run.RECIPES["fast"]
+    assert recipe_of(tmp_path / "run") == {**fast, "epochs": 1, "batch_size": 721}
+    options = run.Settings.load(tmp_path / "run").options()
+    assert options.learn_rate_schedule == ("warmup", "polynomial")
+    assert (options.warmup_period, options.warmup_unit) == (fast["warmup"], "iterations")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--recipe", "slow"), "--recipe must be one of fast, got 'slow'"),
+        (("--recipe", "fast", "--solver", "adam"), "--recipe belongs to --solver sgdm, the solver is adam"),
+        (("--recipe", "fast", "--resume", "runs"), "--recipe cannot be given with --resume: "
+                                                   "the run goes on with its own settings"),
+    ],
+)  # fmt: skip
+def test_recipes_that_cannot_be(arguments, error, convcore):
+    assert convcore("train", *arguments) == (2, "", f"convcore: {error}\n")
+
+
 def test_profile(convcore, tmp_path):
     pytest.importorskip("matplotlib")
     files = [tmp_path / name for name in ("step.json", "trace.json", "step.svg")]

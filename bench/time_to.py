@@ -1,0 +1,84 @@
+"""Seconds of training until a network classifies a share of the test images rightly, ours and the peer's in turn.
+
+Both train the same network from the same first weights on the same batches at the same rates, and are measured after
+every epoch, which does not count.
+"""
+
+import statistics
+import time
+
+import numpy as np
+
+import convcore as cc
+from bench.epoch import L2, MOMENTUM, network, torch_network
+from convcore.data import epoch_order
+from convcore.optim import learn_rate_function
+
+LEARN_RATE = 0.05
+
+
+def bench(data, model, accuracy, epochs, batch_size, n_threads, peer, seeds):
+    """Train for each seed; print the epochs and seconds that were needed, and the ratio of the medians."""
+    found = {"convcore": [], "peer": []} if peer else {"convcore": []}
+    for seed in range(seeds):
+        for name, run in (("convcore", ours), ("peer", theirs)):
+            if name in found:
+                needed, seconds = run(data, model, accuracy, epochs, batch_size, n_threads, peer, seed)
+                found[name].append(seconds)
+                what = f"{100 * accuracy:.1f} % after {needed} epochs" if needed else f"not in {epochs} epochs"
+                print(f"{name:10} seed {seed}: {what}, {seconds:.2f} s", flush=True)
+    for name, seconds in found.items():
+        print(f"{name:10} median {statistics.median(seconds):.2f} s of {seeds} seeds")
+    if peer:
+        ratio = statistics.median(found["peer"]) / statistics.median(found["convcore"])
+        print(f"ratio      {ratio:.2f}    {model}, batch {batch_size}, {n_threads} threads")
+    return found
+
+
+def ours(data, model, accuracy, epochs, batch_size, n_threads, peer, seed):
+    """Return (epochs, seconds) until the accuracy was reached; (None, seconds) where it was not."""
+    net = network(model, data.train.x, data, seed)
+    x, y = data.train
+    per_epoch, seconds = -(-len(x) // batch_size), 0.0
+    clock = [time.perf_counter()]
+    reached = []
+
+    def measure(iteration):
+        nonlocal seconds
+        if iteration.iteration % per_epoch:
+            return False
+        seconds += time.perf_counter() - clock[0]
+        found = cc.evaluate(net, data.test)["accuracy"]
+        clock[0] = time.perf_counter()
+        if found >= accuracy:
+            reached.append(iteration.epoch)
+        return bool(reached)
+
+    options = cc.TrainingOptions(
+        "sgdm", initial_learn_rate=LEARN_RATE, momentum=MOMENTUM, l2_regularization=L2, max_epochs=epochs,
+        learn_rate_schedule="cosine", mini_batch_size=batch_size, seed=seed, verbose=False, n_threads=n_threads,
+        callbacks=(measure,),
+    )  # fmt: skip
+    clock[0] = time.perf_counter()
+    cc.train(net, (x, y), options=options)
+    return (reached[0] if reached else None), seconds
+
+
+def theirs(data, model, accuracy, epochs, batch_size, n_threads, peer, seed):
+    """The same in PyTorch."""
+    net = network(model, data.train.x, data, seed)
+    x, y = data.train
+    model = torch_network(net, peer, n_threads)
+    pair, test = model.data(x, y), model.data(*data.test)
+    per_epoch = -(-len(x) // batch_size)
+    rate = learn_rate_function("cosine", initial_learn_rate=LEARN_RATE, num_iterations=epochs * per_epoch)
+    seconds = 0.0
+    for epoch in range(epochs):
+        order = epoch_order(len(x), "every-epoch", seed, epoch)
+        start = time.perf_counter()
+        model.epoch(pair, np.ascontiguousarray(order), batch_size,
+                    rates=[rate(epoch * per_epoch + i + 1, epoch + 1) for i in range(per_epoch)])  # fmt: skip
+        seconds += time.perf_counter() - start
+        if model.accuracy(*test) >= accuracy:
+            return epoch + 1, seconds
+    return None, seconds
