@@ -4,15 +4,13 @@ Both train the same network from the same first weights on the same batches at t
 every epoch, which does not count.
 """
 
+import math
 import statistics
 import time
-
-import numpy as np
 
 import convcore as cc
 from bench.epoch import L2, MOMENTUM, network, torch_network
 from convcore.data import epoch_order
-from convcore.optim import learn_rate_function
 
 LEARN_RATE = 0.05
 
@@ -71,13 +69,13 @@ def theirs(data, model, accuracy, epochs, batch_size, n_threads, peer, seed):
     model = torch_network(net, peer, n_threads)
     pair, test = model.data(x, y), model.data(*data.test)
     per_epoch = -(-len(x) // batch_size)
-    rate = learn_rate_function("cosine", initial_learn_rate=LEARN_RATE, num_iterations=epochs * per_epoch)
+    last = epochs * per_epoch
+    rates = [LEARN_RATE * 0.5 * (1 + math.cos(math.pi * i / last)) for i in range(last)]  # as the schedule "cosine"
     seconds = 0.0
     for epoch in range(epochs):
         order = epoch_order(len(x), "every-epoch", seed, epoch)
         start = time.perf_counter()
-        model.epoch(pair, np.ascontiguousarray(order), batch_size,
-                    rates=[rate(epoch * per_epoch + i + 1, epoch + 1) for i in range(per_epoch)])  # fmt: skip
+        model.epoch(pair, order, batch_size, rates=rates[epoch * per_epoch : (epoch + 1) * per_epoch])
         seconds += time.perf_counter() - start
         if model.accuracy(*test) >= accuracy:
             return epoch + 1, seconds
