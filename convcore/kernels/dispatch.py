@@ -198,6 +198,8 @@ def observer():
 def observing(watcher):
     """Tell a function of every call that is made inside the ``with`` block, in this Python thread, once it is made.
 
+    Inside the block of another watcher both are told.
+
     Examples
     --------
     >>> from convcore.kernels import FlatGeometry
@@ -207,7 +209,13 @@ def observing(watcher):
     >>> found[0].op, found[0].call.variant, found[0].seconds > 0
     ('relu', 'direct', True)
     """
-    token = _observer.set(watcher)
+    outer = _observer.get()
+
+    def both(made):
+        outer(made)
+        watcher(made)
+
+    token = _observer.set(watcher if outer is None else both)
     try:
         yield
     finally:

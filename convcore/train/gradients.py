@@ -12,6 +12,7 @@ from convcore.network import get_fusion
 from convcore.threads import get_num_threads
 
 OBSERVED, COMPARED = (2, 3), 4  # which steps of a kind are observed, and which is computed both ways
+KINDS = 4  # of batches that are planned for: with sequences of all lengths there is no end of them
 LARGEST = 2**26  # bytes of results in a step: beyond, what a program saves is nothing beside what kernels take
 
 
@@ -44,18 +45,25 @@ class Gradients:
         if rng is not None or not self._may_repeat or isinstance(x, tuple) or isinstance(y, tuple):
             return self.by_tape(x, y, rng)
         kind = x.shape, x.dtype, y.shape, y.dtype, get_num_threads(), get_fusion(), circumstances_of_all()
-        if kind not in self._plans:
-            self._plans[kind] = _Plan(self)
-        return self._plans[kind].compute(x, y)
+        if kind not in self._plans and len(self._plans) == KINDS:
+            return self.by_tape(x, y)
+        plan = self._plans.get(kind)
+        if plan is None:
+            plan = self._plans[kind] = _Plan(self)
+        return plan.compute(x, y)
 
     def by_tape(self, x, y, rng=None):
         """The same, along a tape."""
+        loss, output = self.walk(x, y, rng)
+        return loss.item(), output
+
+    def walk(self, x, y, rng=None):
+        """Go forward and back along a tape, and return the loss and the output as Tensors."""
         with Tape() as tape:
             loss, output = self.objective.forward(x, y, training=True, rng=rng)
-        value = loss.item()
-        if math.isfinite(value):
+        if math.isfinite(loss.item()):
             tape.backward(loss)
-        return value, output
+        return loss, output
 
 
 def _kernels_may_be_all(net, objective):
@@ -92,28 +100,26 @@ class _Plan:
             return self.gradients.by_tape(x, y)
         calls = _Calls()
         with observing(calls.add):
-            value, output = self.gradients.by_tape(x, y)
-        if calls.too_large or not math.isfinite(value):
+            loss, output = self.gradients.walk(x, y)
+        if calls.too_large or not math.isfinite(loss.item()):
             self._give_up()
         elif self.steps in OBSERVED:
             self.observations.append((calls.made, (x, y)))
             if self.steps == OBSERVED[-1]:
-                self._plan(value, output)
+                self._plan(loss, output)
         elif self.program.differs_from(calls.made, (x, y)):
             self._give_up()
-        return value, output
+        return loss.item(), output
 
-    def _plan(self, value, output):
+    def _plan(self, loss, output):
         """Make a program of two observations."""
         (first, inputs), (second, inputs_now) = self.observations
         self.moved = [p for p in self.gradients.parameters if p.grad is not None]
         gradients = [p.grad for p in self.moved]
-        wanted = [output.data, *gradients]
-        losses = [made.outputs[0] for made in second if made.op == "cross_entropy" and made.direction == "forward"]
         statistics = [made.outputs[1:] for made in second if made.direction == "forward_training"]
-        if len(losses) != 1 or len(statistics) != len(self.gradients.statistics):
+        if isinstance(output, tuple) or len(statistics) != len(self.gradients.statistics):
             return self._give_up()
-        wanted += [*losses, *[array for pair in statistics for array in pair]]
+        wanted = [output.data, *gradients, loss.data, *[array for pair in statistics for array in pair]]
         try:
             self.program = Program(first, second, (inputs, inputs_now), wanted, together=gradients)
         except NotRepeatable:

@@ -185,3 +185,33 @@ def test_a_step_that_differs_is_given_up(programs, monkeypatch):
     monkeypatch.setattr(cc.layers.FullyConnected, "forward", changed)
     train(network())
     assert [made.runs for made in programs] == [0]
+
+
+def test_batches_of_many_kinds(programs, monkeypatch):
+    """Only so many are planned for; all have the right gradients."""
+    monkeypatch.setattr(gradients, "KINDS", 2)
+    net = network(cc.Conv2D(3, 5), cc.ReLU())
+    steps = Gradients(Objective(net, None, "train"), net.parameters())
+    for _ in range(5):
+        for size in (2, 3, 4, 5):
+            x, y = X[:size].astype("f4"), Y[:size]
+            loss, _ = steps.compute(x, y)
+            assert loss == cc.cross_entropy(net.forward(x, training=True, logits=True), y).item()
+            for p in net.parameters().values():
+                assert p.grad is not None
+                p.grad = None
+    assert [made.runs for made in programs] == [1, 1]
+
+
+def test_who_watches_sees_every_call():
+    """Also of the steps that are watched to be repeated."""
+    net, counts = network(cc.Conv2D(3, 5), cc.ReLU()), []
+    steps, (batch, *_) = batches_of(net, 1)
+    for _ in range(6):
+        seen = []
+        with cc.kernels.program.observing(seen.append):
+            steps.compute(*batch)
+        counts.append([(made.op, made.direction) for made in seen])
+        for p in net.parameters().values():
+            p.grad = None
+    assert all(count == counts[0] for count in counts)
