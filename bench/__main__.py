@@ -1,4 +1,4 @@
-"""The command: ``python -m bench layers``, ``padding``, ``accuracy``, ``gemm``, ``epoch``, ``predict`` or ``time-to``.
+"""The command: ``python -m bench`` and one of layers, padding, accuracy, gemm, epoch, predict, time-to, overhead.
 
 The first, also without a word, is ``convcore bench``; ``--smoke`` runs a little of everything.
 """
@@ -6,7 +6,7 @@ The first, also without a word, is ``convcore bench``; ``--smoke`` runs a little
 import argparse
 import sys
 
-from bench import accuracy, epoch, gemm, padding, time_to
+from bench import accuracy, epoch, gemm, overhead, padding, time_to
 from convcore import cli, data, isa, kernels, threads
 from convcore.profile import plugins, problems
 
@@ -19,7 +19,9 @@ def main(arguments):
     if arguments[0] == "layers":
         return cli.main(["bench", *arguments[1:]])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", choices=("layers", "padding", "accuracy", "gemm", "epoch", "predict", "time-to"))
+    parser.add_argument(
+        "what", choices=("layers", "padding", "accuracy", "gemm", "epoch", "predict", "time-to", "overhead")
+    )
     parser.add_argument("--problems", help="for padding and accuracy: as convcore bench takes them")
     parser.add_argument("--variants", help="comma-separated; for padding auto, for accuracy all of them if not given")
     parser.add_argument("--seconds", type=float, default=0.2, help="for padding and gemm: per measurement and round")
@@ -50,6 +52,8 @@ def main(arguments):
             epoch.bench(loaded, options.model, options.images, sizes, options.threads, peer, options.rounds)
         else:
             epoch.predict(loaded, options.model, sizes, options.threads, peer, options.rounds)
+    elif options.what == "overhead":
+        overhead.bench(plugins.peer(options.peer) if options.peer else None, options.rounds)
     elif options.what == "accuracy":
         accuracy.bench(
             problems.read(options.problems or "accuracy"), variants or kernels.variants("conv2d"), options.threads
@@ -70,6 +74,7 @@ def smoke():
     digits = data.load("digits")
     epoch.bench(digits, "lenet5", 256, [64], n_threads, None, 1)
     time_to.bench(digits, "lenet5", 0.5, 1, 64, n_threads, None, 1)
+    overhead.bench(None, 1)
     epoch.predict(digits, "shallow", [256], n_threads, None, 1)
     cli.main(["bench", "--smoke"])  # the last, for it leaves with its exit status
 

@@ -73,9 +73,8 @@ def same_dtype(op, **arrays):
     TypeError
         float32 and float64 together; the error says which is which.
     """
-    given = {name: array for name, array in arrays.items() if array is not None}
-    dtypes = {array.dtype for array in given.values()}
+    dtypes = {array.dtype for array in arrays.values() if array is not None}
     if len(dtypes) == 1:
         return dtypes.pop()
-    listing = ", ".join(f"{name} is {array.dtype}" for name, array in given.items())
+    listing = ", ".join(f"{name} is {array.dtype}" for name, array in arrays.items() if array is not None)
     raise TypeError(f"{op}: arrays must share one dtype: {listing}")

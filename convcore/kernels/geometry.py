@@ -96,6 +96,17 @@ class ConvGeometry:
         return _transposed_geometry(x_shape, weight_shape, stride, cropping, output_padding, dilation, groups)
 
     @functools.cached_property
+    def _hash(self):
+        return hash((self.batch, self.in_channels, self.in_size, self.out_channels, self.filter_size, self.stride,
+                     self.padding, self.dilation, self.groups, self.padding_value))  # fmt: skip
+
+    def __hash__(self):
+        return self._hash  # every call of a kernel looks two things up by its geometry
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_hash"}  # words hash anew in each process
+
+    @functools.cached_property
     def out_size(self):
         """Output size per spatial dimension."""
         extent = tuple((f - 1) * d + 1 for f, d in zip(self.filter_size, self.dilation, strict=True))

@@ -85,14 +85,22 @@ def remembered(function):
 
     @functools.wraps(function)
     def remembering(*arguments):
-        arguments = [tuple(a) if type(a) is list else a for a in arguments]
-        plain = all({*map(type, a)} <= _INT if type(a) is tuple else type(a) in _PLAIN for a in arguments)
-        return (cached if plain else function)(*arguments)
+        for argument in arguments:  # plain loops: half the time of all() and any()
+            kind = type(argument)
+            if kind is tuple:
+                for number in argument:
+                    if type(number) is not int:
+                        return function(*arguments)
+            elif kind is list:
+                return remembering(*[tuple(a) if type(a) is list else a for a in arguments])
+            elif kind not in _PLAIN:
+                return function(*arguments)
+        return cached(*arguments)
 
     return remembering
 
 
-_INT, _PLAIN = {int}, {int, float, str, type(None)}
+_PLAIN = {int, float, str, type(None)}
 
 
 def padding_pairs(padding, in_size, filter_size, stride, dilation, what):

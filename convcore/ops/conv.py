@@ -11,12 +11,13 @@ def tensors(op, x, weight, bias):
     """Return the arguments as Tensors of one dtype and of the op's number of axes; a bias of None stays None."""
     x, weight = as_tensor(x, f"{op}: x"), as_tensor(weight, f"{op}: weight")
     bias = None if bias is None else as_tensor(bias, f"{op}: bias")
-    same_dtype(op, x=x, weight=weight, bias=bias)
-    axes = RANKS[op] + 2
-    for name, tensor in (("x", x), ("weight", weight)):
-        if tensor.ndim != axes:
-            shapes = f"(x {x.shape}, weight {weight.shape})"
-            raise ValueError(f"{op}: {name} must have {axes} axes, got {tensor.ndim} {shapes}")
+    dtype, axes = x.data.dtype, RANKS[op] + 2
+    if weight.data.dtype != dtype or (bias is not None and bias.data.dtype != dtype):
+        same_dtype(op, x=x, weight=weight, bias=bias)
+    if x.data.ndim != axes or weight.data.ndim != axes:
+        name, tensor = ("x", x) if x.ndim != axes else ("weight", weight)
+        shapes = f"(x {x.shape}, weight {weight.shape})"
+        raise ValueError(f"{op}: {name} must have {axes} axes, got {tensor.ndim} {shapes}")
     return x, weight, bias
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -293,3 +294,16 @@ def test_geometries_are_constants():
 
 def test_public_names():
     assert set(kernels.__all__) <= set(dir(kernels))
+
+
+def test_a_hash_stays_in_its_process(python):
+    """Hashes of words differ from process to process; a geometry that has travelled must still be found."""
+    geometry = conv(padding=1, padding_value="circular")
+    assert hash(geometry) == hash(dataclasses.replace(geometry)) == hash(pickle.loads(pickle.dumps(geometry)))
+    program = """
+import pickle
+from convcore.kernels import ConvGeometry
+travelled = pickle.loads(bytes.fromhex("%s"))
+print(travelled in {ConvGeometry.parse(str(travelled))})
+"""
+    assert python(program % pickle.dumps(geometry).hex(), PYTHONHASHSEED="1") == "True"
