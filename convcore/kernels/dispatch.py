@@ -170,7 +170,11 @@ class Made(typing.NamedTuple):
         """Compute, and tell a watcher."""
         start = time.perf_counter()
         self.nothing() if empty else self.make()
-        watcher(self._replace(seconds=time.perf_counter() - start))
+        watcher(self.timed(time.perf_counter() - start))
+
+    def timed(self, seconds):
+        """Return the same call with the time that it took. (`_replace` takes three times as long.)"""
+        return self._make((*self[:-1], seconds))
 
 
 class _Call(typing.NamedTuple):

@@ -105,7 +105,8 @@ class Program:
             function(*arguments, **parameters)
             if relu is not None:
                 epilogues.relu(*relu)
-            watcher(made._replace(seconds=time.perf_counter() - start))
+            seconds = time.perf_counter() - start
+            watcher(made.timed(seconds))
 
     def differs_from(self, observed, inputs):
         """Make all calls, and return the first of them whose results have not the bits of an observation, or None."""

@@ -1,5 +1,7 @@
 """What a training run minimises: the loss, the targets that it takes, and the accuracy that goes with it."""
 
+import math
+
 import numpy as np
 
 from convcore.arrays import FLOATS, as_numbers
@@ -183,14 +185,17 @@ class Objective:
     def labels(self, target):
         """Return the class of each of the `rows`, shape (M,), int64, from targets as `pair` returns them."""
         return (
-            (target if target.ndim < self._num_axes else target.argmax(self._class_axis)).reshape(-1).astype(np.int64)
+            (target if target.ndim < self._num_axes else target.argmax(self._class_axis))
+            .reshape(-1)
+            .astype(np.int64, copy=False)
         )
 
     def accuracy(self, y, target):
         """Return the share of `rows` of a Tensor with the largest value at the target's class; None without classes."""
         if not self.logits and (self.num_classes is None or not self._are_labels(target, y.shape[1:])):
             return None
-        return float(np.mean(y.data.argmax(self._class_axis).reshape(-1) == self.labels(target)))
+        found = y.data.argmax(self._class_axis).reshape(-1)
+        return np.count_nonzero(found == self.labels(target)) / found.size if found.size else math.nan
 
     def scores_and_outputs(self, y):
         """Return what `forward` gave as arrays: the scores of the classes, and the network's outputs.
