@@ -17,13 +17,13 @@ CALLS = 2000
 
 
 def bench(peer, rounds):
-    """Print microseconds per call, beyond the kernel where there is one; beside PyTorch's where asked for."""
+    """Print microseconds per call, beyond the kernel; beside PyTorch's where asked for."""
     with cc.num_threads(1):
         rows = {name: [] for name in CASES}
         for _ in range(rounds):
             for name, make in CASES.items():
                 call, kernel = make()
-                rows[name].append(_microseconds(call) - (_microseconds(kernel) if kernel else 0.0))
+                rows[name].append(_microseconds(call) - _microseconds(kernel))
         for name, found in rows.items():
             print(f"{name:58} {statistics.median(found):7.2f} µs")
         if peer:
@@ -43,14 +43,8 @@ def _kernel(op, direction, geometry, *arrays):
     found = []
     with cc.kernels.program.observing(found.append):
         run(op, direction, geometry, *arrays)
-    made = found[0]
-    lifted = [a if a is None else a.reshape(shape) for a, shape in
-              zip((*made.arrays, *made.outputs), made.call.lifted or _shapes(made), strict=True)]  # fmt: skip
-    return lambda: made.call.function(made.call.geometry, *lifted, 1)
-
-
-def _shapes(made):
-    return [None if a is None else a.shape for a in (*made.arrays, *made.outputs)]
+    function, arguments = found[0].call.function, found[0].arguments()
+    return lambda: function(*arguments)
 
 
 CONV = ConvGeometry.parse("mb1ic1ih4oc1kh3")

@@ -145,13 +145,18 @@ class Made(typing.NamedTuple):
     parameters: dict
     seconds: float = 0.0
 
+    def arguments(self):
+        """Return what the function takes besides the parameters."""
+        call, arrays = self.call, (*self.arrays, *self.outputs)
+        if call.lifted is not None:  # in the shapes of another geometry with as many cells; nothing is copied
+            arrays = [a if a is None else a.reshape(shape) for a, shape in zip(arrays, call.lifted, strict=True)]
+        return (call.geometry, *arrays, self.n_threads)
+
     def make(self):
         """Compute."""
         threads.keep_apart(self.n_threads)
-        call, written = self.call, (*self.arrays, *self.outputs)
-        if call.lifted is not None:  # in the shapes of another geometry with as many cells; nothing is copied
-            written = [a if a is None else a.reshape(shape) for a, shape in zip(written, call.lifted, strict=True)]
-        call.function(call.geometry, *written, self.n_threads, **self.parameters)
+        call = self.call
+        call.function(*self.arguments(), **self.parameters)
         if call.relu_follows:
             epilogues.relu(self.outputs, call.level, self.n_threads)
 
@@ -168,9 +173,11 @@ class Made(typing.NamedTuple):
 
     def watched(self, watcher, empty=False):
         """Compute, and tell a watcher."""
-        start = time.perf_counter()
-        self.nothing() if empty else self.make()
-        watcher(self.timed(time.perf_counter() - start))
+        with unobserved():
+            start = time.perf_counter()
+            self.nothing() if empty else self.make()
+            seconds = time.perf_counter() - start
+        watcher(self.timed(seconds))
 
     def timed(self, seconds):
         """Return the same call with the time that it took. (`_replace` takes three times as long.)"""
@@ -220,6 +227,16 @@ def observing(watcher):
         watcher(made)
 
     token = _observer.set(watcher if outer is None else both)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+@contextlib.contextmanager
+def unobserved():
+    """Tell nobody of what is called inside the ``with`` block: what a kernel calls itself is a part of its own call."""
+    token = _observer.set(None)
     try:
         yield
     finally:

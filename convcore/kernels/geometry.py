@@ -97,8 +97,7 @@ class ConvGeometry:
 
     @functools.cached_property
     def _hash(self):
-        return hash((self.batch, self.in_channels, self.in_size, self.out_channels, self.filter_size, self.stride,
-                     self.padding, self.dilation, self.groups, self.padding_value))  # fmt: skip
+        return hash(tuple(getattr(self, field.name) for field in dataclasses.fields(self)))
 
     def __hash__(self):
         return self._hash  # every call of a kernel looks two things up by its geometry

@@ -1,6 +1,6 @@
 """A sequence of kernel calls that is made again and again, in memory that was laid out once.
 
-`observe` shows every call that `run` makes. Two observations of the same work tell which arrays come in from outside
+`observing` shows every call that `run` makes. Two observations of the same work tell which arrays come in from outside
 and which stay where they are; a `Program` made of them makes the same calls with the same arguments, without asking
 again what fits what. Results that are no longer needed leave their memory to later ones.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from convcore import threads
 from convcore.kernels import buffers, epilogues
-from convcore.kernels.dispatch import observer, observing
+from convcore.kernels.dispatch import observer, observing, unobserved
 
 __all__ = ["NotRepeatable", "Program", "observing"]
 
@@ -86,17 +86,21 @@ class Program:
 
     def run(self, inputs):
         """Make all calls, for these inputs."""
-        for mine, array in zip(self.inputs, inputs, strict=True):
-            np.copyto(mine, array)
+        self._bring_in(inputs)
         threads.keep_apart(self._n_threads)
         watcher = observer()
         if watcher is not None:
-            return self._watched(watcher)
+            with unobserved():
+                return self._watched(watcher)
         for function, arguments, parameters, relu in self._steps:
             function(*arguments, **parameters)
             if relu is not None:
                 epilogues.relu(*relu)
         return None
+
+    def _bring_in(self, inputs):
+        for mine, array in zip(self.inputs, inputs, strict=True):
+            np.copyto(mine, array)
 
     def _watched(self, watcher):
         """Make all calls, and tell a watcher of each."""
@@ -105,13 +109,11 @@ class Program:
             function(*arguments, **parameters)
             if relu is not None:
                 epilogues.relu(*relu)
-            seconds = time.perf_counter() - start
-            watcher(made.timed(seconds))
+            watcher(made.timed(time.perf_counter() - start))
 
     def differs_from(self, observed, inputs):
         """Make all calls, and return the first of them whose results have not the bits of an observation, or None."""
-        for mine, array in zip(self.inputs, inputs, strict=True):
-            np.copyto(mine, array)
+        self._bring_in(inputs)
         for made, other in zip(self.calls, observed, strict=True):
             made.make()
             pairs = zip(made.outputs, other.outputs, strict=True)
@@ -122,11 +124,9 @@ class Program:
 
 def _step(made):
     """Return (function, arguments, parameters, arguments of the ReLU behind it or None): all that is to be called."""
-    call, arrays = made.call, (*made.arrays, *made.outputs)
-    if call.lifted is not None:
-        arrays = [a if a is None else a.reshape(shape) for a, shape in zip(arrays, call.lifted, strict=True)]
+    call = made.call
     relu = (made.outputs, call.level, made.n_threads) if call.relu_follows else None
-    return call.function, (call.geometry, *arrays, made.n_threads), made.parameters, relu
+    return call.function, made.arguments(), made.parameters, relu
 
 
 def _uses(calls, results, wanted):

@@ -45,12 +45,11 @@ class Gradients:
         if rng is not None or not self._may_repeat or isinstance(x, tuple) or isinstance(y, tuple):
             return self.by_tape(x, y, rng)
         kind = x.shape, x.dtype, y.shape, y.dtype, get_num_threads(), get_fusion(), circumstances_of_all()
-        if kind not in self._plans and len(self._plans) == KINDS:
-            return self.by_tape(x, y)
-        plan = self._plans.get(kind)
-        if plan is None:
-            plan = self._plans[kind] = _Plan(self)
-        return plan.compute(x, y)
+        if kind not in self._plans:
+            if len(self._plans) == KINDS:
+                return self.by_tape(x, y)
+            self._plans[kind] = _Plan(self)
+        return self._plans[kind].compute(x, y)
 
     def by_tape(self, x, y, rng=None):
         """The same, along a tape."""

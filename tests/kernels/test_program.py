@@ -181,3 +181,22 @@ def test_results_that_lie_together():
     assert np.diff(addresses).tolist() == [2 * 18 * 4, 3 * 18 * 4]
     with pytest.raises(NotRepeatable, match=r"^what shall lie together is not each an array of its own$"):
         Program(first, second, inputs, results, together=[results[0][:2]])
+
+
+def test_what_a_kernel_calls_itself_belongs_to_it():
+    """`padded` has another variant compute: one call for whoever watches, and one to be made again."""
+    geometry = dataclasses.replace(CONV, padding_value="circular")
+
+    def work(g):
+        return [run("conv2d", "backward_input", geometry, g, WEIGHT, variant="padded")]
+
+    def make():
+        return [rng.standard_normal(geometry.shapes["y"]).astype("f4")]
+
+    made, found = program(work, make), []
+    assert [call.call.variant for call in made.calls] == ["padded"]
+    (g,) = make()
+    with observing(found.append):
+        made.run([g])
+    assert [call.call.variant for call in found] == ["padded"]
+    assert_array_equal(made.results[0], work(g)[0])
