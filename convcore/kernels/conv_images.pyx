@@ -19,6 +19,7 @@ import numpy as np
 
 include "images_tile.pxi"
 include "images_plan.pxi"
+include "images_constant.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one
@@ -62,11 +63,9 @@ def backward_weight(geometry,
 
 
 def supports(direction, geometry, dtype, level):
-    """Refuse other numbers than float32, a constant other than 0 around the image, and images that fill the scratch."""
+    """Refuse other numbers than float32, and images that fill the scratch."""
     if dtype != DTYPE:
         return "computes in float32 only"
-    if direction != "backward_input" and geometry.padding_mode == CONSTANT and geometry.padding_value != 0:
-        return f"pads with zeros or a pattern, not with {geometry.padding_value}"
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     cdef double cells = max(<double> s.ID * s.IH * s.IW, <double> s.OD * s.OH * s.OW)
     if cells > LARGEST_IMAGE:
@@ -94,20 +93,23 @@ cdef convolve(Plan* p, const float* source, const float* weight, const float* bi
     """Write y or grad_x."""
     cdef Py_ssize_t unit_tasks = blocks(p.axes[p.outer].target, p.units)
     cdef Py_ssize_t channel_tasks = blocks(p.target_channels, p.TB)
-    cdef Py_ssize_t weights = p.source_channels * p.target_channels * p.taps, task, g, t
+    cdef Py_ssize_t weights = p.source_channels * p.target_channels * p.taps, task, g
     cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
     cdef Py_ssize_t[:, ::1] chains = aligned(1, p.axes[2].target, INDEX)
     cdef Py_ssize_t most_rows = most_runs(&p.axes[0]) * most_runs(&p.axes[1])
     cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, 3 * most_rows * (1 + most_runs(&p.axes[2])), INDEX)
-    cdef float[:, ::1] fixed = aligned(1, p.G * (weights + p.target_channels), NUMBER)
+    cdef Py_ssize_t[:, ::1] classes = aligned(1, class_numbers(p), INDEX)
+    find_classes(p, &classes[0, 0])
+    cdef Py_ssize_t all_classes = p.axes[0].class_count * p.axes[1].class_count * p.axes[2].class_count
+    cdef double[:, ::1] sums = aligned(1, p.G * p.target_channels * p.taps if p.value != 0 else 1, np.dtype(np.float64))
+    cdef float[:, ::1] fixed = aligned(1, p.G * (weights + all_classes * p.target_channels), NUMBER)
     cdef Py_ssize_t after_source = source_numbers(p)
     cdef float[:, ::1] tiles = aligned(n_threads, after_source + target_numbers(p), NUMBER)
     cdef float* packed = &fixed[0, 0]
     cdef float* start = packed + p.G * weights
     for g in range(p.G):
         pack_group(p, weight + g * weights, packed + g * weights)
-    for t in range(p.G * p.target_channels):
-        start[t] = bias[t] if bias != NULL else 0
+    find_starts(p, weight, bias, &sums[0, 0], start)
     find_chains(p, &chains[0, 0])
     for task in prange(blocks(p.N, p.lanes) * p.G * channel_tasks * unit_tasks, nogil=True, schedule="static",
                        num_threads=n_threads):
@@ -129,6 +131,7 @@ cdef void convolve_tile(Plan* p, const float* source, const float* packed, const
     cdef Py_ssize_t columns = units if p.outer == 2 else w.target, first_column = unit if p.outer == 2 else 0
     cdef Py_ssize_t first_row = 0 if p.outer == 2 else unit * p.target_inner // w.target
     cdef Py_ssize_t begin, end, b, c, k, K, t, M, row, phase, column, rows_listed, count, v
+    cdef Py_ssize_t first_class
     cdef float* cell
     find_reach(p, unit, units, &begin, &end)
     packed += g * p.source_channels * p.target_channels * p.taps
@@ -144,6 +147,7 @@ cdef void convolve_tile(Plan* p, const float* source, const float* packed, const
             cell = target_tile + t * cells * p.lanes
             for row in range(first_row, first_row + cells // columns):
                 rows_listed = list_rows(p, row // h.target, row % h.target, begin, rows)
+                first_class = class_of(p, row // h.target, row % h.target, 0)
                 for phase in range(min(p.period, columns)):
                     column = phase
                     while column < columns:
@@ -152,7 +156,8 @@ cdef void convolve_tile(Plan* p, const float* source, const float* packed, const
                         cell_kernels[M][p.vectors * v](
                             runs, count, K, p.lanes, source_tile, vf_LANES if v == 1 else p.shift * K * p.lanes,
                             packed + (k * p.target_channels + (t0 + t) * K) * p.taps,
-                            start + t if k == 0 else NULL, cell + column * p.lanes, cells * p.lanes,
+                            start + (first_class + w.classes[first_column + column]) * p.G * p.target_channels + t
+                            if k == 0 else NULL, cell + column * p.lanes, cells * p.lanes,
                             vf_LANES if v == 1 else p.period * p.lanes)
                         column += v * p.period
                 cell += columns * p.lanes
@@ -222,7 +227,8 @@ cdef correlate(Plan* p, const float* grad_y, const float* x, float* grad_weight,
     cdef Py_ssize_t share_images = share_groups(p) * p.lanes, shares = blocks(p.N, share_images), task, share, j
     cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
     cdef Py_ssize_t most_pairs = most_runs(&p.axes[0]) * most_runs(&p.axes[1]) * most_runs(&p.axes[2])
-    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, p.taps + 1 + 3 * p.taps * most_pairs, INDEX)
+    cdef Py_ssize_t most = max(p.taps * most_pairs, outside_runs(p))
+    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, p.taps + 1 + 3 * most, INDEX)
     cdef Py_ssize_t after_source = source_numbers(p), after_target = after_source + target_numbers(p)
     cdef float[:, ::1] tiles = aligned(n_threads, after_target + total_numbers(p), NUMBER)
     cdef float[:, ::1] partial = aligned(shares - 1, weights, NUMBER)       # the first share needs none
@@ -247,8 +253,12 @@ cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* g
     cdef Py_ssize_t filters = min(p.TB, p.target_channels - f0), channels = min(p.SB, p.source_channels - c0)
     cdef Py_ssize_t filter_blocks = blocks(filters, p.target_block), channel_blocks = blocks(channels, p.source_block)
     cdef Py_ssize_t n, unit, units, begin, end, y_begin, y_end, tap, f, c, F, C, i, b, j, k
+    cdef Py_ssize_t outside
     cdef Axis* outer = &p.axes[p.outer]
+    cdef float[vf_LANES] number
     cdef float* total
+    for i in range(vf_LANES):
+        number[i] = <float> p.value
     for i in range(blocks(n_end - n_begin, p.lanes)):
         n = n_begin + i * p.lanes
         for b in range(blocks(outer.target, p.units)):
@@ -280,7 +290,15 @@ cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* g
                                            source_tile + c * (end - begin) * p.lanes, C * p.lanes, p.axes[2].S, total,
                                            i > 0 or b > 0)
                         total += F * C * p.lanes
-    add_lanes(totals, filters * channels * p.taps)
+            if p.value != 0:                # a channel that holds nothing but the number, where taps reach outside
+                for tap in range(p.taps):
+                    outside = list_outside(p, tap, unit, units, runs)
+                    for j in range(filter_blocks):
+                        f = j * p.target_block
+                        F = min(p.target_block, filters - f)
+                        pair_kernels[F][1](runs, outside, target_tile + f * (y_end - y_begin) * p.lanes, F * p.lanes,
+                                           number, 0, 0, total + (f * p.taps + tap * F) * p.lanes, i > 0 or b > 0)
+    add_lanes(totals, filters * (channels + (p.value != 0)) * p.taps)
     total = totals
     for j in range(filter_blocks):
         f = j * p.target_block
@@ -291,6 +309,13 @@ cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* g
             spread(total, F, C, p.taps, p.source_channels * p.taps,
                    grad_weight + ((g * p.target_channels + f0 + f) * p.source_channels + c0 + c) * p.taps)
             total += F * C * p.taps
+    if p.value != 0:
+        for j in range(filter_blocks):
+            f = j * p.target_block
+            F = min(p.target_block, filters - f)
+            add_to_all_channels(total, F, channels, p.taps, p.source_channels * p.taps,
+                                grad_weight + ((g * p.target_channels + f0 + f) * p.source_channels + c0) * p.taps)
+            total += F * p.taps
 
 
 cdef Py_ssize_t list_pairs(Plan* p, Py_ssize_t tap, Py_ssize_t unit, Py_ssize_t units, Py_ssize_t source_begin,

@@ -36,6 +36,9 @@ cdef struct Axis:
     Py_ssize_t keys             # by which runs are listed: target cells, in the weight gradient taps
     Py_ssize_t* ends            # the first run of each key, and one past the last
     Run* runs
+    Py_ssize_t* classes         # of the target cells, by the taps that reach outside from them
+    Py_ssize_t* examples        # a cell of each class
+    Py_ssize_t class_count
 
 cdef struct Plan:
     Direction direction
@@ -46,6 +49,7 @@ cdef struct Plan:
     int outer                   # the first axis with more than one cell: tasks take units of it
     Py_ssize_t source_inner, target_inner           # cells in a unit
     int mode                    # of the padding
+    double value                # around the image, where it adds to what is computed
     Py_ssize_t vectors, lanes   # of images laid out at a time
     Py_ssize_t columns          # cells of a row that a micro-kernel takes at once, at most
     Py_ssize_t period, shift    # how far such cells are apart in a row of the target, and of the source
@@ -66,6 +70,7 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
     p.axes[1] = axis_of(s.IH, s.OH, s.KH, s.SH, s.DH, s.top, direction)
     p.axes[2] = axis_of(s.IW, s.OW, s.KW, s.SW, s.DW, s.left, direction)
     p.source_channels, p.target_channels = (s.FG, s.CG) if direction == BACKWARD_INPUT else (s.CG, s.FG)
+    p.value = s.padding_value if direction != BACKWARD_INPUT else 0
     p.outer = 0
     while p.outer < 2 and max(p.axes[p.outer].source, p.axes[p.outer].target) == 1:
         p.outer += 1
@@ -118,7 +123,7 @@ cdef Axis axis_of(Py_ssize_t I, Py_ssize_t O, Py_ssize_t K, Py_ssize_t S, Py_ssi
     axis.source, axis.target = (O, I) if direction == BACKWARD_INPUT else (I, O)
     axis.K, axis.S, axis.D, axis.before = K, S, D, before
     axis.keys = K if direction == BACKWARD_WEIGHT else axis.target
-    axis.ends, axis.runs = NULL, NULL
+    axis.ends, axis.runs, axis.classes, axis.examples, axis.class_count = NULL, NULL, NULL, NULL, 0
     return axis
 
 
@@ -214,7 +219,8 @@ cdef Py_ssize_t target_numbers(Plan* p) noexcept:
 
 cdef Py_ssize_t total_numbers(Plan* p) noexcept:
     """The sums in lanes of a task of the weight gradient, squares that are summed at once."""
-    return round_up(p.SB * p.TB * p.taps, vf_LANES) * vf_LANES if p.direction == BACKWARD_WEIGHT else 0
+    cdef Py_ssize_t channels = p.SB + 1 if p.value != 0 else p.SB
+    return round_up(channels * p.TB * p.taps, vf_LANES) * vf_LANES if p.direction == BACKWARD_WEIGHT else 0
 
 
 # which cells belong together: output o and input cell i through tap k where o·S + k·D − before is i
@@ -351,6 +357,8 @@ cdef double scratch_bytes(Plan* p) noexcept:
             most = axis.K * axis.source
         runs *= most
         rows *= most if i < 2 else 1
+    if p.direction == BACKWARD_WEIGHT:
+        runs += outside_runs(p)
     return (source_numbers(p) + target_numbers(p) + total_numbers(p)) * sizeof(float) + \
         (tables + (runs + rows) * 3) * sizeof(Py_ssize_t)
 
