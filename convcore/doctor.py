@@ -43,6 +43,7 @@ def report():
         },
         "floating point": {
             "denormals": "flushed to zero" if cpu.flushes_denormals() else "kept, as IEEE 754 says",
+            "denormals in kernels": denormals_in_kernels(n),
         },
         "data": {
             "CONVCORE_DATA_DIR": data_folder(),
@@ -50,6 +51,14 @@ def report():
         },
         "libraries": {name: installed_version(name) for name in LIBRARIES},
     }
+
+
+def denormals_in_kernels(n_threads):
+    """Return what becomes of denormal numbers in the threads of a kernel."""
+    n_threads = n_threads if cpu.openmp_date() else 1
+    with cpu.DenormalsAsZeros(n_threads):
+        flushing = cpu.threads_flushing(n_threads)
+    return "flushed to zero" if flushing == n_threads else f"flushed to zero in {flushing} of {n_threads} threads"
 
 
 def openmp():

@@ -11,6 +11,7 @@ import typing
 import numpy as np
 
 from convcore import isa, threads
+from convcore._compiled.cpu import DenormalsAsZeros
 from convcore.arrays import FLOATS
 from convcore.kernels import buffers, epilogues, registry
 from convcore.kernels.geometry import ConvGeometry
@@ -154,11 +155,12 @@ class Made(typing.NamedTuple):
 
     def make(self):
         """Compute."""
-        threads.keep_apart(self.n_threads)
         call = self.call
-        call.function(*self.arguments(), **self.parameters)
-        if call.relu_follows:
-            epilogues.relu(self.outputs, call.level, self.n_threads)
+        with DenormalsAsZeros(self.n_threads):
+            threads.keep_apart(self.n_threads)
+            call.function(*self.arguments(), **self.parameters)
+            if call.relu_follows:
+                epilogues.relu(self.outputs, call.level, self.n_threads)
 
     def nothing(self):
         """Write what there is without observations, or without inputs: nothing is added up."""

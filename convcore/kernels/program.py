@@ -10,6 +10,7 @@ import time
 import numpy as np
 
 from convcore import threads
+from convcore._compiled.cpu import DenormalsAsZeros
 from convcore.kernels import buffers, epilogues
 from convcore.kernels.dispatch import observer, observing, unobserved
 
@@ -87,15 +88,16 @@ class Program:
     def run(self, inputs):
         """Make all calls, for these inputs."""
         self._bring_in(inputs)
-        threads.keep_apart(self._n_threads)
         watcher = observer()
-        if watcher is not None:
-            with unobserved():
-                return self._watched(watcher)
-        for function, arguments, parameters, relu in self._steps:
-            function(*arguments, **parameters)
-            if relu is not None:
-                epilogues.relu(*relu)
+        with DenormalsAsZeros(self._n_threads):
+            threads.keep_apart(self._n_threads)
+            if watcher is not None:
+                with unobserved():
+                    return self._watched(watcher)
+            for function, arguments, parameters, relu in self._steps:
+                function(*arguments, **parameters)
+                if relu is not None:
+                    epilogues.relu(*relu)
         return None
 
     def _bring_in(self, inputs):
