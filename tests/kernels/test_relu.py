@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from convcore._compiled.cpu import DenormalsAsZeros
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import DTYPES, THREADS, assert_same, cells, integers
 
 from convcore import kernels
-from convcore._compiled.cpu import DenormalsAsZeros
 from convcore.kernels import FlatGeometry, registry, run
 
 SPECIAL = (0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40)
