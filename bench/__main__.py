@@ -1,4 +1,6 @@
-"""The command: ``python -m bench`` and one of layers, padding, accuracy, gemm, epoch, predict, time-to, overhead.
+"""The command: ``python -m bench`` and one of the following.
+
+layers, padding, accuracy, gemm, epoch, predict, time-to, overhead, growth, steady
 
 The first, also without a word, is ``convcore bench``; ``--smoke`` runs a little of everything.
 """
@@ -6,7 +8,7 @@ The first, also without a word, is ``convcore bench``; ``--smoke`` runs a little
 import argparse
 import sys
 
-from bench import accuracy, epoch, gemm, overhead, padding, time_to
+from bench import accuracy, epoch, gemm, growth, overhead, padding, steady, time_to
 from convcore import cli, data, isa, kernels, threads
 from convcore.profile import plugins, problems
 
@@ -20,7 +22,19 @@ def main(arguments):
         return cli.main(["bench", *arguments[1:]])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "what", choices=("layers", "padding", "accuracy", "gemm", "epoch", "predict", "time-to", "overhead")
+        "what",
+        choices=(
+            "layers",
+            "padding",
+            "accuracy",
+            "gemm",
+            "epoch",
+            "predict",
+            "time-to",
+            "overhead",
+            "growth",
+            "steady",
+        ),
     )
     parser.add_argument("--problems", help="for padding and accuracy: as convcore bench takes them")
     parser.add_argument("--variants", help="comma-separated; for padding auto, for accuracy all of them if not given")
@@ -29,11 +43,12 @@ def main(arguments):
     parser.add_argument("--data", default="mnist", help="for epoch, predict and time-to: digits, mnist, ...")
     parser.add_argument("--model", default="lenet5", choices=("lenet5", "batchnorm", "shallow"))
     parser.add_argument("--accuracy", type=float, default=0.99, help="for time-to")
-    parser.add_argument("--epochs", type=int, default=10, help="for time-to: of the schedule, a cosine")
+    parser.add_argument("--epochs", type=int, default=10, help="for time-to (of its schedule) and steady")
     parser.add_argument("--seeds", type=int, default=5, help="for time-to")
-    parser.add_argument("--images", type=int, help="for epoch: only the first images")
+    parser.add_argument("--images", type=int, help="for epoch and steady: only the first images")
     parser.add_argument("--batch-sizes", help="for these: comma-separated; 64, for predict 256, if not given")
     parser.add_argument("--peer", choices=("torch",), help="for these: measure beside it")
+    parser.add_argument("--plot", help="for growth: a file for a picture")
     parser.add_argument("--threads", type=int, default=threads.get_num_threads())
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
@@ -54,6 +69,11 @@ def main(arguments):
             epoch.predict(loaded, options.model, sizes, options.threads, peer, options.rounds)
     elif options.what == "overhead":
         overhead.bench(plugins.peer(options.peer) if options.peer else None, options.rounds)
+    elif options.what == "growth":
+        peer = plugins.peer(options.peer) if options.peer else None
+        growth.bench(options.threads, options.rounds, peer, options.plot)
+    elif options.what == "steady":
+        steady.bench(data.load(options.data), options.images, options.epochs, options.threads, options.rounds)
     elif options.what == "accuracy":
         accuracy.bench(
             problems.read(options.problems or "accuracy"), variants or kernels.variants("conv2d"), options.threads
@@ -75,6 +95,8 @@ def smoke():
     epoch.bench(digits, "lenet5", 256, [64], n_threads, None, 1)
     time_to.bench(digits, "lenet5", 0.5, 1, 64, n_threads, None, 1)
     overhead.bench(None, 1)
+    growth.bench(n_threads, 1, smallest=True)
+    steady.bench(digits, 1280, 2, n_threads, 1)
     epoch.predict(digits, "shallow", [256], n_threads, None, 1)
     cli.main(["bench", "--smoke"])  # the last, for it leaves with its exit status
 
