@@ -47,6 +47,13 @@ cdef inline folds(direction, geometry):
     return None
 
 
+cdef inline not_pooled(direction, geometry):
+    """Why outputs are not pooled in windows of 2×2, or None where they are, or need not be."""
+    if direction == "forward_pool" and (len(geometry.in_size) != 2 or min(geometry.out_size) < 2):
+        return "pools images in two dimensions, of 2×2 outputs and more"
+    return None
+
+
 cdef inline Py_ssize_t source_cell(Py_ssize_t p, Py_ssize_t size, int mode) noexcept nogil:
     """The cell of an axis that holds what a padded axis holds at p, counted from the image's first cell; -1: none.
 

@@ -12,13 +12,15 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convcore.kernels.buffers import aligned
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, folds, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, folds, not_pooled, source_cell
+from convcore.kernels.pool_sizes cimport PoolSizes
 from convcore.kernels.relu cimport apply_relu
 
 include "depthwise_rows.pxi"
 include "depthwise_sums.pxi"
 include "depthwise_pixels.pxi"
 include "depthwise_layout.pxi"
+include "max_pool_plane.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one
@@ -43,10 +45,16 @@ def supports(direction, geometry, dtype, level):
         return "computes in float32 only"
     if folds(direction, geometry):
         return folds(direction, geometry)
+    if not_pooled(direction, geometry):
+        return not_pooled(direction, geometry)
     if geometry.groups != geometry.in_channels:
         return f"each group must be one channel, not {geometry.in_channels // geometry.groups}"
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     cdef Layout l = gradient_layout(&s) if direction == "backward_input" else input_layout(&s)
+    cdef Copies c = copies_of(&s)
+    cdef Py_ssize_t band = c.band if worth_copies(&s) else l.band
+    if direction == "forward_pool" and band < s.OH and band % 2:
+        return f"computes {band} rows at a time, which no whole windows fill"
     if direction == "backward_input" and s.SD * s.SH * s.SW > PLACES:
         return f"a step of the stride has {s.SD * s.SH * s.SW} places, more than {PLACES}"
     cdef Py_ssize_t numbers = l.numbers + sum_numbers(&s, 1) * (direction == "backward_weight")
@@ -70,50 +78,57 @@ def suits(direction, geometry, dtype, level):
 
 def forward(geometry, x, weight, bias, y, n_threads):
     """Write y; one task per few channels of an image, or per band of rows."""
-    convolve_all(geometry, x, weight, bias, y, False, n_threads)
+    convolve_all(geometry, x, weight, bias, y, None, False, n_threads)
 
 
 def forward_relu(geometry, x, weight, bias, y, n_threads):
     """Write ReLU(y), row by row as they are made."""
-    convolve_all(geometry, x, weight, bias, y, True, n_threads)
+    convolve_all(geometry, x, weight, bias, y, None, True, n_threads)
+
+
+def forward_pool(geometry, x, weight, bias, pooled, index, n_threads):
+    """Write the maxima of ReLU(y) in windows of 2×2 and their places, band by band; y is written nowhere else."""
+    convolve_all(geometry, x, weight, bias, pooled, index, True, n_threads)
 
 
 def convolve_all(geometry,
                  const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
                  const float[:, :, :, :, ::1] weight not None,  # IN  (OC, 1, KD, KH, KW)
                  const float[::1] bias,                         # IN  (OC,) or None
-                 float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
+                 float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW), or (N, OC, 1, OH/2, OW/2)
+                 int[:, :, :, :, ::1] index,                    # OUT (N, OC, 1, OH/2, OW/2) or None
                  bint relu,
                  int n_threads):
-    """Forward, with or without ReLU behind it."""
+    """Forward, with or without ReLU or pooling behind it."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef const float* b = &bias[0] if bias is not None else NULL
+    cdef int* places = &index[0, 0, 0, 0, 0] if index is not None else NULL
     if worth_copies(&s):
-        return forward_by_pixels(&s, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], relu, n_threads)
+        return forward_by_pixels(&s, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], places, relu,
+                                 n_threads)
     cdef Layout l = input_layout(&s)
     cdef Py_ssize_t[:, ::1] spans = find_spans(&l)
     cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, NUMBER)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + pooled_numbers(l.band * s.OW, places), NUMBER)
     cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
     cdef Py_ssize_t task, thread
     for thread in range(n_threads):
         put_frame(&l, &scratch[thread, 0])
     for task in prange(blocks(s.N * s.IC, l.channels), nogil=True, schedule="static", num_threads=n_threads):
-        forward_channels(&s, &l, &rows, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0],
+        forward_channels(&s, &l, &rows, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], places,
                          relu, task * l.channels, &scratch[threadid(), 0])
 
 
 cdef void forward_channels(ConvSizes* s, Layout* l, Rows* rows, const float* x, const float* weight, const float* bias,
-                           float* y, bint relu, Py_ssize_t first, float* tiles) noexcept nogil:
+                           float* y, int* index, bint relu, Py_ssize_t first, float* tiles) noexcept nogil:
     """Channels are counted through the batch, from `first`."""
     cdef Py_ssize_t channels = min(l.channels, s.N * s.IC - first), taps = s.KD * s.KH * s.KW
-    cdef Py_ssize_t i, f, k, od, oh, block, count
+    cdef Py_ssize_t i, f, k, od, oh, block, count, planes
     # Where rows are narrower than a vector, what is written beside one is overwritten with the next, if that comes.
     cdef bint overwritten = l.bands == 1 and s.OD == 1 and rows.spread == 1
     cdef float* out = tiles + l.tiles
     cdef float* target
     x += first * s.ID * s.IH * s.IW
-    y += first * s.FG * s.OD * s.OH * s.OW
     for od in range(s.OD):
         for block in range(l.bands):
             oh = block * l.band
@@ -122,17 +137,44 @@ cdef void forward_channels(ConvSizes* s, Layout* l, Rows* rows, const float* x, 
             k = first % s.IC * s.FG
             for i in range(channels):
                 for f in range(s.FG):
-                    target = y + (((i * s.FG + f) * s.OD + od) * s.OH + oh) * s.OW
-                    if s.OW >= nf_LANES or (overwritten and ((channels - i) * s.FG - f - 1) * s.OH * s.OW >= nf_LANES):
+                    planes = (channels - i) * s.FG - f          # of the task, from this one on
+                    target = y + ((((first + i) * s.FG + f) * s.OD + od) * s.OH + oh) * s.OW
+                    if index != NULL:
+                        target = tiles + l.numbers
+                    if s.OW >= nf_LANES or (overwritten and (planes - 1) * s.OH * s.OW >= nf_LANES and index == NULL):
                         convolve(rows, tiles + i * l.tile, weight + k * taps, bias[k] if bias != NULL else 0, target,
                                  s.OW, count, s.OW)
                     else:
                         convolve(rows, tiles + i * l.tile, weight + k * taps, bias[k] if bias != NULL else 0, out,
                                  l.out_pitch, count, s.OW)
                         join(out, l, 1, count, target, s.OW, s.OW)
-                    if relu:
+                    if index != NULL:
+                        pool_rows(s, target, oh, count, (first + i) * s.FG + f, planes if l.bands == 1 else 1, y, index)
+                    elif relu:
                         apply_relu(target, count * s.OW)
                     k = k + 1 if k + 1 < s.OC else 0
+
+
+cdef inline Py_ssize_t pooled_numbers(Py_ssize_t numbers, const int* index) noexcept nogil:
+    """Room for so many outputs that are pooled, and for what vectors read behind them."""
+    return round_up(numbers, vf_LANES) + 3 * vf_LANES if index != NULL else 0
+
+
+cdef void pool_rows(ConvSizes* s, const float* rows, Py_ssize_t oh, Py_ssize_t count, Py_ssize_t plane,
+                    Py_ssize_t planes, float* y, int* index) noexcept nogil:
+    """Pool some rows of a plane, from an even one on; what is behind them in so many planes may be overwritten."""
+    cdef PoolSizes p
+    cdef Py_ssize_t OH = s.OH // 2, OW = s.OW // 2, j, first = (plane * OH + oh // 2) * OW
+    p.planes, p.ID, p.IH, p.IW, p.OD, p.OH, p.OW = 1, 1, count, s.OW, 1, count // 2, OW
+    p.KD, p.KH, p.KW, p.SD, p.SH, p.SW, p.DD, p.DH, p.DW = 1, 2, 2, 1, 2, 2, 1, 1, 1
+    p.front, p.back, p.top, p.bottom, p.left, p.right = 0, 0, 0, 0, 0, 0
+    p.in_cells, p.out_cells = count * s.OW, p.OH * OW
+    pool_plane(&p, rows, pooled_numbers(count * s.OW, index), True, y + first, index + first,
+               (planes - 1) * OH * OW + p.out_cells)
+    if oh > 0:
+        for j in range(first, first + p.out_cells):
+            if index[j] >= 0:
+                index[j] += <int> (oh * s.OW)
 
 
 # backward_input: as forward, with the filter turned over, once for each place in a step of the stride

@@ -12,7 +12,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from cython cimport floating
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, not_pooled, source_cell
 from convcore.kernels.buffers import aligned
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy as np
 include "images_tile.pxi"
 include "images_plan.pxi"
 include "images_constant.pxi"
+include "contest.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one
@@ -37,7 +38,21 @@ def forward(geometry,
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Plan p = plan_of(&s, FORWARD)
     convolve(&p, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
-             &y[0, 0, 0, 0, 0], n_threads)
+             &y[0, 0, 0, 0, 0], NULL, n_threads)
+
+
+def forward_pool(geometry,
+                 const float[:, :, :, :, ::1] x not None,        # IN  (N, IC, 1, IH, IW)
+                 const float[:, :, :, :, ::1] weight not None,   # IN  (OC, IC/G, 1, KH, KW)
+                 const float[::1] bias,                          # IN  (OC,) or None
+                 float[:, :, :, :, ::1] pooled not None,         # OUT (N, OC, 1, OH/2, OW/2)
+                 int[:, :, :, :, ::1] index not None,            # OUT the same
+                 int n_threads):
+    """Write the maxima of ReLU(y) in windows of 2×2 and their places, before lanes become images again."""
+    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Plan p = plan_of(&s, FORWARD)
+    convolve(&p, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
+             &pooled[0, 0, 0, 0, 0], &index[0, 0, 0, 0, 0], n_threads)
 
 
 def backward_input(geometry,
@@ -48,7 +63,7 @@ def backward_input(geometry,
     """Write grad_x; one task per few images, group, block of channels and few rows of grad_x."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Plan p = plan_of(&s, BACKWARD_INPUT)
-    convolve(&p, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], NULL, &grad_x[0, 0, 0, 0, 0], n_threads)
+    convolve(&p, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], NULL, &grad_x[0, 0, 0, 0, 0], NULL, n_threads)
 
 
 def backward_weight(geometry,
@@ -66,6 +81,8 @@ def supports(direction, geometry, dtype, level):
     """Refuse other numbers than float32, and images that fill the scratch."""
     if dtype != DTYPE:
         return "computes in float32 only"
+    if not_pooled(direction, geometry):
+        return not_pooled(direction, geometry)
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     cdef double cells = max(<double> s.ID * s.IH * s.IW, <double> s.OD * s.OH * s.OW)
     if cells > LARGEST_IMAGE:
@@ -84,13 +101,14 @@ def suits(direction, geometry, dtype, level):
 
 
 cdef Direction direction_of(str name):
-    return FORWARD if name == "forward" else BACKWARD_INPUT if name == "backward_input" else BACKWARD_WEIGHT
+    return FORWARD if name.startswith("forward") else BACKWARD_INPUT if name == "backward_input" else BACKWARD_WEIGHT
 
 
 # forward and backward_input: target channels of a cell = sum over its source cells and their channels
 
-cdef convolve(Plan* p, const float* source, const float* weight, const float* bias, float* target, int n_threads):
-    """Write y or grad_x."""
+cdef convolve(Plan* p, const float* source, const float* weight, const float* bias, float* target, int* index,
+              int n_threads):
+    """Write y or grad_x, or with an index the maxima of ReLU(y)."""
     cdef Py_ssize_t unit_tasks = blocks(p.axes[p.outer].target, p.units)
     cdef Py_ssize_t channel_tasks = blocks(p.target_channels, p.TB)
     cdef Py_ssize_t weights = p.source_channels * p.target_channels * p.taps, task, g
@@ -104,7 +122,8 @@ cdef convolve(Plan* p, const float* source, const float* weight, const float* bi
     cdef double[:, ::1] sums = aligned(1, p.G * p.target_channels * p.taps if p.value != 0 else 1, np.dtype(np.float64))
     cdef float[:, ::1] fixed = aligned(1, p.G * (weights + all_classes * p.target_channels), NUMBER)
     cdef Py_ssize_t after_source = source_numbers(p)
-    cdef float[:, ::1] tiles = aligned(n_threads, after_source + target_numbers(p), NUMBER)
+    cdef Py_ssize_t after_target = after_source + target_numbers(p)
+    cdef float[:, ::1] tiles = aligned(n_threads, after_target + (target_numbers(p) // 4 if index != NULL else 0), NUMBER)
     cdef float* packed = &fixed[0, 0]
     cdef float* start = packed + p.G * weights
     for g in range(p.G):
@@ -113,16 +132,17 @@ cdef convolve(Plan* p, const float* source, const float* weight, const float* bi
     find_chains(p, &chains[0, 0])
     for task in prange(blocks(p.N, p.lanes) * p.G * channel_tasks * unit_tasks, nogil=True, schedule="static",
                        num_threads=n_threads):
-        convolve_tile(p, source, packed, start, target,
+        convolve_tile(p, source, packed, start, target, index,
                       task // (p.G * channel_tasks * unit_tasks) * p.lanes, task // (channel_tasks * unit_tasks) % p.G,
                       task // unit_tasks % channel_tasks * p.TB, task % unit_tasks * p.units,
-                      &tiles[threadid(), 0], &tiles[threadid(), after_source], <Run*> &lists[threadid(), 0],
+                      &tiles[threadid(), 0], &tiles[threadid(), after_source],
+                      &tiles[threadid(), after_target] if index != NULL else NULL, <Run*> &lists[threadid(), 0],
                       <Run*> &lists[threadid(), 3 * most_rows], &chains[0, 0])
 
 
 cdef void convolve_tile(Plan* p, const float* source, const float* packed, const float* start, float* target,
-                        Py_ssize_t n, Py_ssize_t g, Py_ssize_t t0, Py_ssize_t unit, float* source_tile,
-                        float* target_tile, Run* rows, Run* runs, const Py_ssize_t* chains) noexcept nogil:
+                        int* index, Py_ssize_t n, Py_ssize_t g, Py_ssize_t t0, Py_ssize_t unit, float* source_tile,
+                        float* target_tile, float* index_tile, Run* rows, Run* runs, const Py_ssize_t* chains) noexcept nogil:
     """The target channels from t0 and units from `unit`, of the images of a task, for all source channels."""
     cdef Axis* h = &p.axes[1]
     cdef Axis* w = &p.axes[2]
@@ -161,7 +181,55 @@ cdef void convolve_tile(Plan* p, const float* source, const float* packed, const
                             vf_LANES if v == 1 else p.period * p.lanes)
                         column += v * p.period
                 cell += columns * p.lanes
-    put_back(p, target_tile, n, g * p.target_channels + t0, channels, unit * p.target_inner, cells, target)
+    if index != NULL:
+        pool_tile(p, channels, first_row, cells // w.target, target_tile, <int*> index_tile)
+        cells = cells // w.target // 2 * (w.target // 2)
+        begin = first_row // 2 * (w.target // 2)
+        put_back(p, index_tile, n, g * p.target_channels + t0, channels, begin, cells, pooled_cells(p), <float*> index)
+        put_back(p, target_tile, n, g * p.target_channels + t0, channels, begin, cells, pooled_cells(p), target)
+    else:
+        put_back(p, target_tile, n, g * p.target_channels + t0, channels, unit * p.target_inner, cells, p.target_cells,
+                 target)
+
+
+cdef inline Py_ssize_t pooled_cells(Plan* p) noexcept nogil:
+    return (p.axes[1].target // 2) * (p.axes[2].target // 2)
+
+
+cdef void pool_tile(Plan* p, Py_ssize_t channels, Py_ssize_t first_row, Py_ssize_t rows, float* tile,
+                    int* index) noexcept nogil:
+    """Put the maxima of ReLU in windows of 2×2 to the front of a tile of some rows, their places in the plane apart."""
+    cdef Py_ssize_t width = p.axes[2].target, t, row, column, v
+    cdef float* pooled = tile
+    cdef const float* cells
+    for t in range(channels):
+        for row in range(rows // 2):
+            for column in range(width // 2):
+                cells = tile + ((t * rows + 2 * row) * width + 2 * column) * p.lanes
+                for v in range(p.vectors):
+                    pool_lanes(cells + v * vf_LANES, p.lanes, width * p.lanes,
+                               <int> ((first_row + 2 * row) * width + 2 * column), <int> width, pooled, index)
+                    pooled += vf_LANES
+                    index += vf_LANES
+
+
+cdef inline void pool_lanes(const float* cells, Py_ssize_t right, Py_ssize_t below, int place, int width, float* y,
+                            int* index) noexcept nogil:
+    """The largest of four cells in each lane, or 0: `right` and `below` lead to the neighbours."""
+    cdef Py_ssize_t lane
+    cdef float best
+    cdef int best_place
+    cdef float[vf_LANES] maxima             # y may be where the first cells are
+    cdef int[vf_LANES] places
+    for lane in range(vf_LANES):
+        best, best_place = cells[lane], place
+        contest(best, best_place, cells[right + lane], place + 1)
+        contest(best, best_place, cells[below + lane], place + width)
+        contest(best, best_place, cells[below + right + lane], place + width + 1)
+        places[lane] = -1 if best <= 0 else best_place
+        maxima[lane] = 0 if best <= 0 else best
+    memcpy(y, maxima, sizeof(maxima))
+    memcpy(index, places, sizeof(places))
 
 
 cdef inline Py_ssize_t list_rows(Plan* p, Py_ssize_t depth, Py_ssize_t row, Py_ssize_t begin, Run* rows) noexcept nogil:
@@ -413,11 +481,11 @@ cdef void lay_out(Plan* p, const float* images, Py_ssize_t n0, Py_ssize_t all_ch
 
 
 cdef void put_back(Plan* p, const float* tile, Py_ssize_t n0, Py_ssize_t channel, Py_ssize_t K, Py_ssize_t begin,
-                   Py_ssize_t cells, float* target) noexcept nogil:
+                   Py_ssize_t cells, Py_ssize_t all_cells, float* target) noexcept nogil:
     """Write tile[k, cell - begin, image] to K channels of the images that there are."""
     cdef float[vf_LANES * vf_LANES] square
-    cdef Py_ssize_t image_step = p.G * p.target_channels * p.target_cells
-    cdef Py_ssize_t length = K * cells if cells == p.target_cells else cells, channels = K * cells // length
+    cdef Py_ssize_t image_step = p.G * p.target_channels * all_cells
+    cdef Py_ssize_t length = K * cells if cells == all_cells else cells, channels = K * cells // max(length, <Py_ssize_t> 1)
     cdef Py_ssize_t v, k, b, i, present, numbers
     cdef const float* t
     cdef float* y
@@ -425,7 +493,7 @@ cdef void put_back(Plan* p, const float* tile, Py_ssize_t n0, Py_ssize_t channel
         present = min(<Py_ssize_t> vf_LANES, p.N - n0 - v * vf_LANES)
         for k in range(channels):
             t = tile + k * cells * p.lanes + v * vf_LANES
-            y = target + (n0 + v * vf_LANES) * image_step + (channel + k) * p.target_cells + begin
+            y = target + (n0 + v * vf_LANES) * image_step + (channel + k) * all_cells + begin
             for b in range(blocks(length, vf_LANES)):
                 numbers = min(<Py_ssize_t> vf_LANES, length - b * vf_LANES)
                 if present == vf_LANES and numbers == vf_LANES:

@@ -6,6 +6,8 @@ dimensions, ``y[n, k, i, j] = Σ window[n, c, u, v] · weight[k, c, u, v]``.
 
 import numpy as np
 
+from convcore.kernels import max_pool_reference
+from convcore.kernels.pool_geometry import PoolGeometry
 from convcore.kernels.windows import PADDING_MODES
 
 EVERY = slice(None)
@@ -56,6 +58,14 @@ def forward(geometry, x, weight, bias, y, n_threads):
             y[(EVERY, filters, *pixel)] = np.einsum(f"nc{taps},kc{taps}->nk", window, weight[filters])
     if bias is not None:
         y += bias.reshape(-1, *(1,) * len(geometry.in_size))
+
+
+def forward_pool(geometry, x, weight, bias, pooled, index, n_threads):
+    """Write the maxima of ReLU(y) in windows of 2×2, and their places in a plane of y, -1 where they are 0."""
+    y = np.empty(geometry.shapes["y"], x.dtype)
+    forward(geometry, x, weight, bias, y, n_threads)
+    pool = PoolGeometry.of("max_pool2d", y.shape, 2)
+    max_pool_reference.forward_relu(pool, y, pooled, index, n_threads)
 
 
 def backward_input(geometry, grad_y, weight, grad_x, n_threads):

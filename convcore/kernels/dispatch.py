@@ -57,6 +57,27 @@ def _chosen(op, direction, geometry, dtype, level, circumstances):
     raise ValueError(f"{op}: no variant does {direction}")
 
 
+def pooling(op, geometry, dtype):
+    """Return the variant that computes ``forward`` and also pools what it computes; None where pooling is to follow it.
+
+    Pooling of the user's own, or a variant of it that is asked for, wants to run.
+
+    Examples
+    --------
+    >>> pooling("conv2d", ConvGeometry.parse("mb64ic6ih14oc16kh5"), np.dtype(np.float32))
+    'images'
+    """
+    return _pooling(op, geometry, dtype, registry.circumstances(op), registry.circumstances("max_pool2d"))
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _pooling(op, geometry, dtype, *circumstances):
+    if registry.variants("max_pool2d")[0] != "direct" or registry.forced_variant("max_pool2d") is not None:
+        return None
+    name, level = selected(op, "forward", geometry, dtype)
+    return name if registry.refusal(op, name, "forward_pool", geometry, dtype, level) is None else None
+
+
 def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=None, out=None, **parameters):
     """Compute one direction of an op.
 

@@ -145,7 +145,7 @@ cdef inline Range columns_of_task(Product* p, Py_ssize_t task, Py_ssize_t W) noe
 cdef void tile_pass(Product* p, const floating* a, const floating* b, floating* c, bint accumulate, floating* a_panels,
                     floating* b_panels, floating* own, int n_threads) noexcept nogil:
     """As much of the product as the working memory holds: pack what must be, then multiply."""
-    cdef Py_ssize_t task
+    cdef Py_ssize_t task, tasks = p.column_tasks * p.row_tasks
     with parallel(num_threads=n_threads):
         if p.a_packed:
             for task in prange(p.row_tasks * p.depths, schedule="dynamic"):
@@ -153,10 +153,16 @@ cdef void tile_pass(Product* p, const floating* a, const floating* b, floating* 
         if p.b_packed:
             for task in prange(p.column_tasks * p.depths, schedule="dynamic"):
                 pack_columns_of_b(p, b, b_panels, task // p.depths, task % p.depths)
-        for task in prange(p.column_tasks * p.row_tasks, schedule="dynamic"):
-            multiply_block(p, a, a_panels, b, b_panels, c, accumulate,
-                           own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
-                           task // p.row_tasks, task % p.row_tasks)
+        if tasks <= TASKS:          # small ones follow small ones: each thread finds in its cache what it wrote before
+            for task in prange(tasks, schedule="static"):
+                multiply_block(p, a, a_panels, b, b_panels, c, accumulate,
+                               own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
+                               task // p.row_tasks, task % p.row_tasks)
+        else:
+            for task in prange(tasks, schedule="dynamic"):
+                multiply_block(p, a, a_panels, b, b_panels, c, accumulate,
+                               own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
+                               task // p.row_tasks, task % p.row_tasks)
 
 
 cdef void pack_rows_of_a(Product* p, const floating* a, floating* panels, Py_ssize_t row_task,

@@ -11,6 +11,8 @@ import numbers
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 from convcore.kernels.windows import (
     AXES,
     AXIS_WORDS,
@@ -138,17 +140,20 @@ class ConvGeometry:
         weight = (self.out_channels, self.in_channels // self.groups, *self.filter_size)
         y = (self.batch, self.out_channels, *self.out_size)
         bias = (self.out_channels,)
-        return {"x": x, "weight": weight, "bias": bias, "y": y,
+        pooled = (*y[:-2], *(size // 2 for size in y[-2:]))  # by windows of 2 × 2 side by side
+        return {"x": x, "weight": weight, "bias": bias, "y": y, "pooled": pooled, "index": pooled,
                 "grad_x": x, "grad_weight": weight, "grad_bias": bias, "grad_y": y}  # fmt: skip
 
     SIGNATURES = {
         "forward": (("x", "weight", "bias"), "y"),
         "forward_relu": (("x", "weight", "bias"), "y"),
+        "forward_pool": (("x", "weight", "bias"), ("pooled", "index")),
         "backward_input": (("grad_y", "weight"), "grad_x"),
         "backward_weight": (("grad_y", "x"), "grad_weight"),
         "backward_bias": (("grad_y",), "grad_bias"),
     }
     OPTIONAL = ("bias",)
+    DTYPES = {"index": np.int32}
 
     def operations(self, direction):
         """Return the floating-point operations of a direction: two per multiply-add of the nominal problem."""

@@ -56,6 +56,7 @@ cdef struct Plan:
     Py_ssize_t source_block, target_block           # channels in a micro-kernel
     Py_ssize_t SB, TB           # source channels and target channels laid out at a time
     Py_ssize_t units, source_units                  # of the outer axis: of the target at a time, and what they reach
+    Py_ssize_t step             # units are a multiple of: pairs of rows, of which windows are made
 
 
 # how a problem is cut
@@ -87,6 +88,7 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
     if direction != BACKWARD_WEIGHT:
         choose_block(&p)
     p.lanes = p.vectors * vf_LANES
+    p.step = 2 if direction == FORWARD and p.outer == 1 else 1
     if direction == BACKWARD_WEIGHT:
         p.source_block = even_block(p.source_channels, PAIR_CHANNELS)
         p.target_block = even_block(p.target_channels, PAIR_FILTERS)
@@ -97,12 +99,12 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
     # Where tasks are wanted, they take as many rows as a filter at least: neighbours lay out some rows twice.
     least = max(<Py_ssize_t> 2, ((outer.K - 1) * outer.D + outer.S) // outer.S)
     p.units = outer.target
-    while p.units > 1 and (
+    while p.units > p.step and (
         reach(&p, p.units) * p.source_inner * p.lanes * min(p.source_channels, <Py_ssize_t> CHANNELS) > TILE_NUMBERS
         or p.units * p.target_inner * p.lanes * min(p.target_channels, <Py_ssize_t> CHANNELS) > TILE_NUMBERS
         or (blocks(p.units, 2) >= least and tasks * blocks(outer.target, p.units) < TASKS)
     ):
-        p.units = blocks(p.units, 2)
+        p.units = round_up(blocks(p.units, 2), p.step)
     p.source_units = reach(&p, p.units)
     p.SB = channels_laid_out(p.source_channels, p.source_block,
                              TILE_NUMBERS // (p.source_units * p.source_inner * p.lanes))

@@ -1,6 +1,5 @@
-"""Max-pooling in 1-D to 3-D: some planes per task, one output row at a time, one cell of the window at a time.
+"""Max-pooling in 1-D to 3-D: some planes per task, each as max_pool_plane.pxi has it.
 
-The innermost loop runs along the output row without a branch, so the compiler can turn it into vector instructions.
 The usual windows, 2×2 side by side, have loops over vectors of their own (max_pool_quads.pxi.tp), which leave the last
 rows of a task to the others.
 """
@@ -10,29 +9,11 @@ from cython.parallel cimport prange
 from convcore.kernels.common cimport end_inside, first_inside, floating
 from convcore.kernels.pool_sizes cimport PoolSizes, pool_sizes
 
-include "max_pool_quads.pxi"
+include "vectors.pxi"
+include "max_pool_plane.pxi"
 
 cdef enum:
     TASK_CELLS = 16384          # of the input
-
-cdef extern from *:
-    """
-    #include <math.h>
-    /* One more cell against the best so far. A sequence of conditional moves in C's own spelling: in this form GCC
-       turns the loops below into vector code, with branches or bit masks it does not. The cell wins if it is larger,
-       or NaN, or the first; a best that is NaN stays. */
-    #define contest(best, best_place, value, place) do { \\
-        int winner = (value) > (best) ? (place) : (best_place); \\
-        winner = (value) != (value) ? (place) : winner; \\
-        winner = (best_place) < 0 ? (place) : winner; \\
-        best_place = (best) != (best) ? (best_place) : winner; \\
-        best = (value) > (best) ? (value) : (best); \\
-        best = (value) != (value) ? (value) : (best); \\
-    } while (0)
-    """
-    float INFINITY
-    void contest(double best, int best_place, double value, int place) nogil    # a macro: changes best and best_place
-
 
 def forward(geometry, x, y, index, n_threads):
     """Write the maxima y and where in its plane each stood. The first of equals wins; NaN wins over everything.
@@ -72,64 +53,8 @@ cdef void forward_task(PoolSizes* s, const floating* x, Py_ssize_t first, Py_ssi
     """The planes from `first` on and before `end`."""
     cdef Py_ssize_t plane
     for plane in range(first, end):
-        forward_plane(s, x + plane * s.in_cells, (s.planes - plane) * s.in_cells, relu, y + plane * s.out_cells,
-                      index + plane * s.out_cells, (end - plane) * s.out_cells)
-
-
-cdef bint in_quads(PoolSizes* s) noexcept nogil:
-    """Whether the windows are 2×2, side by side, and all inside a plane."""
-    return (s.ID == s.OD == 1 and s.front == 0 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
-            and s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW)
-
-
-cdef void forward_plane(PoolSizes* s, const floating* x, Py_ssize_t x_room, bint relu, floating* y,
-                        int* index, Py_ssize_t y_room) noexcept nogil:
-    """One plane; x_room cells may be read from its beginning on, y_room written."""
-    cdef Py_ssize_t od, oh, j, row = pool_quads(s, x, x_room, relu, y, index, y_room) if in_quads(s) else 0
-    for od in range(s.OD):
-        for oh in range(row, s.OH):
-            forward_row(s, x, od * s.SD - s.front, oh * s.SH - s.top, y + (od * s.OH + oh) * s.OW,
-                        index + (od * s.OH + oh) * s.OW)
-    if relu:
-        for j in range(row * s.OW, s.out_cells):
-            if y[j] <= 0 and index[j] >= 0:         # a window that sees only padding keeps its -inf
-                y[j], index[j] = 0, -1
-
-
-cdef inline void forward_row(PoolSizes* s, const floating* x, Py_ssize_t front, Py_ssize_t top, floating* y,
-                             int* index) noexcept nogil:
-    """One row of outputs, whose windows begin at depth `front` and height `top`."""
-    cdef Py_ssize_t ow, kd, kh, kw, id, ih, column, first, end, start
-    for ow in range(s.OW):
-        y[ow] = -INFINITY
-        index[ow] = -1
-    for kd in range(s.KD):
-        id = front + kd * s.DD
-        if not 0 <= id < s.ID:
-            continue
-        for kh in range(s.KH):
-            ih = top + kh * s.DH
-            if not 0 <= ih < s.IH:
-                continue
-            for kw in range(s.KW):
-                column = kw * s.DW - s.left
-                first = first_inside(column, s.SW)
-                end = end_inside(column, s.SW, s.IW, s.OW)
-                if first < end:
-                    start = (id * s.IH + ih) * s.IW + first * s.SW + column
-                    raise_row(y + first, index + first, x + start, s.SW, <int> start, end - first)
-
-
-cdef inline void raise_row(floating* y, int* index, const floating* x, Py_ssize_t step, int place,
-                           Py_ssize_t count) noexcept nogil:
-    """y[j] = max(y[j], x[j·step]), with the place of whichever won."""
-    cdef Py_ssize_t j
-    cdef floating best, value
-    cdef int best_place
-    for j in range(count):
-        best, best_place, value = y[j], index[j], x[j * step]
-        contest(best, best_place, value, place + <int> (j * step))
-        y[j], index[j] = best, best_place
+        pool_plane(s, x + plane * s.in_cells, (s.planes - plane) * s.in_cells, relu, y + plane * s.out_cells,
+                   index + plane * s.out_cells, (end - plane) * s.out_cells)
 
 
 def backward_input(geometry, grad_y, index, grad_x, n_threads):

@@ -9,6 +9,7 @@ import math
 
 from convcore.autograd import as_tensor, record
 from convcore.kernels import ConvGeometry, FlatGeometry, PoolGeometry, registry, run
+from convcore.kernels.dispatch import pooling
 from convcore.ops import conv
 from convcore.ops.fully_connected import arguments as fully_connected_arguments
 from convcore.ops.fully_connected import backward as fully_connected_backward
@@ -39,9 +40,15 @@ def conv_relu_max_pool(op, x, weight, bias=None, *, window, stride=1, padding=0,
     """Return the maxima of relu(op(x, weight, bias)) under a window: (pool_size, stride, padding) of the pooling."""
     x, weight, bias = conv.tensors(op, x, weight, bias)
     geometry = ConvGeometry.of(x.shape, weight.shape, stride, padding, padding_value, dilation, groups)
-    y = run(op, "forward", geometry, x.data, weight.data, None if bias is None else bias.data)
-    pool = _pooling(conv.RANKS[op], y.shape, window)
-    maxima, index = run(pool.op, "forward_relu", pool, y)
+    pool, arrays = (
+        _pooling(conv.RANKS[op], geometry.shapes["y"], window),
+        (x.data, weight.data, None if bias is None else bias.data),
+    )
+    variant = pooling(op, geometry, x.data.dtype) if _in_quads(pool) else None
+    if variant:
+        maxima, index = run(op, "forward_pool", geometry, *arrays, variant=variant)
+    else:
+        maxima, index = run(pool.op, "forward_relu", pool, run(op, "forward", geometry, *arrays))
     return record(f"{op}_relu_{pool.op}", maxima, inputs=(x, weight, bias), backward=conv_relu_max_pool_backward,
                   saved={"x": x.data, "weight": weight.data, "index": index}, geometry=geometry,
                   attributes={"convolution": op, "pooling": pool})  # fmt: skip
@@ -87,6 +94,12 @@ def _relu_backward(grad_y, y):
     """Return the gradient of ReLU's input, from its output."""
     flat = FlatGeometry("relu", math.prod(y.shape))
     return run("relu", "backward_input", flat, grad_y.reshape(-1), y.reshape(-1)).reshape(y.shape)
+
+
+def _in_quads(pool):
+    """Whether the windows of a pooling are those that convolutions may pool themselves."""
+    sides = pool.pool_size, pool.stride, pool.dilation, pool.padding
+    return pool.op == "max_pool2d" and sides == ((2, 2), (2, 2), (1, 1), ((0, 0), (0, 0))) and not pool.ceil_mode
 
 
 def _pooling(rank, shape, window):

@@ -157,9 +157,14 @@ def _rows(steps, labels, roof):
             "variant": made.call.variant, "level": made.call.level, "n_threads": made.n_threads, "seconds": seconds,
             "operations": operations, "bytes": moved, "gflops": operations / seconds / 1e9,
             "of_limit": operations / seconds / 1e9 / limit, "limited_by": limited_by,
-            "why": explain(made.op, made.geometry, made.direction) if made.op.startswith("conv") else None,
+            "why": _why(made) if made.op.startswith("conv") else None,
         })  # fmt: skip
     return rows
+
+
+def _why(made):
+    """Return why this variant computes a convolution; who pools what it computes was chosen for computing it."""
+    return explain(made.op, made.geometry, "forward" if made.direction == "forward_pool" else made.direction)
 
 
 def _events(steps, labels):

@@ -160,3 +160,127 @@ def test_a_forced_variant_that_cannot_says_why():
     with pytest.raises(ValueError) as error:
         run("conv2d", "forward_relu", GEOMETRY, x, weight, bias, variant="winograd")
     assert str(error.value) == f"conv2d: variant winograd cannot do forward_relu of {GEOMETRY}: {reason}"
+
+
+# Max-pooling behind a convolution that pools what it computes
+
+POOLING = [
+    (variant, level)
+    for variant in kernels.variants("conv2d")
+    for level in kernels.levels_of("conv2d", variant)
+    if variant != "reference" and hasattr(registry.load("conv2d", variant, level), "forward_pool")
+]
+
+
+def pooled(geometry, given_arrays, **how):
+    y = run("conv2d", "forward", geometry, *given_arrays, **how)
+    return run("max_pool2d", "forward_relu", PoolGeometry.of("max_pool2d", y.shape, 2), y)
+
+
+def assert_pools(variant, level, geometry, given_arrays):
+    """The bits of two kernels, with any number of threads; nothing is written beside the arrays."""
+    how = {"variant": variant, "level": level}
+    expected = pooled(geometry, given_arrays, **how)
+    for n_threads in THREADS:
+        fenced = [np.full(a.size + 128, 77, a.dtype) for a in expected]
+        out = tuple(f[64:-64].reshape(a.shape) for f, a in zip(fenced, expected, strict=True))
+        run("conv2d", "forward_pool", geometry, *given_arrays, n_threads=n_threads, out=out, **how)
+        assert_same(out[0], expected[0])
+        assert_same(out[1], expected[1])
+        assert all((f[:64] == 77).all() and (f[-64:] == 77).all() for f in fenced)
+
+
+def test_who_pools():
+    assert {variant for variant, _ in POOLING} == {"images", "depthwise"}
+
+
+@pytest.mark.parametrize(("variant", "level"), POOLING)
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "mb64ic1ih28oc6kh5ph2",  # LeNet's first layer
+        "mb33ic6ih15oc9kh4",  # its second and its like, an odd batch
+        "mb16ic6ih14oc16kh5",
+        "mb5ic1ih13iw9oc12kh3ph1",  # rows narrower than a vector, odd numbers of them
+        "mb3ic1ih12iw5oc3kh2",
+        "mb3g4ic4ih8oc8kh3ph1",
+        "mb2ic1ih100oc3kh3",  # bands of rows
+        "mb2ic1ih100oc9kh3",
+        "mb20ic3ih40iw33oc5kh3kw5ph1",  # tasks of a few rows
+        "mb100ic3ih12oc40kh3ph1pv2",
+        "mb7ic1ih3oc1kh2",  # a single window
+        "mb40ic3ih33oc4kh3sh2ph1pvcircular",
+    ],
+)
+def test_pooling_has_the_bits_of_two_kernels(variant, level, problem):
+    geometry = ConvGeometry.parse(problem)
+    if refused("conv2d", variant, level, "forward_pool", geometry, "f4"):
+        return
+    x, weight, bias = arrays(geometry, "f4")
+    x[0, 0, 0, :3] = np.nan, np.inf, -np.inf
+    for given_bias in (bias, None, bias - 100):  # with the last no window has anything above 0
+        assert_pools(variant, level, geometry, (x, weight, given_bias))
+
+
+@pytest.mark.parametrize(("variant", "level"), POOLING)
+@given(geometry=conv_geometries(ranks=(2,)), seed=st.integers(0, 999))
+@settings(max_examples=40)
+def test_pooling_has_the_bits_of_two_kernels_anywhere(variant, level, geometry, seed):
+    if not refused("conv2d", variant, level, "forward_pool", geometry, "f4"):
+        given_arrays = [a.astype("f4") for a in arrays_of(geometry, seed)[:3]]
+        assert_pools(variant, level, geometry, given_arrays)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pooling_as_it_is_defined(dtype):
+    given_arrays = arrays(GEOMETRY, dtype)
+    got = run("conv2d", "forward_pool", GEOMETRY, *given_arrays, variant="reference")
+    expected = pooled(GEOMETRY, given_arrays, variant="reference")
+    assert_same(got[0], expected[0])
+    assert_same(got[1], expected[1])
+
+
+@pytest.mark.parametrize("problem", ["mb3ic3iw12oc8kw3", "mb3ic3id4oc8kd3", "mb3ic1ih2oc8kh2"])
+@pytest.mark.parametrize("variant", ["images", "depthwise"])
+def test_what_is_not_pooled(problem, variant):
+    geometry = ConvGeometry.parse(problem)
+    reason = kernels.refusal(geometry.op, variant, "forward_pool", geometry, np.dtype("f4"))
+    assert reason == "pools images in two dimensions, of 2×2 outputs and more"
+
+
+def test_bands_that_no_whole_windows_fill():
+    geometry = ConvGeometry.parse("mb2ic1ih65oc3kh3")
+    reason = kernels.refusal("conv2d", "depthwise", "forward_pool", geometry, np.dtype("f4"))
+    assert reason == "computes 35 rows at a time, which no whole windows fill"
+    assert dispatch.pooling("conv2d", geometry, np.dtype("f4")) is None
+
+
+def test_who_pools_is_who_computes():
+    """And nobody where pooling of the user's own, or another variant of it, wants to run."""
+    lenet, many = ConvGeometry.parse("mb64ic6ih14oc16kh5"), ConvGeometry.parse("mb8ic64ih14oc64kh3ph1")
+    single, double = np.dtype("f4"), np.dtype("f8")
+    assert dispatch.pooling("conv2d", lenet, single) == dispatch.selected("conv2d", "forward", lenet, single)[0]
+    assert dispatch.pooling("conv2d", lenet, double) is dispatch.pooling("conv2d", many, single) is None
+    with cc.use_variant("max_pool2d", "reference"):
+        assert dispatch.pooling("conv2d", lenet, single) is None
+    with cc.use_variant("conv2d", "im2col"):
+        assert dispatch.pooling("conv2d", lenet, single) is None
+    kernels.register("max_pool2d", LastCells(), "last")
+    try:
+        assert dispatch.pooling("conv2d", lenet, single) is None
+    finally:
+        kernels.unregister("max_pool2d", "last")
+
+
+def test_a_network_asks_for_it():
+    net = cc.models.lenet5(seed=0)
+    x = np.random.default_rng(0).integers(0, 256, (64, 1, 28, 28)).astype("f4")
+    net.fit_normalization(x)
+    found = []
+    with dispatch.observing(found.append):
+        y = net.predict(x)
+    asked = [(made.op, made.direction) for made in found]
+    assert asked.count(("conv2d", "forward_pool")) == 2
+    assert not any(op == "max_pool2d" for op, _ in asked)
+    with cc.fusion("off"):
+        assert_same(net.predict(x), y)

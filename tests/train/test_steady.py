@@ -60,4 +60,6 @@ def test_calls(quiet):
         train(small_net(), data(32), options=quiet(mini_batch_size=8, max_epochs=10, callbacks=[look]))
     assert len(counts) == 40
     assert all(count == counts[0] for count in counts)
-    assert counts[0]["conv2d", "forward"] == counts[0]["conv2d", "backward_weight"] == counts[0]["sgd", "update"] == 1
+    assert (
+        counts[0]["conv2d", "forward_pool"] == counts[0]["conv2d", "backward_weight"] == counts[0]["sgd", "update"] == 1
+    )

@@ -1,0 +1,62 @@
+# The maxima of a plane and their places, for max-pooling and for what is pooled while it is at hand.
+#
+# One output row at a time, one cell of the window at a time; the innermost loop runs along the output row without a
+# branch, so the compiler can turn it into vector instructions.
+
+include "max_pool_quads.pxi"
+include "contest.pxi"
+
+cdef bint in_quads(PoolSizes* s) noexcept nogil:
+    """Whether the windows are 2×2, side by side, and all inside a plane."""
+    return (s.ID == s.OD == 1 and s.front == 0 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
+            and s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW)
+
+
+cdef void pool_plane(PoolSizes* s, const floating* x, Py_ssize_t x_room, bint relu, floating* y,
+                     int* index, Py_ssize_t y_room) noexcept nogil:
+    """One plane; x_room cells may be read from its beginning on, y_room written."""
+    cdef Py_ssize_t od, oh, j, row = pool_quads(s, x, x_room, relu, y, index, y_room) if in_quads(s) else 0
+    for od in range(s.OD):
+        for oh in range(row, s.OH):
+            pool_row(s, x, od * s.SD - s.front, oh * s.SH - s.top, y + (od * s.OH + oh) * s.OW,
+                     index + (od * s.OH + oh) * s.OW)
+    if relu:
+        for j in range(row * s.OW, s.out_cells):
+            if y[j] <= 0 and index[j] >= 0:         # a window that sees only padding keeps its -inf
+                y[j], index[j] = 0, -1
+
+
+cdef inline void pool_row(PoolSizes* s, const floating* x, Py_ssize_t front, Py_ssize_t top, floating* y,
+                          int* index) noexcept nogil:
+    """One row of outputs, whose windows begin at depth `front` and height `top`."""
+    cdef Py_ssize_t ow, kd, kh, kw, id, ih, column, first, end, start
+    for ow in range(s.OW):
+        y[ow] = -INFINITY
+        index[ow] = -1
+    for kd in range(s.KD):
+        id = front + kd * s.DD
+        if not 0 <= id < s.ID:
+            continue
+        for kh in range(s.KH):
+            ih = top + kh * s.DH
+            if not 0 <= ih < s.IH:
+                continue
+            for kw in range(s.KW):
+                column = kw * s.DW - s.left
+                first = first_inside(column, s.SW)
+                end = end_inside(column, s.SW, s.IW, s.OW)
+                if first < end:
+                    start = (id * s.IH + ih) * s.IW + first * s.SW + column
+                    raise_row(y + first, index + first, x + start, s.SW, <int> start, end - first)
+
+
+cdef inline void raise_row(floating* y, int* index, const floating* x, Py_ssize_t step, int place,
+                           Py_ssize_t count) noexcept nogil:
+    """y[j] = max(y[j], x[j·step]), with the place of whichever won."""
+    cdef Py_ssize_t j
+    cdef floating best, value
+    cdef int best_place
+    for j in range(count):
+        best, best_place, value = y[j], index[j], x[j * step]
+        contest(best, best_place, value, place + <int> (j * step))
+        y[j], index[j] = best, best_place
