@@ -35,6 +35,7 @@ cdef enum:
     IMAGES = 4                  # gone through at once for the weight gradient, at most
     SUM_NUMBERS = 65536         # in the running sums of a task, if it has more than one channel
     TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
+    KEPT = 256                  # problems whose layout is kept, at most
 
 NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
 
@@ -74,6 +75,49 @@ def suits(direction, geometry, dtype, level):
     return None
 
 
+cdef struct Rows:
+    Tap* taps
+    Py_ssize_t count                # of taps
+    int kind                        # of the micro-kernels: 0 takes each tap on its own,
+    Py_ssize_t height               # the others columns of so many
+    Py_ssize_t weight_step          # between the weights of a column
+    Py_ssize_t x_step               # between the rows of cells that a micro-kernel goes through
+    Py_ssize_t step                 # between the cells of two output rows
+    Py_ssize_t spread               # how far apart output rows lie that see the same rows of cells
+
+
+# What forward and backward_weight lay out, and by which taps they read it: the same at every call, so it is kept.
+
+_kept = {}
+
+
+cdef class Prepared:
+    """A problem, its layout and its rows of taps."""
+
+    cdef ConvSizes sizes
+    cdef Layout layout
+    cdef Rows rows
+    cdef Py_ssize_t[:, ::1] spans, taps         # the memory of both
+
+    def __init__(self, geometry):
+        self.sizes = conv_sizes(geometry)
+        self.layout = input_layout(&self.sizes)
+        self.spans = find_spans(&self.layout)
+        self.taps = aligned(1, self.sizes.KD * self.sizes.KH * self.sizes.KW * 2, INDEX)
+        self.rows = input_rows(&self.sizes, &self.layout, <Tap*> &self.taps[0, 0])
+
+
+cdef Prepared prepared(geometry):
+    """Prepare a problem, or find it prepared."""
+    cdef Prepared found = _kept.get(geometry)
+    if found is None:
+        found = Prepared(geometry)
+        if len(_kept) == KEPT:
+            _kept.clear()
+        _kept[geometry] = found
+    return found
+
+
 # forward: for each tap, a few rows of y += weight · rows of cells
 
 def forward(geometry, x, weight, bias, y, n_threads):
@@ -100,22 +144,21 @@ def convolve_all(geometry,
                  bint relu,
                  int n_threads):
     """Forward, with or without ReLU or pooling behind it."""
-    cdef ConvSizes s = conv_sizes(geometry)
+    cdef Prepared ready = prepared(geometry)
+    cdef ConvSizes* s = &ready.sizes
+    cdef Layout* l = &ready.layout
+    cdef Rows* rows = &ready.rows
     cdef const float* b = &bias[0] if bias is not None else NULL
     cdef int* places = &index[0, 0, 0, 0, 0] if index is not None else NULL
-    if worth_copies(&s):
-        return forward_by_pixels(&s, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], places, relu,
+    if worth_copies(s):
+        return forward_by_pixels(s, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], places, relu,
                                  n_threads)
-    cdef Layout l = input_layout(&s)
-    cdef Py_ssize_t[:, ::1] spans = find_spans(&l)
-    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
     cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + pooled_numbers(l.band * s.OW, places), NUMBER)
-    cdef Rows rows = input_rows(&s, &l, <Tap*> &taps[0, 0])
     cdef Py_ssize_t task, thread
     for thread in range(n_threads):
-        put_frame(&l, &scratch[thread, 0])
+        put_frame(l, &scratch[thread, 0])
     for task in prange(blocks(s.N * s.IC, l.channels), nogil=True, schedule="static", num_threads=n_threads):
-        forward_channels(&s, &l, &rows, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], places,
+        forward_channels(s, l, rows, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], places,
                          relu, task * l.channels, &scratch[threadid(), 0])
 
 
@@ -301,14 +344,15 @@ def backward_weight(geometry,
                     float[:, :, :, :, ::1] grad_weight not None,        # OUT (OC, 1, KD, KH, KW)
                     int n_threads):
     """Write grad_weight; one task per few channels and share of the images; shares are added up in order."""
-    cdef ConvSizes s = conv_sizes(geometry)
-    cdef Py_ssize_t images = images_of(&s), shares = blocks(s.N, images), share, j
+    cdef Prepared ready = prepared(geometry)
+    cdef ConvSizes* s = &ready.sizes
+    cdef Py_ssize_t images = images_of(s), shares = blocks(s.N, images), share, j
     cdef float[:, ::1] partial = aligned(shares, s.OC * s.KD * s.KH * s.KW, NUMBER)
     cdef float* total = &grad_weight[0, 0, 0, 0, 0]
-    if worth_copies(&s):
-        backward_weight_by_pixels(&s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], partial, images, n_threads)
+    if worth_copies(s):
+        backward_weight_by_pixels(s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], partial, images, n_threads)
     else:
-        backward_weight_by_rows(&s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], partial, images, n_threads)
+        backward_weight_by_rows(ready, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], partial, images, n_threads)
     for j in range(s.OC * s.KD * s.KH * s.KW):
         total[j] = partial[0, j]
     for share in range(1, shares):
@@ -316,20 +360,19 @@ def backward_weight(geometry,
             total[j] += partial[share, j]
 
 
-cdef backward_weight_by_rows(ConvSizes* s, const float* grad_y, const float* x, float[:, ::1] partial,
+cdef backward_weight_by_rows(Prepared ready, const float* grad_y, const float* x, float[:, ::1] partial,
                              Py_ssize_t images, int n_threads):
     """Write a set of weights per share of the images; one task per share and few channels."""
-    cdef Layout l = input_layout(s)
-    cdef Py_ssize_t channels = channels_of(s, &l, partial.shape[0]), channel_blocks = blocks(s.IC, channels)
-    cdef Py_ssize_t[:, ::1] spans = find_spans(&l)
-    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.KD * s.KH * s.KW * 2, INDEX)
+    cdef ConvSizes* s = &ready.sizes
+    cdef Layout* l = &ready.layout
+    cdef Rows* rows = &ready.rows
+    cdef Py_ssize_t channels = channels_of(s, l, partial.shape[0]), channel_blocks = blocks(s.IC, channels)
     cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(s, channels), NUMBER)
-    cdef Rows rows = input_rows(s, &l, <Tap*> &taps[0, 0])
     cdef Py_ssize_t task, thread
     for thread in range(n_threads):
-        put_frame(&l, &scratch[thread, 0])
+        put_frame(l, &scratch[thread, 0])
     for task in prange(partial.shape[0] * channel_blocks, nogil=True, schedule="static", num_threads=n_threads):
-        backward_weight_share(s, &l, &rows, grad_y, x, &partial[task // channel_blocks, 0],
+        backward_weight_share(s, l, rows, grad_y, x, &partial[task // channel_blocks, 0],
                               task // channel_blocks * images, images, task % channel_blocks * channels, channels,
                               &scratch[threadid(), 0])
 
@@ -444,17 +487,6 @@ cdef void add_lanes(ConvSizes* s, Rows* rows, float* sums, float* total) noexcep
 
 
 # Rows: which cells and weights the outputs of a band are made of, and how its output rows share what they load
-
-cdef struct Rows:
-    Tap* taps
-    Py_ssize_t count                # of taps
-    int kind                        # of the micro-kernels: 0 takes each tap on its own,
-    Py_ssize_t height               # the others columns of so many
-    Py_ssize_t weight_step          # between the weights of a column
-    Py_ssize_t x_step               # between the rows of cells that a micro-kernel goes through
-    Py_ssize_t step                 # between the cells of two output rows
-    Py_ssize_t spread               # how far apart output rows lie that see the same rows of cells
-
 
 cdef Rows rows_of(Layout* l, Tap* taps, Py_ssize_t KH, Py_ssize_t SH, Py_ssize_t DH, Py_ssize_t weight_step) noexcept:
     """No taps yet. With a dilation but no stride, output rows that lie DH apart make a convolution without one."""

@@ -20,6 +20,7 @@ import numpy as np
 include "images_tile.pxi"
 include "images_plan.pxi"
 include "images_constant.pxi"
+include "images_prepared.pxi"
 include "contest.pxi"
 
 VOLUMETRIC = True
@@ -35,9 +36,7 @@ def forward(geometry,
             float[:, :, :, :, ::1] y not None,              # OUT (N, OC, OD, OH, OW)
             int n_threads):
     """Write y; one task per few images, group, block of filters and few rows of y."""
-    cdef ConvSizes s = conv_sizes(geometry)
-    cdef Plan p = plan_of(&s, FORWARD)
-    convolve(&p, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
+    convolve(prepared(geometry, FORWARD), &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
              &y[0, 0, 0, 0, 0], NULL, n_threads)
 
 
@@ -49,9 +48,7 @@ def forward_pool(geometry,
                  int[:, :, :, :, ::1] index not None,            # OUT the same
                  int n_threads):
     """Write the maxima of ReLU(y) in windows of 2×2 and their places, before lanes become images again."""
-    cdef ConvSizes s = conv_sizes(geometry)
-    cdef Plan p = plan_of(&s, FORWARD)
-    convolve(&p, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
+    convolve(prepared(geometry, FORWARD), &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
              &pooled[0, 0, 0, 0, 0], &index[0, 0, 0, 0, 0], n_threads)
 
 
@@ -61,9 +58,7 @@ def backward_input(geometry,
                    float[:, :, :, :, ::1] grad_x not None,          # OUT (N, IC, ID, IH, IW)
                    int n_threads):
     """Write grad_x; one task per few images, group, block of channels and few rows of grad_x."""
-    cdef ConvSizes s = conv_sizes(geometry)
-    cdef Plan p = plan_of(&s, BACKWARD_INPUT)
-    convolve(&p, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], NULL, &grad_x[0, 0, 0, 0, 0], NULL, n_threads)
+    convolve(prepared(geometry, BACKWARD_INPUT), &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], NULL, &grad_x[0, 0, 0, 0, 0], NULL, n_threads)
 
 
 def backward_weight(geometry,
@@ -72,9 +67,7 @@ def backward_weight(geometry,
                     float[:, :, :, :, ::1] grad_weight not None,        # OUT (OC, IC/G, KD, KH, KW)
                     int n_threads):
     """Write grad_weight; one task per share of the images, group and block of weights; shares are added up in order."""
-    cdef ConvSizes s = conv_sizes(geometry)
-    cdef Plan p = plan_of(&s, BACKWARD_WEIGHT)
-    correlate(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &grad_weight[0, 0, 0, 0, 0], n_threads)
+    correlate(prepared(geometry, BACKWARD_WEIGHT), &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &grad_weight[0, 0, 0, 0, 0], n_threads)
 
 
 def supports(direction, geometry, dtype, level):
@@ -106,38 +99,35 @@ cdef Direction direction_of(str name):
 
 # forward and backward_input: target channels of a cell = sum over its source cells and their channels
 
-cdef convolve(Plan* p, const float* source, const float* weight, const float* bias, float* target, int* index,
+cdef convolve(Prepared prepared, const float* source, const float* weight, const float* bias, float* target, int* index,
               int n_threads):
     """Write y or grad_x, or with an index the maxima of ReLU(y)."""
+    cdef Plan* p = &prepared.plan
     cdef Py_ssize_t unit_tasks = blocks(p.axes[p.outer].target, p.units)
     cdef Py_ssize_t channel_tasks = blocks(p.target_channels, p.TB)
     cdef Py_ssize_t weights = p.source_channels * p.target_channels * p.taps, task, g
-    cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
-    cdef Py_ssize_t[:, ::1] chains = aligned(1, p.axes[2].target, INDEX)
-    cdef Py_ssize_t most_rows = most_runs(&p.axes[0]) * most_runs(&p.axes[1])
-    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, 3 * most_rows * (1 + most_runs(&p.axes[2])), INDEX)
-    cdef Py_ssize_t[:, ::1] classes = aligned(1, class_numbers(p), INDEX)
-    find_classes(p, &classes[0, 0])
-    cdef Py_ssize_t all_classes = p.axes[0].class_count * p.axes[1].class_count * p.axes[2].class_count
-    cdef double[:, ::1] sums = aligned(1, p.G * p.target_channels * p.taps if p.value != 0 else 1, np.dtype(np.float64))
-    cdef float[:, ::1] fixed = aligned(1, p.G * (weights + all_classes * p.target_channels), NUMBER)
-    cdef Py_ssize_t after_source = source_numbers(p)
-    cdef Py_ssize_t after_target = after_source + target_numbers(p)
-    cdef float[:, ::1] tiles = aligned(n_threads, after_target + (target_numbers(p) // 4 if index != NULL else 0), NUMBER)
-    cdef float* packed = &fixed[0, 0]
+    # The memory of a thread: source, target and places of maxima in tiles, and what list_rows and list_runs list.
+    cdef Py_ssize_t after_source = source_numbers(p), after_target = after_source + target_numbers(p)
+    cdef Py_ssize_t after_index = after_target + (round_up(target_numbers(p) // 4, 2) if index != NULL else 0)
+    cdef Py_ssize_t after_rows = after_index + prepared.most_rows * RUN_NUMBERS
+    cdef Py_ssize_t own = round_up(after_rows + prepared.most_runs * RUN_NUMBERS, LINE)
+    cdef Py_ssize_t fixed = round_up(p.G * (weights + number_of_classes(p) * p.target_channels), LINE)
+    cdef float[:, ::1] memory = aligned(1, fixed + n_threads * own, NUMBER)
+    cdef float* packed = &memory[0, 0]
     cdef float* start = packed + p.G * weights
+    cdef float* tiles = packed + fixed
+    cdef const Py_ssize_t* chains = prepared.chains
     for g in range(p.G):
         pack_group(p, weight + g * weights, packed + g * weights)
-    find_starts(p, weight, bias, &sums[0, 0], start)
-    find_chains(p, &chains[0, 0])
+    find_starts(p, weight, bias, start)
     for task in prange(blocks(p.N, p.lanes) * p.G * channel_tasks * unit_tasks, nogil=True, schedule="static",
                        num_threads=n_threads):
         convolve_tile(p, source, packed, start, target, index,
                       task // (p.G * channel_tasks * unit_tasks) * p.lanes, task // (channel_tasks * unit_tasks) % p.G,
                       task // unit_tasks % channel_tasks * p.TB, task % unit_tasks * p.units,
-                      &tiles[threadid(), 0], &tiles[threadid(), after_source],
-                      &tiles[threadid(), after_target] if index != NULL else NULL, <Run*> &lists[threadid(), 0],
-                      <Run*> &lists[threadid(), 3 * most_rows], &chains[0, 0])
+                      tiles + threadid() * own, tiles + threadid() * own + after_source,
+                      tiles + threadid() * own + after_target, <Run*> (tiles + threadid() * own + after_index),
+                      <Run*> (tiles + threadid() * own + after_rows), chains)
 
 
 cdef void convolve_tile(Plan* p, const float* source, const float* packed, const float* start, float* target,
@@ -288,30 +278,35 @@ cdef inline void pack_tap(const float* weight, Py_ssize_t source_step, Py_ssize_
 
 # backward_weight: a tap of a filter = sum over outputs and images of grad_y · x, channel by channel
 
-cdef correlate(Plan* p, const float* grad_y, const float* x, float* grad_weight, int n_threads):
+cdef correlate(Prepared prepared, const float* grad_y, const float* x, float* grad_weight, int n_threads):
     """Write grad_weight."""
+    cdef Plan* p = &prepared.plan
     cdef Py_ssize_t filter_blocks = blocks(p.target_channels, p.TB), channel_blocks = blocks(p.source_channels, p.SB)
     cdef Py_ssize_t weights = p.G * p.source_channels * p.target_channels * p.taps
     cdef Py_ssize_t share_images = share_groups(p) * p.lanes, shares = blocks(p.N, share_images), task, share, j
-    cdef Py_ssize_t[:, ::1] table = find_all_runs(p)
-    cdef Py_ssize_t most_pairs = most_runs(&p.axes[0]) * most_runs(&p.axes[1]) * most_runs(&p.axes[2])
-    cdef Py_ssize_t most = max(p.taps * most_pairs, outside_runs(p))
-    cdef Py_ssize_t[:, ::1] lists = aligned(n_threads, p.taps + 1 + 3 * most, INDEX)
+    # The memory of a thread: source and target in tiles, sums, and what list_pairs lists, with the end of each tap.
     cdef Py_ssize_t after_source = source_numbers(p), after_target = after_source + target_numbers(p)
-    cdef float[:, ::1] tiles = aligned(n_threads, after_target + total_numbers(p), NUMBER)
-    cdef float[:, ::1] partial = aligned(shares - 1, weights, NUMBER)       # the first share needs none
+    cdef Py_ssize_t after_totals = after_target + round_up(total_numbers(p), 2)
+    cdef Py_ssize_t after_ends = after_totals + (p.taps + 1) * INDEX_NUMBERS
+    cdef Py_ssize_t runs = max(p.taps * prepared.most_runs, outside_runs(p))
+    cdef Py_ssize_t own = round_up(after_ends + runs * RUN_NUMBERS, LINE)
+    cdef Py_ssize_t fixed = round_up((shares - 1) * weights, LINE)              # the first share needs none
+    cdef float[:, ::1] memory = aligned(1, fixed + n_threads * own, NUMBER)
+    cdef float* partial = &memory[0, 0]
+    cdef float* tiles = partial + fixed
     for task in prange(shares * p.G * filter_blocks * channel_blocks, nogil=True, schedule="dynamic",
                        num_threads=n_threads):
         share = task // (p.G * filter_blocks * channel_blocks)
-        correlate_share(p, grad_y, x, grad_weight if share == 0 else &partial[share - 1, 0],
+        correlate_share(p, grad_y, x, grad_weight if share == 0 else partial + (share - 1) * weights,
                         share * share_images, min(p.N, (share + 1) * share_images),
                         task // (filter_blocks * channel_blocks) % p.G, task // channel_blocks % filter_blocks * p.TB,
-                        task % channel_blocks * p.SB, &tiles[threadid(), after_source], &tiles[threadid(), 0],
-                        &tiles[threadid(), after_target], <Run*> &lists[threadid(), p.taps + 1],
-                        &lists[threadid(), 0])
+                        task % channel_blocks * p.SB, tiles + threadid() * own + after_source,
+                        tiles + threadid() * own, tiles + threadid() * own + after_target,
+                        <Run*> (tiles + threadid() * own + after_ends),
+                        <Py_ssize_t*> (tiles + threadid() * own + after_totals))
     for share in range(shares - 1):
         for j in range(weights):
-            grad_weight[j] += partial[share, j]
+            grad_weight[j] += partial[share * weights + j]
 
 
 cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* grad_weight, Py_ssize_t n_begin,

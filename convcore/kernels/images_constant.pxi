@@ -47,11 +47,19 @@ cdef inline Py_ssize_t class_of(Plan* p, Py_ssize_t depth, Py_ssize_t row, Py_ss
         p.axes[2].classes[column]
 
 
-cdef void find_starts(Plan* p, const float* weight, const float* bias, double* sums, float* start) noexcept:
+cdef inline Py_ssize_t number_of_classes(Plan* p) noexcept nogil:
+    return p.axes[0].class_count * p.axes[1].class_count * p.axes[2].class_count
+
+
+cdef find_starts(Plan* p, const float* weight, const float* bias, float* start):
     """start[class, filter] = its bias, and the number times its weights that meet it."""
     cdef Py_ssize_t filters = p.G * p.target_channels, f, c, tap, d, h, w, place = 0
     cdef double outside
+    cdef double[:, ::1] memory
+    cdef double* sums = NULL                    # of each tap over the channels, times the number
     if p.value != 0:
+        memory = aligned(1, filters * p.taps, np.dtype(np.float64))
+        sums = &memory[0, 0]
         for f in range(filters):
             for tap in range(p.taps):
                 sums[f * p.taps + tap] = 0

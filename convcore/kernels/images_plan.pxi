@@ -7,6 +7,7 @@ cdef enum:
     TOTAL_NUMBERS = 262144      # sums in lanes of a task of the weight gradient, about
     PARTIAL_NUMBERS = 524288    # numbers in the weight gradients of all shares of the images, at most
     SCRATCH = 8388608           # bytes for a thread
+    LINE = 16                   # numbers in a line of the cache
     LARGEST_IMAGE = 1048576     # cells
 
     # For the choice of a variant, fitted to what the bench measures: operations of a whole vector ...
@@ -226,16 +227,6 @@ cdef Py_ssize_t total_numbers(Plan* p) noexcept:
 
 
 # which cells belong together: output o and input cell i through tap k where o·S + k·D − before is i
-
-cdef Py_ssize_t[:, ::1] find_all_runs(Plan* p):
-    """List the runs of all axes, in a table that is to be kept as long as they are read."""
-    cdef Py_ssize_t first = table_numbers(p, &p.axes[0]), second = table_numbers(p, &p.axes[1])
-    cdef Py_ssize_t[:, ::1] table = aligned(1, first + second + table_numbers(p, &p.axes[2]), INDEX)
-    find_runs(p, &p.axes[0], False, &table[0, 0])
-    find_runs(p, &p.axes[1], False, &table[0, first])
-    find_runs(p, &p.axes[2], True, &table[0, first + second])
-    return table
-
 
 cdef Py_ssize_t table_numbers(Plan* p, Axis* axis) noexcept:
     """Room for the ends, and for a run of three numbers for each output and tap."""

@@ -328,3 +328,16 @@ def test_full_and_valid_padding():
         [4, 11, 18, 9], [18, 37, 47, 21], [36, 67, 77, 33], [14, 23, 26, 9]
     ]  # fmt: skip
     assert_array_equal(forward(RAMP, STEPS, padding="valid"), forward(RAMP, STEPS))
+
+
+@pytest.mark.parametrize("variant", ["images", "depthwise"])
+def test_what_is_kept_of_problems_comes_and_goes(variant):
+    """More problems than are kept: those that come back are prepared anew."""
+    problems = [
+        ConvGeometry.of((1, 1, height, width), (1, 1, 2, 2)) for height in range(2, 20) for width in range(2, 20)
+    ]
+    for geometry in (*problems, *problems[:3]):
+        for direction in ("forward", "backward_weight"):
+            arrays = inputs(geometry, direction, "f4", seed=0)
+            expected = run("conv2d", direction, geometry, *arrays, variant="im2col")
+            assert_array_equal(run("conv2d", direction, geometry, *arrays, variant=variant), expected)
