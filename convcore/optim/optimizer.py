@@ -106,14 +106,15 @@ class Optimizer:
         if self.gradient_threshold < math.inf:
             gradients, l2 = self._limited_gradients(moving), 0.0
         for group in self._groups:
-            parameters = group.parameters
-            moves = [name in moving for name in parameters]
-            updates = [self._updates[name] + 1 for name in parameters]
+            moves, updates, rates, decays = [], [], [], []
+            for name, parameter in group.parameters.items():
+                moves.append(name in moving)
+                updates.append(self._updates[name] + 1)
+                rates.append(rate * parameter.learn_rate_factor)
+                decays.append(l2 * parameter.l2_factor)
             run(
                 self.op, "update", group.geometry, group.weights(), *group.states.values(), group.gathered(gradients),
-                moving=moves, rate=[rate * parameter.learn_rate_factor for parameter in parameters.values()],
-                l2=[l2 * parameter.l2_factor for parameter in parameters.values()], **self.hyperparameters(),
-                **self.corrections(updates),
+                moving=moves, rate=rates, l2=decays, **self.hyperparameters(), **self.corrections(updates),
             )  # fmt: skip
         for name, parameter in moving.items():
             self._updates[name] += 1
