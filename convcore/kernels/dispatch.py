@@ -203,8 +203,8 @@ class Made(typing.NamedTuple):
         watcher(self.timed(seconds))
 
     def timed(self, seconds):
-        """Return the same call with the time that it took. (`_replace` takes three times as long.)"""
-        return self._make((*self[:-1], seconds))
+        """Return the same call with the time that it took. (`_replace` takes five times as long.)"""
+        return tuple.__new__(Made, (*self[:-1], seconds))
 
 
 class _Call(typing.NamedTuple):
