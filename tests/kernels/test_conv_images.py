@@ -58,6 +58,7 @@ def test_batches_around_the_number_of_lanes(problem, batch, level, direction):
         "mb18ic100ih12oc90kh3ph1pv-2",  # a number around the image, in each of these ways
         "mb40ic3ih40iw33oc5kh3kw5ph1pv3",
         "mb20ic2iw1500oc3kw5sw2pw9pv3",
+        "mb20ic2iw6000oc3kw2pw5000pv3",  # tasks that see nothing else
         "mb20ic2id30ih9iw7oc3kd3pd2eh0pv2",
         "g2mb33ic6ih9oc8kh4sh3ph2dil2pv5",
         "mb5ic2ih2oc3kh2ph4pv2",  # outputs that see nothing else

@@ -37,12 +37,15 @@ def test_in_python_threads_of_their_own():
     assert found == [False, False, False]
 
 
-def test_helpers_that_come_later_begin_in_that_mode(python):
-    """Fewer threads for a while end some; those that take their places are started by a kernel again."""
+def test_helpers_of_any_origin_are_in_that_mode(python):
+    """Some are there before, started by somebody else; fewer threads for a while end some, and others come later."""
     python("""
 from convcore._compiled import cpu
 from convcore import kernels, threads
 import numpy as np
+cpu.spread_threads(8)
+if cpu.openmp_date():
+    assert cpu.threads_flushing(8) == 0
 for n in (2, 8, 3, 8):
     threads.LOOK_EVERY = 0  # each call looks where its threads are
     kernels.run("relu", "forward", kernels.FlatGeometry("relu", 9), np.zeros(9), n_threads=n)

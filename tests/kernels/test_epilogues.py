@@ -206,6 +206,8 @@ def test_who_pools():
         "mb3g4ic4ih8oc8kh3ph1",
         "mb2ic1ih100oc3kh3",  # bands of rows
         "mb2ic1ih100oc9kh3",
+        "mb2ic1ih601iw12oc3kh2",  # bands of rows narrower than a vector
+        "mb2ic1ih1500iw12oc9kh3",
         "mb20ic3ih40iw33oc5kh3kw5ph1",  # tasks of a few rows
         "mb100ic3ih12oc40kh3ph1pv2",
         "mb7ic1ih3oc1kh2",  # a single window
