@@ -12,7 +12,9 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convcore.kernels.buffers import aligned
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, folds, not_pooled, source_cell
+from convcore.kernels.common cimport (
+    CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, folds, not_pooled, source_cell,
+)
 from convcore.kernels.pool_sizes cimport PoolSizes
 from convcore.kernels.relu cimport apply_relu
 
@@ -36,6 +38,7 @@ cdef enum:
     SUM_NUMBERS = 65536         # in the running sums of a task, if it has more than one channel
     TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
     KEPT = 256                  # problems whose layout is kept, at most
+    KEPT_NUMBERS = 16384        # in what is listed of each, at most
 
 NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
 
@@ -112,9 +115,10 @@ cdef Prepared prepared(geometry):
     cdef Prepared found = _kept.get(geometry)
     if found is None:
         found = Prepared(geometry)
-        if len(_kept) == KEPT:
-            _kept.clear()
-        _kept[geometry] = found
+        if found.spans.shape[1] + found.taps.shape[1] <= KEPT_NUMBERS:
+            if len(_kept) == KEPT:
+                _kept.clear()
+            _kept[geometry] = found
     return found
 
 

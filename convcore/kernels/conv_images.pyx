@@ -12,7 +12,9 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from cython cimport floating
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, not_pooled, source_cell
+from convcore.kernels.common cimport (
+    CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, not_pooled, source_cell,
+)
 from convcore.kernels.buffers import aligned
 
 import numpy as np
@@ -36,8 +38,8 @@ def forward(geometry,
             float[:, :, :, :, ::1] y not None,              # OUT (N, OC, OD, OH, OW)
             int n_threads):
     """Write y; one task per few images, group, block of filters and few rows of y."""
-    convolve(prepared(geometry, FORWARD), &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
-             &y[0, 0, 0, 0, 0], NULL, n_threads)
+    convolve(prepared(geometry, FORWARD), &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
+             &bias[0] if bias is not None else NULL, &y[0, 0, 0, 0, 0], NULL, n_threads)
 
 
 def forward_pool(geometry,
@@ -48,8 +50,8 @@ def forward_pool(geometry,
                  int[:, :, :, :, ::1] index not None,            # OUT the same
                  int n_threads):
     """Write the maxima of ReLU(y) in windows of 2×2 and their places, before lanes become images again."""
-    convolve(prepared(geometry, FORWARD), &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &bias[0] if bias is not None else NULL,
-             &pooled[0, 0, 0, 0, 0], &index[0, 0, 0, 0, 0], n_threads)
+    convolve(prepared(geometry, FORWARD), &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
+             &bias[0] if bias is not None else NULL, &pooled[0, 0, 0, 0, 0], &index[0, 0, 0, 0, 0], n_threads)
 
 
 def backward_input(geometry,
@@ -58,7 +60,8 @@ def backward_input(geometry,
                    float[:, :, :, :, ::1] grad_x not None,          # OUT (N, IC, ID, IH, IW)
                    int n_threads):
     """Write grad_x; one task per few images, group, block of channels and few rows of grad_x."""
-    convolve(prepared(geometry, BACKWARD_INPUT), &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], NULL, &grad_x[0, 0, 0, 0, 0], NULL, n_threads)
+    convolve(prepared(geometry, BACKWARD_INPUT), &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], NULL,
+             &grad_x[0, 0, 0, 0, 0], NULL, n_threads)
 
 
 def backward_weight(geometry,
@@ -67,11 +70,12 @@ def backward_weight(geometry,
                     float[:, :, :, :, ::1] grad_weight not None,        # OUT (OC, IC/G, KD, KH, KW)
                     int n_threads):
     """Write grad_weight; one task per share of the images, group and block of weights; shares are added up in order."""
-    correlate(prepared(geometry, BACKWARD_WEIGHT), &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &grad_weight[0, 0, 0, 0, 0], n_threads)
+    correlate(prepared(geometry, BACKWARD_WEIGHT), &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
+              &grad_weight[0, 0, 0, 0, 0], n_threads)
 
 
 def supports(direction, geometry, dtype, level):
-    """Refuse other numbers than float32, and images that fill the scratch."""
+    """Refuse other numbers than float32, images that fill the scratch, and pooling but of planes."""
     if dtype != DTYPE:
         return "computes in float32 only"
     if not_pooled(direction, geometry):
@@ -99,24 +103,24 @@ cdef Direction direction_of(str name):
 
 # forward and backward_input: target channels of a cell = sum over its source cells and their channels
 
-cdef convolve(Prepared prepared, const float* source, const float* weight, const float* bias, float* target, int* index,
+cdef convolve(Prepared ready, const float* source, const float* weight, const float* bias, float* target, int* index,
               int n_threads):
     """Write y or grad_x, or with an index the maxima of ReLU(y)."""
-    cdef Plan* p = &prepared.plan
+    cdef Plan* p = &ready.plan
     cdef Py_ssize_t unit_tasks = blocks(p.axes[p.outer].target, p.units)
     cdef Py_ssize_t channel_tasks = blocks(p.target_channels, p.TB)
     cdef Py_ssize_t weights = p.source_channels * p.target_channels * p.taps, task, g
     # The memory of a thread: source, target and places of maxima in tiles, and what list_rows and list_runs list.
     cdef Py_ssize_t after_source = source_numbers(p), after_target = after_source + target_numbers(p)
     cdef Py_ssize_t after_index = after_target + (round_up(target_numbers(p) // 4, 2) if index != NULL else 0)
-    cdef Py_ssize_t after_rows = after_index + prepared.most_rows * RUN_NUMBERS
-    cdef Py_ssize_t own = round_up(after_rows + prepared.most_runs * RUN_NUMBERS, LINE)
+    cdef Py_ssize_t after_rows = after_index + ready.most_rows * RUN_NUMBERS
+    cdef Py_ssize_t own = round_up(after_rows + ready.most_runs * RUN_NUMBERS, LINE)
     cdef Py_ssize_t fixed = round_up(p.G * (weights + number_of_classes(p) * p.target_channels), LINE)
     cdef float[:, ::1] memory = aligned(1, fixed + n_threads * own, NUMBER)
     cdef float* packed = &memory[0, 0]
     cdef float* start = packed + p.G * weights
     cdef float* tiles = packed + fixed
-    cdef const Py_ssize_t* chains = prepared.chains
+    cdef const Py_ssize_t* chains = ready.chains
     for g in range(p.G):
         pack_group(p, weight + g * weights, packed + g * weights)
     find_starts(p, weight, bias, start)
@@ -132,7 +136,8 @@ cdef convolve(Prepared prepared, const float* source, const float* weight, const
 
 cdef void convolve_tile(Plan* p, const float* source, const float* packed, const float* start, float* target,
                         int* index, Py_ssize_t n, Py_ssize_t g, Py_ssize_t t0, Py_ssize_t unit, float* source_tile,
-                        float* target_tile, float* index_tile, Run* rows, Run* runs, const Py_ssize_t* chains) noexcept nogil:
+                        float* target_tile, float* index_tile, Run* rows, Run* runs,
+                        const Py_ssize_t* chains) noexcept nogil:
     """The target channels from t0 and units from `unit`, of the images of a task, for all source channels."""
     cdef Axis* h = &p.axes[1]
     cdef Axis* w = &p.axes[2]
@@ -278,9 +283,9 @@ cdef inline void pack_tap(const float* weight, Py_ssize_t source_step, Py_ssize_
 
 # backward_weight: a tap of a filter = sum over outputs and images of grad_y · x, channel by channel
 
-cdef correlate(Prepared prepared, const float* grad_y, const float* x, float* grad_weight, int n_threads):
+cdef correlate(Prepared ready, const float* grad_y, const float* x, float* grad_weight, int n_threads):
     """Write grad_weight."""
-    cdef Plan* p = &prepared.plan
+    cdef Plan* p = &ready.plan
     cdef Py_ssize_t filter_blocks = blocks(p.target_channels, p.TB), channel_blocks = blocks(p.source_channels, p.SB)
     cdef Py_ssize_t weights = p.G * p.source_channels * p.target_channels * p.taps
     cdef Py_ssize_t share_images = share_groups(p) * p.lanes, shares = blocks(p.N, share_images), task, share, j
@@ -288,7 +293,7 @@ cdef correlate(Prepared prepared, const float* grad_y, const float* x, float* gr
     cdef Py_ssize_t after_source = source_numbers(p), after_target = after_source + target_numbers(p)
     cdef Py_ssize_t after_totals = after_target + round_up(total_numbers(p), 2)
     cdef Py_ssize_t after_ends = after_totals + (p.taps + 1) * INDEX_NUMBERS
-    cdef Py_ssize_t runs = max(p.taps * prepared.most_runs, outside_runs(p))
+    cdef Py_ssize_t runs = max(p.taps * ready.most_runs, outside_runs(p))
     cdef Py_ssize_t own = round_up(after_ends + runs * RUN_NUMBERS, LINE)
     cdef Py_ssize_t fixed = round_up((shares - 1) * weights, LINE)              # the first share needs none
     cdef float[:, ::1] memory = aligned(1, fixed + n_threads * own, NUMBER)

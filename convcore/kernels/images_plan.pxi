@@ -17,6 +17,7 @@ cdef enum:
     TRANSPOSED = 10             # a number
     ROW_LAID_OUT = 190          # a row laid out, for other kernels
     SUM_TURNED = 20             # a result, for the kernel with filters in its lanes
+    OUTSIDE = 20                # a weight that meets the number around the images, once for each class of outputs
 
 cdef double RATE = 0.88                 # of what the units can do, here and with filters in the lanes
 cdef double RATE_ON_PIXELS = 0.82       # with pixels in the lanes
@@ -414,6 +415,7 @@ cdef double own_cost(Plan* p) noexcept:
         calls *= CALL + 2 * busy                            # sums are loaded and stored again
         calls += vectors / share_groups(p) * p.taps * p.source_channels * p.target_channels * LANES_ADDED
     else:
+        cost += outside_cost(p)
         slow = time_of_blocks(p, p.vectors, p.columns)
         calls = vectors * p.target_cells * target_blocks * source_tasks
         calls *= CALL * calls_of_a_row(p) / (p.axes[2].target * p.vectors) + p.target_block
@@ -422,6 +424,17 @@ cdef double own_cost(Plan* p) noexcept:
     # A few large tasks do not share out evenly among threads, however many these are.
     tasks = max(<Py_ssize_t> 1, blocks(blocks(p.N, p.lanes), share_groups(p))) * p.G * source_tasks * target_tasks
     return (cost + products * slow + calls * vf_LANES) * (1 + 0.3 / tasks)
+
+
+cdef double outside_cost(Plan* p) noexcept:
+    """What `find_starts` takes, about, where there is a number around the images."""
+    cdef double classes = 1
+    cdef int i
+    if p.value == 0:
+        return 0
+    for i in range(3):
+        classes *= min(p.axes[i].target, 2 * min(p.axes[i].K, p.axes[i].before) + 1)
+    return classes * p.taps * p.G * p.target_channels * OUTSIDE
 
 
 cdef double cost_of_others(Plan* p) noexcept:
