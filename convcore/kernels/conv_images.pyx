@@ -9,6 +9,7 @@ infinite number above them has no effect.
 """
 
 from cython.parallel cimport prange, threadid
+from libc.math cimport isfinite
 from libc.string cimport memcpy, memset
 
 from cython cimport floating
@@ -80,6 +81,8 @@ def supports(direction, geometry, dtype, level):
         return "computes in float32 only"
     if not_pooled(direction, geometry):
         return not_pooled(direction, geometry)
+    if direction == "backward_weight" and geometry.padding_mode == CONSTANT and not isfinite(geometry.padding_value):
+        return f"its sums would meet {geometry.padding_value} in lanes without an image"
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     cdef double cells = max(<double> s.ID * s.IH * s.IW, <double> s.OD * s.OH * s.OW)
     if cells > LARGEST_IMAGE:

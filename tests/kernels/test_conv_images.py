@@ -108,6 +108,24 @@ def test_what_is_not_finite_stays_where_it_belongs(problem, level, special):
         assert 0 < np.isfinite(expected).sum() < expected.size
 
 
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_padding_that_is_not_finite(value, level):
+    """No zero of a lane without an image may meet it: forward those lanes go nowhere, weights are left to others."""
+    geometry = ConvGeometry.parse(f"mb3ic2ih6oc3kh3ph1pv{value}")
+    arrays = inputs(geometry, "forward", "f4", seed=1)
+    arrays[1][arrays[1] == 0] = 1
+    with np.errstate(invalid="ignore"):
+        expected = run("conv2d", "forward", geometry, *arrays, variant="reference")
+        assert_same(run("conv2d", "forward", geometry, *arrays, variant="images", level=level), expected)
+        arrays = inputs(geometry, "backward_weight", "f4", seed=1)
+        arrays[0][arrays[0] == 0] = 1
+        expected = run("conv2d", "backward_weight", geometry, *arrays, variant="reference")
+        assert_same(run("conv2d", "backward_weight", geometry, *arrays, level=level), expected)
+    reason = kernels.refusal("conv2d", "images", "backward_weight", geometry, np.dtype("f4"), level)
+    assert reason == f"its sums would meet {value} in lanes without an image"
+
+
 def test_nothing_is_multiplied_with_padding():
     """An infinite weight above padding has no effect; above the cell itself it has."""
     x, weight = np.ones((4, 1, 1, 1), np.float32), np.ones((1, 1, 3, 3), np.float32)
