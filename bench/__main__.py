@@ -1,6 +1,4 @@
-"""The command: ``python -m bench`` and one of the following.
-
-layers, padding, accuracy, gemm, epoch, predict, time-to, overhead, growth, steady
+"""The command: ``python -m bench`` and what is to be measured.
 
 The first, also without a word, is ``convcore bench``; ``--smoke`` runs a little of everything.
 """
@@ -12,6 +10,8 @@ from bench import accuracy, epoch, gemm, growth, overhead, padding, steady, time
 from convcore import cli, data, isa, kernels, threads
 from convcore.profile import plugins, problems
 
+BENCHES = ("layers", "padding", "accuracy", "gemm", "epoch", "predict", "time-to", "overhead", "growth", "steady")
+
 
 def main(arguments):
     if arguments == ["--smoke"]:
@@ -21,21 +21,7 @@ def main(arguments):
     if arguments[0] == "layers":
         return cli.main(["bench", *arguments[1:]])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "what",
-        choices=(
-            "layers",
-            "padding",
-            "accuracy",
-            "gemm",
-            "epoch",
-            "predict",
-            "time-to",
-            "overhead",
-            "growth",
-            "steady",
-        ),
-    )
+    parser.add_argument("what", choices=BENCHES)
     parser.add_argument("--problems", help="for padding and accuracy: as convcore bench takes them")
     parser.add_argument("--variants", help="comma-separated; for padding auto, for accuracy all of them if not given")
     parser.add_argument("--seconds", type=float, default=0.2, help="for padding and gemm: per measurement and round")
@@ -53,10 +39,10 @@ def main(arguments):
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     variants = options.variants.split(",") if options.variants else None
+    peer = plugins.peer(options.peer) if options.peer else None
+    if peer:
+        peer.prepare((isa.DEFAULT,))
     if options.what in ("epoch", "predict", "time-to"):
-        peer = plugins.peer(options.peer) if options.peer else None
-        if peer:
-            peer.prepare((isa.DEFAULT,))
         sizes = options.batch_sizes or ("256" if options.what == "predict" else "64")
         sizes, loaded = [int(size) for size in sizes.split(",")], data.load(options.data)
         if options.what == "time-to":
@@ -68,9 +54,8 @@ def main(arguments):
         else:
             epoch.predict(loaded, options.model, sizes, options.threads, peer, options.rounds)
     elif options.what == "overhead":
-        overhead.bench(plugins.peer(options.peer) if options.peer else None, options.rounds)
+        overhead.bench(peer, options.rounds)
     elif options.what == "growth":
-        peer = plugins.peer(options.peer) if options.peer else None
         growth.bench(options.threads, options.rounds, peer, options.plot)
     elif options.what == "steady":
         steady.bench(data.load(options.data), options.images, options.epochs, options.threads, options.rounds)

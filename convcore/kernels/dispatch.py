@@ -72,7 +72,7 @@ def pooling(op, geometry, dtype):
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _pooling(op, geometry, dtype, *circumstances):
-    if registry.variants("max_pool2d")[0] != "direct" or registry.forced_variant("max_pool2d") is not None:
+    if not registry.is_left_alone("max_pool2d"):
         return None
     name, level = selected(op, "forward", geometry, dtype)
     return name if registry.refusal(op, name, "forward_pool", geometry, dtype, level) is None else None

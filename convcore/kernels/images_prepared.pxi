@@ -1,11 +1,7 @@
 # All that a problem of conv_images leads to before its numbers are looked at: the same at every call, so it is kept.
 
-cdef enum:
-    KEPT = 256                  # problems, at most
-    KEPT_NUMBERS = 16384        # in the tables of each, at most
-
 cdef Py_ssize_t INDEX_NUMBERS = sizeof(Py_ssize_t) // sizeof(float), RUN_NUMBERS = 3 * INDEX_NUMBERS  # the room they take
-_kept = {}
+_kept = Kept()
 
 
 cdef class Prepared:
@@ -47,8 +43,5 @@ cdef Prepared prepared(geometry, Direction direction):
     cdef Prepared found = _kept.get((geometry, <int> direction))
     if found is None:
         found = Prepared(geometry, direction)
-        if found.numbers() <= KEPT_NUMBERS:
-            if len(_kept) == KEPT:
-                _kept.clear()
-            _kept[geometry, <int> direction] = found
+        _kept.keep((geometry, <int> direction), found, found.numbers())
     return found

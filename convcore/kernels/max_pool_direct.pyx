@@ -15,6 +15,7 @@ include "max_pool_plane.pxi"
 cdef enum:
     TASK_CELLS = 16384          # of the input
 
+
 def forward(geometry, x, y, index, n_threads):
     """Write the maxima y and where in its plane each stood. The first of equals wins; NaN wins over everything.
 

@@ -215,6 +215,18 @@ def rounding_factor(op, variant, level=None, problem=None):
     return getattr(module, "ROUNDING_FACTOR", 1.0)
 
 
+def is_left_alone(op):
+    """Return whether the built-in variants of an op are chosen among: none was registered, none is asked for.
+
+    Examples
+    --------
+    >>> with use_variant("relu", "reference"):
+    ...     is_left_alone("relu"), is_left_alone("max_pool2d")
+    (False, True)
+    """
+    return (op, variants(op)[0]) not in _users_own and forced_variant(op) is None
+
+
 def circumstances(op):
     """Return all that a choice depends on besides the problem; with other ones it may be another.
 

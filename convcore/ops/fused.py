@@ -17,7 +17,7 @@ from convcore.ops.fully_connected import backward as fully_connected_backward
 
 def available():
     """Return whether ReLU is the built-in one: a kernel of the user's own, or one that is asked for, wants to run."""
-    return registry.variants("relu")[0] == "direct" and registry.forced_variant("relu") is None
+    return registry.is_left_alone("relu")
 
 
 def conv_relu(op, x, weight, bias=None, *, stride=1, padding=0, padding_value=0, dilation=1, groups=1):
@@ -40,10 +40,8 @@ def conv_relu_max_pool(op, x, weight, bias=None, *, window, stride=1, padding=0,
     """Return the maxima of relu(op(x, weight, bias)) under a window: (pool_size, stride, padding) of the pooling."""
     x, weight, bias = conv.tensors(op, x, weight, bias)
     geometry = ConvGeometry.of(x.shape, weight.shape, stride, padding, padding_value, dilation, groups)
-    pool, arrays = (
-        _pooling(conv.RANKS[op], geometry.shapes["y"], window),
-        (x.data, weight.data, None if bias is None else bias.data),
-    )
+    pool = _pooling(conv.RANKS[op], geometry.shapes["y"], window)
+    arrays = x.data, weight.data, None if bias is None else bias.data
     variant = pooling(op, geometry, x.data.dtype) if _in_quads(pool) else None
     if variant:
         maxima, index = run(op, "forward_pool", geometry, *arrays, variant=variant)
