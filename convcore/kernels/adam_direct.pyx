@@ -18,24 +18,27 @@ def update(geometry, floating[::1] weights not None, floating[::1] gradient_aver
     corrections are those of each part; the corrections are drawn in front of the loop: one into the rate, the root of
     the other in front of the root.
     """
-    cdef Py_ssize_t i, count
-    cdef Py_ssize_t[:, ::1] table = blocks_of(geometry, moving, &count)
-    cdef const Block* blocks = <const Block*> &table[0, 0]
-    cdef const Block* block
+    cdef Py_ssize_t part, start, size, thread
+    cdef Py_ssize_t[:, ::1] parts = moving_parts(geometry, moving)
     cdef double[::1] rates = np.divide(rate, gradient_correction, dtype=np.float64)
     cdef double[::1] scales = np.power(squared_correction, -0.5, dtype=np.float64), decays = np.array(l2, np.float64)
     cdef floating b1 = <floating> gradient_decay, c1 = <floating> (1 - gradient_decay)
     cdef floating b2 = <floating> squared_decay, c2 = <floating> (1 - squared_decay)
-    for i in prange(count, nogil=True, schedule="static", num_threads=n_threads):
-        block = &blocks[i]
-        update_block(&weights[block.start], &gradient_average[block.start], &squared_gradient_average[block.start],
-                     &gradient[block.start], block.count, <floating> rates[block.part], <floating> decays[block.part],
-                     b1, c1, b2, c2, <floating> scales[block.part], <floating> epsilon)
+    for thread in prange(n_threads, nogil=True, schedule="static", num_threads=n_threads):
+        for part in range(parts.shape[0]):
+            start = share_start(parts[part, 1], thread, n_threads)
+            size = share_start(parts[part, 1], thread + 1, n_threads) - start
+            if size == 0:
+                continue
+            start = parts[part, 0] + start
+            update_part(&weights[start], &gradient_average[start], &squared_gradient_average[start], &gradient[start],
+                        size, <floating> rates[part], <floating> decays[part], b1, c1, b2, c2, <floating> scales[part],
+                        <floating> epsilon)
 
 
-cdef void update_block(floating* w, floating* m, floating* s, const floating* g, Py_ssize_t count, floating rate,
-                       floating l2, floating b1, floating c1, floating b2, floating c2, floating scale,
-                       floating epsilon) noexcept nogil:
+cdef void update_part(floating* w, floating* m, floating* s, const floating* g, Py_ssize_t count, floating rate,
+                      floating l2, floating b1, floating c1, floating b2, floating c2, floating scale,
+                      floating epsilon) noexcept nogil:
     cdef Py_ssize_t j
     cdef floating gradient, root
     for j in range(count):

@@ -1,19 +1,15 @@
 """The one choke point: every kernel call is validated, given its variant, level and threads, and made here."""
 
 import collections
-import contextlib
-import contextvars
 import functools
 import itertools
-import time
-import typing
 
 import numpy as np
 
 from convcore import isa, threads
-from convcore._compiled.cpu import DenormalsAsZeros
 from convcore.arrays import FLOATS
-from convcore.kernels import buffers, epilogues, registry
+from convcore.kernels import buffers, registry
+from convcore.kernels.calls import Call, Made
 from convcore.kernels.geometry import ConvGeometry
 from convcore.kernels.pool_geometry import POOLS, PoolGeometry
 
@@ -108,6 +104,25 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     TypeError, ValueError
         Arrays that do not fit the geometry; a variant or level that cannot be used. Nothing is written before.
     """
+    made = prepared(op, direction, geometry, inputs, variant, level, n_threads, out, parameters)
+    made.compute()
+    outputs = made.outputs
+    return outputs[0] if len(outputs) == 1 else outputs or None
+
+
+def prepared(op, direction, geometry, inputs, variant=None, level=None, n_threads=None, out=None, parameters=None):
+    """Return the call that `run` makes, after all checks: `compute` makes it, and `again` with other parameters.
+
+    Examples
+    --------
+    >>> from convcore.kernels import FlatGeometry
+    >>> x = np.array([-1.0, 1.0])
+    >>> made = prepared("relu", "forward", FlatGeometry("relu", 2), [x])
+    >>> x[1] = 5
+    >>> made.compute()
+    >>> made.outputs
+    (array([0., 5.]),)
+    """
     takes, gives = _arrays_of(op, direction, geometry)
     if len(inputs) != len(takes):
         names = ", ".join(wanted.name for wanted in takes)
@@ -143,127 +158,10 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     if out is not None and any(np.may_share_memory(a, o) for a in arrays if a is not None for o in outputs):
         raise ValueError(f"{op}: out overlaps an input")
     n = threads.for_work(call.operations, n_threads)
-    made = Made(op, direction, geometry, call, arrays, outputs, n, parameters)
-    watcher = _observer.get()
-    if watcher is not None:
-        made.watched(watcher, empty)
-    elif empty:
-        made.nothing()
-    else:
-        made.make()
-    return outputs[0] if len(outputs) == 1 else outputs or None
-
-
-class Made(typing.NamedTuple):
-    """One call of a kernel: the problem, what computes it, the checked arrays, and how long it took, if observed."""
-
-    op: str
-    direction: str
-    geometry: object
-    call: "_Call"
-    arrays: list
-    outputs: tuple
-    n_threads: int
-    parameters: dict
-    seconds: float = 0.0
-
-    def arguments(self):
-        """Return what the function takes besides the parameters."""
-        call, arrays = self.call, (*self.arrays, *self.outputs)
-        if call.lifted is not None:  # in the shapes of another geometry with as many cells; nothing is copied
-            arrays = [a if a is None else a.reshape(shape) for a, shape in zip(arrays, call.lifted, strict=True)]
-        return (call.geometry, *arrays, self.n_threads)
-
-    def make(self):
-        """Compute."""
-        call = self.call
-        with DenormalsAsZeros(self.n_threads):
-            threads.keep_apart(self.n_threads)
-            call.function(*self.arguments(), **self.parameters)
-            if call.relu_follows:
-                epilogues.relu(self.outputs, call.level, self.n_threads)
-
-    def nothing(self):
-        """Write what there is without observations, or without inputs: nothing is added up."""
-        for output in self.outputs:
-            output.fill(0)
-        takes = _arrays_of(self.op, self.direction, self.geometry)[0]
-        bias = next((a for wanted, a in zip(takes, self.arrays, strict=True) if wanted.name == "bias"), None)
-        if bias is not None:
-            self.outputs[0][...] = bias.reshape(-1, *[1] * (self.outputs[0].ndim - 2))  # along axis 1
-        if self.direction in registry.EPILOGUES:
-            epilogues.relu(self.outputs, self.call.level, self.n_threads)
-
-    def watched(self, watcher, empty=False):
-        """Compute, and tell a watcher."""
-        with unobserved():
-            start = time.perf_counter()
-            self.nothing() if empty else self.make()
-            seconds = time.perf_counter() - start
-        watcher(self.timed(seconds))
-
-    def timed(self, seconds):
-        """Return the same call with the time that it took. (`_replace` takes five times as long.)"""
-        return tuple.__new__(Made, (*self[:-1], seconds))
-
-
-class _Call(typing.NamedTuple):
-    """What computes a problem, and how it is called."""
-
-    variant: str
-    level: str
-    function: object
-    geometry: object  # as the function wants it
-    lifted: tuple  # shapes of the arrays as the function wants them, None: as they are
-    relu_follows: bool
-    operations: int
+    return Made(op, direction, geometry, call, arrays, outputs, n, empty, parameters or {})
 
 
 _Array = collections.namedtuple("_Array", "name shape own_dtype optional in_place")
-_observer = contextvars.ContextVar("convcore_observer", default=None)
-
-
-def observer():
-    """Return the function that is told of every call in this Python thread at present, or None."""
-    return _observer.get()
-
-
-@contextlib.contextmanager
-def observing(watcher):
-    """Tell a function of every call that is made inside the ``with`` block, in this Python thread, once it is made.
-
-    Inside the block of another watcher both are told.
-
-    Examples
-    --------
-    >>> from convcore.kernels import FlatGeometry
-    >>> found = []
-    >>> with observing(found.append):
-    ...     y = run("relu", "forward", FlatGeometry("relu", 2), np.array([-1.0, 1.0]))
-    >>> found[0].op, found[0].call.variant, found[0].seconds > 0
-    ('relu', 'direct', True)
-    """
-    outer = _observer.get()
-
-    def both(made):
-        outer(made)
-        watcher(made)
-
-    token = _observer.set(watcher if outer is None else both)
-    try:
-        yield
-    finally:
-        _observer.reset(token)
-
-
-@contextlib.contextmanager
-def unobserved():
-    """Tell nobody of what is called inside the ``with`` block: what a kernel calls itself is a part of its own call."""
-    token = _observer.set(None)
-    try:
-        yield
-    finally:
-        _observer.reset(token)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
@@ -290,8 +188,10 @@ def _call(op, direction, geometry, dtype, variant, level, circumstances):
     if hasattr(module, "VOLUMETRIC"):
         handed = geometry.volumetric
         lifted = tuple(handed.shapes[wanted.name] for part in _arrays_of(op, direction, geometry) for wanted in part)
+    names = [wanted.name for wanted in _arrays_of(op, direction, geometry)[0]]
+    bias = names.index("bias") if "bias" in names else None
     operations = geometry.operations(direction)
-    return _Call(name, level, getattr(module, plain), handed, lifted, plain != direction, operations)
+    return Call(name, level, getattr(module, plain), handed, lifted, plain != direction, bias, operations)
 
 
 def _signature(op, direction, geometry):

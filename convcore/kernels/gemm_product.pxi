@@ -153,11 +153,13 @@ cdef void tile_pass(Product* p, const floating* a, const floating* b, floating* 
         if p.b_packed:
             for task in prange(p.column_tasks * p.depths, schedule="dynamic"):
                 pack_columns_of_b(p, b, b_panels, task // p.depths, task % p.depths)
-        if tasks <= TASKS:          # small ones follow small ones: each thread finds in its cache what it wrote before
+        # The threads' shares of small products are always the same, and rows of C as far as there are tasks of them:
+        # what follows finds in its cache what it wrote, the update of weights above all.
+        if tasks <= TASKS:
             for task in prange(tasks, schedule="static"):
                 multiply_block(p, a, a_panels, b, b_panels, c, accumulate,
                                own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
-                               task // p.row_tasks, task % p.row_tasks)
+                               task % p.column_tasks, task // p.column_tasks)
         else:
             for task in prange(tasks, schedule="dynamic"):
                 multiply_block(p, a, a_panels, b, b_panels, c, accumulate,
@@ -260,8 +262,17 @@ cdef void dot_product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* 
     cdef Py_ssize_t row_tasks = blocks(M, DOT_ROWS_OF_TASK), column_tasks = blocks(N, DOT_COLUMNS_OF_TASK), task
     if not accumulate:
         memset(c, 0, M * N * sizeof(floating))
-    for task in prange(row_tasks * column_tasks, schedule="dynamic", num_threads=n_threads):
-        dot_block(a, b, c, N, K, share(M, row_tasks, task // column_tasks), share(N, column_tasks, task % column_tasks))
+    if row_tasks * column_tasks <= TASKS:       # see `tile_pass`
+        for task in prange(row_tasks * column_tasks, schedule="static", num_threads=n_threads):
+            dot_task(a, b, c, M, N, K, task, row_tasks, column_tasks)
+    else:
+        for task in prange(row_tasks * column_tasks, schedule="dynamic", num_threads=n_threads):
+            dot_task(a, b, c, M, N, K, task, row_tasks, column_tasks)
+
+
+cdef void dot_task(const floating* a, const floating* b, floating* c, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
+                   Py_ssize_t task, Py_ssize_t row_tasks, Py_ssize_t column_tasks) noexcept nogil:
+    dot_block(a, b, c, N, K, share(M, row_tasks, task // column_tasks), share(N, column_tasks, task % column_tasks))
 
 
 cdef void dot_block(const floating* a, const floating* b, floating* c, Py_ssize_t N, Py_ssize_t K, Range rows,

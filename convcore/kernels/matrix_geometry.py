@@ -188,6 +188,12 @@ class PartsGeometry:
         return [(i, slice(ends[i], ends[i + 1])) for i, moves in enumerate(moving) if moves]
 
     @functools.cached_property
+    def table(self):
+        """(start, size) of each part, shape (parts, 2), for kernels."""
+        starts = itertools.accumulate(self.sizes[:-1], initial=0)
+        return np.array(list(zip(starts, self.sizes, strict=True)), np.intp).reshape(-1, 2)
+
+    @functools.cached_property
     def shapes(self):
         """The shape of each array of the problem, by name."""
         return dict.fromkeys(("gradient", *self.IN_PLACE), (self.size,))

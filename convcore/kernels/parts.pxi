@@ -1,26 +1,18 @@
-# How the updates of optimizers go through many parameters at once: in blocks, none of which reaches into another's.
-
-from convcore.kernels.buffers import aligned
+# How the updates of optimizers share many parameters among threads: each takes its share of every parameter, the same
+# rows at every step and about those whose gradient it wrote, so that little comes from another processor's cache. Which
+# thread updates a number changes nothing in it.
 
 import numpy as np
 
 cdef enum:
-    BLOCK = 4096
-
-cdef struct Block:
-    Py_ssize_t start, count, part
+    LINE = 16               # shares begin at a multiple of so many numbers: few cache lines belong to two of them
 
 
-cdef Py_ssize_t[:, ::1] blocks_of(geometry, moving, Py_ssize_t* count):
-    """Return the blocks of the parts that move, as rows of three numbers, and how many there are."""
-    cdef Py_ssize_t[:, ::1] table = aligned(1, 3 * (len(geometry.sizes) + geometry.size // BLOCK + 1), np.dtype(np.intp))
-    cdef Block* blocks = <Block*> &table[0, 0]
-    cdef Py_ssize_t part, size, start = 0, begin, number = 0
-    for part, size in enumerate(geometry.sizes):
-        if moving[part]:
-            for begin in range(0, size, BLOCK):
-                blocks[number] = Block(start + begin, min(<Py_ssize_t> BLOCK, size - begin), part)
-                number += 1
-        start += size
-    count[0] = number
-    return table
+cdef inline Py_ssize_t share_start(Py_ssize_t size, Py_ssize_t number, Py_ssize_t count) noexcept nogil:
+    """Where share `number` of `count` begins in a parameter of so many numbers; one past the last: its end."""
+    return size if number == count else size * number // count // LINE * LINE
+
+
+cdef Py_ssize_t[:, ::1] moving_parts(geometry, moving):
+    """(start, size) of each parameter, the size 0 for those that stay as they are."""
+    return geometry.table * np.array(moving, np.intp)[:, None]

@@ -9,10 +9,8 @@ import time
 
 import numpy as np
 
-from convcore import threads
-from convcore._compiled.cpu import DenormalsAsZeros
 from convcore.kernels import buffers, epilogues
-from convcore.kernels.dispatch import observer, observing, unobserved
+from convcore.kernels.calls import computing, observer, observing, unobserved
 
 __all__ = ["NotRepeatable", "Program", "observing"]
 
@@ -89,8 +87,7 @@ class Program:
         """Make all calls, for these inputs."""
         self._bring_in(inputs)
         watcher = observer()
-        with DenormalsAsZeros(self._n_threads):
-            threads.keep_apart(self._n_threads)
+        with computing(self._n_threads):
             if watcher is not None:
                 with unobserved():
                     return self._watched(watcher)

@@ -15,20 +15,23 @@ def update(geometry, floating[::1] weights not None, floating[::1] squared_gradi
 
     s = β·s + (1 − β)·g²; w = w − rate · g / (√s + ε).
     """
-    cdef Py_ssize_t i, count
-    cdef Py_ssize_t[:, ::1] table = blocks_of(geometry, moving, &count)
-    cdef const Block* blocks = <const Block*> &table[0, 0]
-    cdef const Block* block
+    cdef Py_ssize_t part, start, size, thread
+    cdef Py_ssize_t[:, ::1] parts = moving_parts(geometry, moving)
     cdef double[::1] rates = np.array(rate, np.float64), decays = np.array(l2, np.float64)
-    for i in prange(count, nogil=True, schedule="static", num_threads=n_threads):
-        block = &blocks[i]
-        update_block(&weights[block.start], &squared_gradient_average[block.start], &gradient[block.start], block.count,
-                     <floating> rates[block.part], <floating> decays[block.part], <floating> squared_decay,
-                     <floating> (1 - squared_decay), <floating> epsilon)
+    for thread in prange(n_threads, nogil=True, schedule="static", num_threads=n_threads):
+        for part in range(parts.shape[0]):
+            start = share_start(parts[part, 1], thread, n_threads)
+            size = share_start(parts[part, 1], thread + 1, n_threads) - start
+            if size == 0:
+                continue
+            start = parts[part, 0] + start
+            update_part(&weights[start], &squared_gradient_average[start], &gradient[start], size,
+                        <floating> rates[part], <floating> decays[part], <floating> squared_decay,
+                        <floating> (1 - squared_decay), <floating> epsilon)
 
 
-cdef void update_block(floating* w, floating* s, const floating* g, Py_ssize_t count, floating rate, floating l2,
-                       floating b, floating c, floating epsilon) noexcept nogil:
+cdef void update_part(floating* w, floating* s, const floating* g, Py_ssize_t count, floating rate, floating l2,
+                      floating b, floating c, floating epsilon) noexcept nogil:
     cdef Py_ssize_t j
     cdef floating gradient, root
     for j in range(count):

@@ -13,19 +13,22 @@ def update(geometry, floating[::1] weights not None, floating[::1] velocity not 
 
     Velocity form: v = momentum · v − rate · g; w = w + v. Gradient form: v = momentum · v + g; w = w − rate · v.
     """
-    cdef Py_ssize_t i, count
-    cdef Py_ssize_t[:, ::1] table = blocks_of(geometry, moving, &count)
-    cdef const Block* blocks = <const Block*> &table[0, 0]
-    cdef const Block* block
+    cdef Py_ssize_t part, start, size, thread
+    cdef Py_ssize_t[:, ::1] parts = moving_parts(geometry, moving)
     cdef double[::1] rates = np.array(rate, np.float64), decays = np.array(l2, np.float64)
-    for i in prange(count, nogil=True, schedule="static", num_threads=n_threads):
-        block = &blocks[i]
-        update_block(&weights[block.start], &velocity[block.start], &gradient[block.start], block.count,
-                     <floating> rates[block.part], <floating> momentum, <floating> decays[block.part], velocity_form)
+    for thread in prange(n_threads, nogil=True, schedule="static", num_threads=n_threads):
+        for part in range(parts.shape[0]):
+            start = share_start(parts[part, 1], thread, n_threads)
+            size = share_start(parts[part, 1], thread + 1, n_threads) - start
+            if size == 0:
+                continue
+            start = parts[part, 0] + start
+            update_part(&weights[start], &velocity[start], &gradient[start], size, <floating> rates[part],
+                        <floating> momentum, <floating> decays[part], velocity_form)
 
 
-cdef void update_block(floating* w, floating* v, const floating* g, Py_ssize_t count, floating rate, floating momentum,
-                       floating l2, bint velocity_form) noexcept nogil:
+cdef void update_part(floating* w, floating* v, const floating* g, Py_ssize_t count, floating rate, floating momentum,
+                      floating l2, bint velocity_form) noexcept nogil:
     cdef Py_ssize_t j
     if velocity_form:
         for j in range(count):

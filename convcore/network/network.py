@@ -411,7 +411,8 @@ class Network(Stored):
 
         Notes
         -----
-        With the compiled kernels the bits do not depend on `batch_size`.
+        The bits do not depend on the number of threads. They may depend on `batch_size`: which kernel is the fastest
+        is a question of the batch, too, and each adds in an order of its own.
         """
         outputs = [y.data for y in self._predict(x, batch_size, "predict")]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)

@@ -9,9 +9,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from convcore.checks import number_from, one_of, positive_number
-from convcore.kernels.dispatch import run
+from convcore.kernels.dispatch import prepared
 from convcore.kernels.matrix_geometry import PartsGeometry
+from convcore.kernels.registry import circumstances
 from convcore.layers.parameter import Parameter
+from convcore.threads import get_num_threads
 
 THRESHOLD_METHODS = ("l2norm", "global-l2norm", "absolute-value")
 
@@ -75,6 +77,7 @@ class Optimizer:
             by_dtype.setdefault(parameter.data.dtype, {})[key] = parameter
         self._dtypes = {key: parameter.data.dtype for key, parameter in self.parameters.items()}
         self._groups = [_Group(self.op, parameters, self.STATES) for parameters in by_dtype.values()]
+        self._found, self._calls, self._moving, self._circumstances = [], [], {}, None
 
     def hyperparameters(self):
         """Return the kernel's numbers, other than rate and l2, that are the same for all parameters."""
@@ -99,26 +102,55 @@ class Optimizer:
             Nothing is changed then.
         """
         rate = self.learn_rate if learn_rate is None else number_from(learn_rate, f"{self._name}: learn_rate", 0)
-        moving = self._moving()
-        if not moving:
+        if not self._is_as_before():
+            self._look()
+        if not self._moving:
             return
-        l2, gradients = self.l2_regularization, {name: parameter.grad for name, parameter in moving.items()}
+        l2 = self.l2_regularization
         if self.gradient_threshold < math.inf:
-            gradients, l2 = self._limited_gradients(moving), 0.0
-        for group in self._groups:
+            gradients, l2 = self._limited_gradients(self._moving), 0.0
+            self._calls = [self._call(group, gradients) for group in self._groups]
+        for group, call in zip(self._groups, self._calls, strict=True):
             moves, updates, rates, decays = [], [], [], []
             for name, parameter in group.parameters.items():
-                moves.append(name in moving)
+                moves.append(name in self._moving)
                 updates.append(self._updates[name] + 1)
                 rates.append(rate * parameter.learn_rate_factor)
                 decays.append(l2 * parameter.l2_factor)
-            run(
-                self.op, "update", group.geometry, group.weights(), *group.states.values(), group.gathered(gradients),
-                moving=moves, rate=rates, l2=decays, **self.hyperparameters(), **self.corrections(updates),
-            )  # fmt: skip
-        for name, parameter in moving.items():
+            numbers = {"moving": moves, "rate": rates, "l2": decays}
+            call.again({**numbers, **self.hyperparameters(), **self.corrections(updates)})
+        for name, parameter in self._moving.items():
             self._updates[name] += 1
             parameter.version += 1  # the tape notices a change between forward and backward by it
+
+    def _is_as_before(self):
+        """Whether the last step's calls are this step's: the same arrays, and nothing else that decides over a call."""
+        if self._circumstances != (circumstances(self.op), get_num_threads()):
+            return False
+        for parameter, data, gradient, moves in self._found:
+            if parameter.data is not data or parameter.grad is not gradient:
+                return False
+            if moves != (gradient is not None and parameter.learn_rate_factor != 0):
+                return False
+        return True
+
+    def _look(self):
+        """Look at the parameters, and prepare the calls of the kernel for the arrays that they hold.
+
+        The calls are good for later steps where the kernel reads the gradients themselves and no copy of them.
+        """
+        self._found, self._circumstances = [], None
+        self._moving = self._movable()
+        gradients = {name: parameter.grad for name, parameter in self._moving.items()}
+        self._calls = [self._call(group, gradients) for group in self._groups] if gradients else []
+        if gradients and all(group.reads_gradients for group in self._groups):
+            self._found = [(p, p.data, p.grad, name in self._moving) for name, p in self.parameters.items()]
+            self._circumstances = circumstances(self.op), get_num_threads()
+
+    def _call(self, group, gradients):
+        """Return the call that updates a group of parameters."""
+        arrays = [group.weights(), *group.states.values(), group.gathered(gradients)]
+        return prepared(self.op, "update", group.geometry, arrays)
 
     def zero_grad(self):
         """Forget all gradients: the next backward pass then stores its arrays instead of adding to old ones."""
@@ -187,7 +219,7 @@ class Optimizer:
 
     # ---------------------------------------------------------------- gradients
 
-    def _moving(self):
+    def _movable(self):
         """Return the parameters that a step changes, by name."""
         moving = {}
         for name, parameter in self.parameters.items():
@@ -282,7 +314,7 @@ class _Group:
         self.places = dict(zip(parameters, self._slices(), strict=True))
         self.states = {name: np.zeros(self.geometry.size, self.dtype) for name in states}
         self._weights = self._gradient = None
-        self._joined = None  # gradients that lie one after the other, and all of them as one array
+        self.reads_gradients = False  # whether `gathered` found them one after the other, and copied nothing
 
     def _slices(self):
         return [place for _, place in self.geometry.parts([True] * len(self.parameters))]
@@ -298,22 +330,17 @@ class _Group:
                 parameter.data = part
         return self._weights
 
-    def _own_gradient(self):
-        if self._gradient is None:
-            self._gradient = np.zeros(self.geometry.size, self.dtype)
-        return self._gradient
-
     def gathered(self, gradients):
         """Return the gradients one after the other, as they may lie already; where there is none, anything."""
-        if len(gradients) == len(self.places):
-            in_order = [gradients[name] for name in self.places]
-            if not self._joined or any(a is not b for a, b in zip(in_order, self._joined[0], strict=True)):
-                whole = _joined(in_order)
-                self._joined = None if whole is None else (in_order, whole)
-            if self._joined:
-                return self._joined[1]
-            return np.concatenate([gradient.reshape(-1) for gradient in in_order], out=self._own_gradient())
-        self._own_gradient()
+        in_order = [gradients[name] for name in self.places if name in gradients]
+        whole = _joined(in_order) if len(in_order) == len(self.places) else None
+        self.reads_gradients = whole is not None
+        if self.reads_gradients:
+            return whole
+        if self._gradient is None:
+            self._gradient = np.zeros(self.geometry.size, self.dtype)
+        if len(in_order) == len(self.places):
+            return np.concatenate([gradient.reshape(-1) for gradient in in_order], out=self._gradient)
         for name, place in self.places.items():
             if name in gradients:
                 self._gradient[place] = gradients[name].reshape(-1)

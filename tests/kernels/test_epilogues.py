@@ -8,7 +8,7 @@ from strategies import DTYPES, THREADS, arrays_of, assert_same, conv_geometries,
 
 import convcore as cc
 from convcore import isa, kernels
-from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PoolGeometry, dispatch, registry, run
+from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PoolGeometry, calls, dispatch, registry, run
 
 GEOMETRY = ConvGeometry.parse("mb3ic3ih12oc8kh3ph1")
 
@@ -279,7 +279,7 @@ def test_a_network_asks_for_it():
     x = np.random.default_rng(0).integers(0, 256, (64, 1, 28, 28)).astype("f4")
     net.fit_normalization(x)
     found = []
-    with dispatch.observing(found.append):
+    with calls.observing(found.append):
         y = net.predict(x)
     asked = [(made.op, made.direction) for made in found]
     assert asked.count(("conv2d", "forward_pool")) == 2
