@@ -10,7 +10,7 @@ from convcore.kernels import ConvGeometry, PoolGeometry, registry
 from convcore.profile.exactness import DTYPES, THREADS, floats, inputs, integers, rounding_bound  # noqa: F401  for the tests
 
 DIRECTIONS = (
-    "forward", "forward_training", "backward", "backward_input", "backward_weight", "backward_bias", "update",
+    "forward", "forward_training", "gather", "backward", "backward_input", "backward_weight", "backward_bias", "update",
 )  # fmt: skip
 SHARES = 43200  # 2⁶·3³·5²: each window with sides of 1 to 4 in 3-D, to 6 in 2-D, divides it; averages are whole numbers
 
@@ -187,3 +187,8 @@ def updated(op, arrays, sizes=None, moving=None, **how):
     assert kernels.run(op, "update", geometry, *changed, gradient, moving=moving or [True] * count, **how) is None
     np.testing.assert_array_equal(gradient, arrays[-1])
     return changed
+
+
+def named_rows(count, seed):
+    """An index of so many rows among as many: some come twice."""
+    return np.random.default_rng(seed).integers(0, max(1, count), count)

@@ -1,4 +1,4 @@
-"""What the kernels' public functions make of their arguments."""
+"""What kernels make of their arguments."""
 
 import numbers
 
@@ -35,3 +35,19 @@ def shape_of(op, name, shape, rank):
     if min(shape) < 0:
         raise ValueError(f"{op}: {name} must not be negative, got {tuple(shape)}")
     return tuple(int(n) for n in shape)
+
+
+def rows_named(op, x, index):
+    """Return ``x[index]``, after a check of the index, in which no number counts from the end.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows_named("demo", np.array([10, 20]), np.array([0, 2]))
+    Traceback (most recent call last):
+    ValueError: demo: index must hold numbers from 0 to 1, got 2
+    """
+    for number in index:
+        if not 0 <= number < len(x):
+            raise ValueError(f"{op}: index must hold numbers from 0 to {len(x) - 1:,}, got {number:,}")
+    return x[index]

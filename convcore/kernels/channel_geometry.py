@@ -61,38 +61,43 @@ class BatchNormGeometry:
 class ChannelScaleGeometry:
     """N observations of C channels of S values, a scale and a shift for each channel; the values may be bytes.
 
+    The N observations may be ones of M, which an index names: direction "gather".
+
     Examples
     --------
-    >>> str(ChannelScaleGeometry(64, 3, 784)), str(ChannelScaleGeometry(64, 3, 784, of_bytes=True))
-    ('mb64c3s784', 'mb64c3s784bytes')
+    >>> str(ChannelScaleGeometry(64, 3, 784)), str(ChannelScaleGeometry(64, 3, 784, of_bytes=True, M=60000))
+    ('mb64c3s784', 'mb64of60000c3s784bytes')
     """
 
     N: int
     C: int
     S: int
     of_bytes: bool = False
+    M: int | None = None
     op = "channel_scale"
 
     @functools.cached_property
     def shapes(self):
         """The shape of each array of the problem, by name."""
-        values, channels = (self.N, self.C, self.S), (self.C,)
-        return {"x": values, "y": values, "scale": channels, "shift": channels}
+        values, channels = (self.C, self.S), (self.C,)
+        x = (self.N if self.M is None else self.M, *values)
+        return {"x": x, "index": (self.N,), "y": (self.N, *values), "scale": channels, "shift": channels}
 
-    SIGNATURES = {"forward": (("x", "scale", "shift"), "y")}
+    SIGNATURES = {"forward": (("x", "scale", "shift"), "y"), "gather": (("x", "index", "scale", "shift"), "y")}
     OPTIONAL = ()
 
     @property
     def DTYPES(self):
-        """Bytes are of a dtype of their own."""
-        return {"x": np.uint8} if self.of_bytes else {}
+        """Bytes are of a dtype of their own, and so is the index."""
+        return {"index": np.int64, **({"x": np.uint8} if self.of_bytes else {})}
 
     def operations(self, direction):
         """Return the operations: a product and a sum per value."""
         return 2 * self.N * self.C * self.S
 
     def __str__(self):
-        return f"mb{self.N}c{self.C}s{self.S}{'bytes' if self.of_bytes else ''}"
+        of = "" if self.M is None else f"of{self.M}"
+        return f"mb{self.N}{of}c{self.C}s{self.S}{'bytes' if self.of_bytes else ''}"
 
 
 @dataclass(frozen=True)

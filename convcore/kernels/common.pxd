@@ -54,6 +54,14 @@ cdef inline not_pooled(direction, geometry):
     return None
 
 
+cdef inline check_index(op, const long long[::1] index, Py_ssize_t count):
+    """Raise a ValueError unless all numbers name one of so many rows."""
+    cdef Py_ssize_t n
+    for n in range(index.shape[0]):
+        if not 0 <= index[n] < count:
+            raise ValueError(f"{op}: index must hold numbers from 0 to {count - 1:,}, got {index[n]:,}")
+
+
 cdef inline Py_ssize_t source_cell(Py_ssize_t p, Py_ssize_t size, int mode) noexcept nogil:
     """The cell of an axis that holds what a padded axis holds at p, counted from the image's first cell; -1: none.
 

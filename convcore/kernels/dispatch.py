@@ -231,6 +231,19 @@ def _outputs(op, gives, dtype, out):
     return tuple(given)
 
 
+def conditions(op):
+    """Return all that a prepared call depends on besides its problem and its arrays; with other ones, prepare anew.
+
+    Examples
+    --------
+    >>> before = conditions("relu")
+    >>> with threads.num_threads(3):
+    ...     conditions("relu") == before
+    False
+    """
+    return registry.circumstances(op), threads.get_num_threads()
+
+
 def explain(op, geometry, direction="forward", dtype=np.float32, level=None):
     """Return, line by line, which variant of an op computes a problem, and why the others were passed over.
 

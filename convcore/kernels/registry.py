@@ -132,8 +132,8 @@ def register(op, module, name):
         raise ValueError(f"register: name must be an identifier, got {name!r}")
     if name in variants(op) and (op, name) not in _users_own:
         raise ValueError(f"register: {op} has a built-in variant {name!r}")
-    directions = ("forward", "forward_training", "backward", "backward_input", "backward_weight", "backward_bias",
-                  "update")  # fmt: skip
+    directions = ("forward", "forward_training", "gather", "backward", "backward_input", "backward_weight",
+                  "backward_bias", "update")  # fmt: skip
     if not any(callable(getattr(module, direction, None)) for direction in directions):
         raise TypeError(f"register: {module!r} has none of {', '.join(directions)} as a callable")
     global _version

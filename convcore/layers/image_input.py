@@ -7,6 +7,7 @@ from convcore.autograd import Tensor
 from convcore.layers.layer import Layer, positive_int
 from convcore.layers.spec_values import spec_channels, spec_function, spec_list, spec_value
 from convcore.ops.channel_scale import channel_scale
+from convcore.ops.incoming import Incoming
 
 NORMALIZATIONS = ("zerocenter", "zscore", "rescale-zero-one", "rescale-symmetric", "none")
 PIECE = 4096  # images looked at together when statistics are computed: bounded memory for any size of data
@@ -131,8 +132,16 @@ class ImageInput(Layer):
         self.check((1, *input_shape))
         return input_shape
 
+    @property
+    def scales(self):
+        """Whether the layer does nothing but scale and shift each channel."""
+        return isinstance(self.normalization, str) and bool(self.remembered)
+
     def forward(self, x, training, rng):
-        """Return the normalized images; without statistics, before any training, the images as they are."""
+        """Return the normalized images; without statistics, before any training, the images as they are.
+
+        Where the layer `scales`, x may be an `Incoming`.
+        """
         self.check(x.shape)
         if not isinstance(self.normalization, str):
             y = self.normalization(x)
@@ -142,7 +151,8 @@ class ImageInput(Layer):
             return y
         if not self.remembered:
             return x
-        return channel_scale(x, *self._scale_and_shift(x.dtype))
+        scaling = self._scale_and_shift(x.dtype)
+        return x.scaled(*scaling) if isinstance(x, Incoming) else channel_scale(x, *scaling)
 
     def _scale_and_shift(self, dtype):
         """Every normalization is x · scale + shift per channel; the same two arrays as long as the statistics last."""

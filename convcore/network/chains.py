@@ -3,7 +3,7 @@
 import collections
 import functools
 
-from convcore.layers import FullyConnected, MaxPool1D, MaxPool2D, MaxPool3D, ReLU, formats
+from convcore.layers import FullyConnected, ImageInput, MaxPool1D, MaxPool2D, MaxPool3D, ReLU, formats
 from convcore.layers.convolution import Convolution
 from convcore.ops import conv1d, conv2d, conv3d, fused
 from convcore.settings import Setting
@@ -43,7 +43,8 @@ def fusion(kind):
     """Let networks compute layers that follow each other as one ("on") or one by one ("off"), in this thread only.
 
     A convolution or a fully connected layer and the ReLU behind it, and the max-pooling behind that, are one function
-    where nobody else takes what lies between. The bits are the same; a tape then holds one record in place of several.
+    where nobody else takes what lies between; an ImageInput normalizes bytes as it makes numbers of them. The bits are
+    the same; a tape then holds one record in place of several.
 
     Parameters
     ----------
@@ -115,6 +116,8 @@ KINDS = [
     )
 ]
 
+OF_IMAGE_INPUT = {name: getattr(ImageInput, name) for name in ("apply", "forward")}
+
 
 def _kind(layer):
     """Return what a layer computes, as FUNCTIONS calls it, and by which methods; None where it is something else."""
@@ -129,6 +132,11 @@ def _has(layer, methods):
     """Whether these are the methods of a layer, its own attributes included."""
     kind, own = type(layer), vars(layer)
     return all(getattr(kind, name) is method and name not in own for name, method in methods.items())
+
+
+def casts(layer):
+    """Whether an input layer (or None) makes numbers of bytes as it normalizes them, in one pass."""
+    return get_fusion() == "on" and isinstance(layer, ImageInput) and layer.scales and _has(layer, OF_IMAGE_INPUT)
 
 
 class Chain:

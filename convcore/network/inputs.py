@@ -9,7 +9,8 @@ from convcore.autograd import Tensor
 from convcore.autograd.tensor import check_format
 from convcore.layers import formats
 from convcore.layers.formats import Form
-from convcore.ops.channel_scale import floats_of_bytes
+from convcore.network.chains import casts
+from convcore.ops.incoming import Incoming
 
 LONGEST = 2**16  # time steps: the longest sequence that `Inputs.advice` thinks of
 
@@ -137,10 +138,12 @@ class Inputs:
         Returns
         -------
         tensors : list of Tensor
+            Or `Incoming`, for input layers that make numbers of bytes as they normalize them.
         given : str or None
             The first format that was given: outputs are brought into its order.
         """
-        tensors = [_cast(part, dtype) for part in self.parts(x, "Network: x")]
+        named = zip(self.parts(x, "Network: x"), self.names, strict=True)
+        tensors = [_cast(part, dtype, self.layers.get(name)) for part, name in named]
         given = next((tensor.format for tensor in tensors if tensor.format is not None), None)
         if given is not None:
             tensors = [tensor if tensor.format is None else formats.reordered(tensor, formats.canonical(tensor.format))
@@ -148,19 +151,19 @@ class Inputs:
         return tensors, given
 
 
-def _cast(x, dtype):
-    """Return one input as a Tensor of a dtype, with the format that it has."""
+def _cast(x, dtype, layer):
+    """Return one input as a Tensor of a dtype, with the format that it has; or as an Incoming, if its layer casts."""
     if isinstance(x, Tensor):
         if x.dtype != dtype:
             if x.requires_grad:
                 raise TypeError(f"Network: x requires grad and is {x.dtype}, the network is {dtype}")
             x = Tensor(x.data.astype(dtype), format=x.format)
-    else:
-        x = as_numbers(x, "Network: x")
-        of_bytes = x.dtype == np.uint8 and x.ndim > 0
-        x = Tensor(floats_of_bytes(x, dtype) if of_bytes else x.astype(dtype, copy=False))
-    check_batch(x, x.format, "Network: x")
-    return x
+        check_batch(x, x.format, "Network: x")
+        return x
+    if not isinstance(x, Incoming):
+        x = Incoming(as_numbers(x, "Network: x"), dtype)
+    check_batch(x, None, "Network: x")
+    return x if casts(layer) else x.tensor()
 
 
 def _form(shape, format):

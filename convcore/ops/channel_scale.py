@@ -1,7 +1,5 @@
 """One scale and one shift per channel, which are no variables: how images are normalized."""
 
-import functools
-
 import numpy as np
 
 from convcore.autograd import record
@@ -38,22 +36,3 @@ def backward(record, grad_y, needs):
     geometry, scale = record.geometry, record.saved["scale"]
     grad = run("channel_scale", "forward", geometry, grad_y.reshape(geometry.shapes["x"]), scale, np.zeros_like(scale))
     return (grad.reshape(grad_y.shape),)
-
-
-def floats_of_bytes(x, dtype):
-    """Return an array of bytes (uint8) as numbers of a dtype, as ``x.astype(dtype)`` does, by several threads.
-
-    Examples
-    --------
-    >>> floats_of_bytes(np.array([[0, 255]], np.uint8), np.dtype(np.float32))
-    array([[  0., 255.]], dtype=float32)
-    """
-    geometry = ChannelScaleGeometry(len(x), 1, x.size // max(1, len(x)), of_bytes=True)
-    scale, shift = _identity(dtype)
-    return run("channel_scale", "forward", geometry, x.reshape(geometry.shapes["x"]), scale, shift).reshape(x.shape)
-
-
-@functools.cache
-def _identity(dtype):
-    """Return the scale and the shift that leave values as they are."""
-    return np.ones(1, dtype), np.zeros(1, dtype)

@@ -9,11 +9,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from convcore.checks import number_from, one_of, positive_number
-from convcore.kernels.dispatch import prepared
+from convcore.kernels.dispatch import conditions, prepared
 from convcore.kernels.matrix_geometry import PartsGeometry
-from convcore.kernels.registry import circumstances
 from convcore.layers.parameter import Parameter
-from convcore.threads import get_num_threads
 
 THRESHOLD_METHODS = ("l2norm", "global-l2norm", "absolute-value")
 
@@ -77,7 +75,7 @@ class Optimizer:
             by_dtype.setdefault(parameter.data.dtype, {})[key] = parameter
         self._dtypes = {key: parameter.data.dtype for key, parameter in self.parameters.items()}
         self._groups = [_Group(self.op, parameters, self.STATES) for parameters in by_dtype.values()]
-        self._found, self._calls, self._moving, self._circumstances = [], [], {}, None
+        self._found, self._calls, self._moving, self._conditions = [], [], {}, None
 
     def hyperparameters(self):
         """Return the kernel's numbers, other than rate and l2, that are the same for all parameters."""
@@ -125,7 +123,7 @@ class Optimizer:
 
     def _is_as_before(self):
         """Whether the last step's calls are this step's: the same arrays, and nothing else that decides over a call."""
-        if self._circumstances != (circumstances(self.op), get_num_threads()):
+        if self._conditions != conditions(self.op):
             return False
         for parameter, data, gradient, moves in self._found:
             if parameter.data is not data or parameter.grad is not gradient:
@@ -139,13 +137,13 @@ class Optimizer:
 
         The calls are good for later steps where the kernel reads the gradients themselves and no copy of them.
         """
-        self._found, self._circumstances = [], None
+        self._found, self._conditions = [], None
         self._moving = self._movable()
         gradients = {name: parameter.grad for name, parameter in self._moving.items()}
         self._calls = [self._call(group, gradients) for group in self._groups] if gradients else []
         if gradients and all(group.reads_gradients for group in self._groups):
             self._found = [(p, p.data, p.grad, name in self._moving) for name, p in self.parameters.items()]
-            self._circumstances = circumstances(self.op), get_num_threads()
+            self._conditions = conditions(self.op)
 
     def _call(self, group, gradients):
         """Return the call that updates a group of parameters."""

@@ -112,9 +112,16 @@ class _Probe:
         """
         key = made.op, made.direction, made.geometry, made.call.variant, made.n_threads
         if key not in self.facts:
-            moved = sum(array.nbytes for array in (*made.arrays, *made.outputs) if array is not None)
-            self.facts[key] = made._replace(arrays=(), outputs=(), parameters={"bytes": moved})
+            self.facts[key] = made._replace(arrays=(), outputs=(), parameters={"bytes": _bytes(made)})
         return self.facts[key]
+
+
+def _bytes(made):
+    """Return the bytes of the arrays of a call: what it reads and writes."""
+    arrays = [array for array in (*made.arrays, *made.outputs) if array is not None]
+    if made.direction == "gather":
+        arrays[0] = arrays[0][: made.geometry.N]  # as many rows, wherever they stand
+    return sum(array.nbytes for array in arrays)
 
 
 def _labels(net, x, y):
@@ -144,6 +151,8 @@ def _label(labels, number, made):
     """Return (layer, pass) of call `number` of a step."""
     if made.direction == "update":
         return "parameters", "update"
+    if made.direction == "gather":
+        return "input", "forward"
     if number < len(labels) and labels[number][0] == (made.op, made.direction):
         return labels[number][1]
     return made.op, "forward" if made.direction.startswith("forward") else "backward"

@@ -2,13 +2,12 @@
 
 import math
 
-import numpy as np
-
 from convcore.autograd import Tape, Tensor
 from convcore.kernels.program import NotRepeatable, Program, observing
 from convcore.kernels.registry import circumstances_of_all
 from convcore.layers import BatchNorm, Function, ImageInput
 from convcore.network import get_fusion
+from convcore.ops.incoming import Incoming
 from convcore.threads import get_num_threads
 
 OBSERVED, COMPARED = (2, 3), 4  # which steps of a kind are observed, and which is computed both ways
@@ -44,7 +43,9 @@ class Gradients:
         """
         if rng is not None or not self._may_repeat or isinstance(x, tuple) or isinstance(y, tuple):
             return self.by_tape(x, y, rng)
-        kind = x.shape, x.dtype, y.shape, y.dtype, get_num_threads(), get_fusion(), circumstances_of_all()
+        if not isinstance(x, Incoming):
+            x = Incoming(x, self.net.dtype)
+        kind = *x.kind, y.shape, y.dtype, get_num_threads(), get_fusion(), circumstances_of_all()
         if kind not in self._plans:
             if len(self._plans) == KINDS:
                 return self.by_tape(x, y)
@@ -84,17 +85,19 @@ class _Plan:
     def begin(self):
         """Forget what was seen."""
         self.steps, self.observations, self.program, self.hopeless = 0, [], None, False
-        self.data = []
+        self.data, self.lasting = [], None
 
     def compute(self, x, y):
-        if any(p.data is not data for p, data in zip(self.gradients.parameters, self.data, strict=False)):
+        if x.lasting is not self.lasting or any(
+            p.data is not data for p, data in zip(self.gradients.parameters, self.data, strict=False)
+        ):
             self.begin()
+            self.lasting = x.lasting
         self.steps += 1
         if self.steps == OBSERVED[0]:
             self.data = [parameter.data for parameter in self.gradients.parameters]
         if self.program is not None and self.steps > COMPARED:
             return self._by_program(x, y)
-        x = np.ascontiguousarray(x, None if x.dtype == np.uint8 else self.gradients.net.dtype)
         if self.hopeless or self.steps < OBSERVED[0]:
             return self.gradients.by_tape(x, y)
         calls = _Calls()
@@ -103,10 +106,10 @@ class _Plan:
         if calls.too_large or not math.isfinite(loss.item()):
             self._give_up()
         elif self.steps in OBSERVED:
-            self.observations.append((calls.made, (x, y)))
+            self.observations.append((calls.made, (*x.arrays, y)))
             if self.steps == OBSERVED[-1]:
                 self._plan(loss, output)
-        elif self.program.differs_from(calls.made, (x, y)):
+        elif self.program.differs_from(calls.made, (*x.arrays, y)):
             self._give_up()
         return loss.item(), output
 
@@ -130,7 +133,7 @@ class _Plan:
         self.hopeless, self.program, self.observations = True, None, []
 
     def _by_program(self, x, y):
-        self.program.run((x, y))
+        self.program.run((*x.arrays, y))
         output, *results = self.program.results
         for parameter, gradient in zip(self.moved, results, strict=False):
             parameter.grad = gradient

@@ -13,9 +13,10 @@ import numpy as np
 
 from convcore.autograd import paused
 from convcore.checks import BOOLS, flag, number, positive_number
-from convcore.data import batches, epoch_order, num_batches
+from convcore.data import Augment, epoch_order, num_batches
 from convcore.data.batches import count_of, take
 from convcore.network import Network
+from convcore.ops.incoming import Incoming
 from convcore.optim import SOLVERS, learn_rate_function
 from convcore.threads import num_threads
 from convcore.train import fingerprint, resumption
@@ -285,11 +286,10 @@ class _Run:
     def _mini_batches(self, epoch, start):
         """Iterate over the mini-batches of an epoch (from 0), from number `start` on."""
         size = self.options.mini_batch_size
-        if self.options.shuffle == "never":  # views: nothing is copied
-            parts = (slice(number * size, (number + 1) * size) for number in range(start, self.per_epoch))
-            return ((take(self.x, part), take(self.y, part)) for part in parts)
         order = epoch_order(count_of(self.x), self.options.shuffle, self.options.seed, epoch)
-        return batches(self.x, self.y, order, size, self.options.drop_last, start)
+        for first in range(start * size, self.per_epoch * size, size):
+            part, several = order[first : first + size], isinstance(self.x, tuple)
+            yield take(self.x, part) if several else Incoming(self.x, self.net.dtype, part), take(self.y, part)
 
     def _step(self, x, y, epoch, iteration):
         """Update the weights by the gradient of one mini-batch, and add a row to the history."""
@@ -317,7 +317,11 @@ class _Run:
 
     def _augmented(self, x, iteration):
         """Return a mini-batch changed at random, as the options say."""
-        result = self.options.augment(x, self._generator(AUGMENT_STREAM, iteration))
+        augment, rng = self.options.augment, self._generator(AUGMENT_STREAM, iteration)
+        if type(augment) is Augment and isinstance(x, Incoming) and x.ndim == 4:
+            return x.moved(augment.transforms(len(x), x.shape[2:], rng), augment.fill)
+        x = x.observations() if isinstance(x, Incoming) else x
+        result = augment(x, rng)
         wanted, got = (tuple(map(np.shape, a)) if isinstance(a, tuple) else np.shape(a) for a in (x, result))
         if wanted != got:
             what = "arrays of the shapes" if isinstance(x, tuple) else "an array of shape"
@@ -431,7 +435,8 @@ class _Run:
 
     def _cause(self, x, y, iteration):
         """Return in words where the first number that is not finite comes from."""
-        for what, given in (("observations", x), ("targets", y)):
+        seen = x.observations() if isinstance(x, Incoming) else x
+        for what, given in (("observations", seen), ("targets", y)):
             arrays = given if isinstance(given, tuple) else (given,)
             if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in arrays):
                 return f"the {what} of the mini-batch are not finite"

@@ -3,7 +3,7 @@
 import numpy as np
 
 import convcore as cc
-from convcore.ops.channel_scale import channel_scale, floats_of_bytes
+from convcore.ops.channel_scale import channel_scale
 
 SCALE, SHIFT = np.array([2.0, -3.0]), np.array([1.0, 0.5])
 
@@ -15,13 +15,3 @@ def test_value_and_gradient():
     assert cc.gradcheck(lambda x: channel_scale(x, SCALE, SHIFT), (x,))
     grad = cc.gradient(lambda x: cc.sum(channel_scale(x, SCALE, SHIFT)))(x)
     np.testing.assert_array_equal(grad, np.broadcast_to(SCALE[:, None], x.shape))
-
-
-def test_bytes_become_floats():
-    for shape in ((), (0, 3), (5,), (2, 1, 3, 4)):
-        x = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        for dtype in ("f4", "f8"):
-            if shape:
-                np.testing.assert_array_equal(floats_of_bytes(x, np.dtype(dtype)), x.astype(dtype), strict=True)
-    turned = np.arange(24, dtype=np.uint8).reshape(2, 3, 4).transpose(2, 0, 1)
-    np.testing.assert_array_equal(floats_of_bytes(turned, np.dtype("f4")), turned.astype("f4"), strict=True)
