@@ -22,7 +22,7 @@ class Call(typing.NamedTuple):
     lifted: tuple  # shapes of the arrays as the function wants them, None: as they are
     relu_follows: bool
     bias: int  # which of the inputs is one, None: none is
-    operations: int
+    work: int  # in operations: what the number of threads depends on
 
 
 class Made(typing.NamedTuple):
@@ -63,7 +63,7 @@ class Made(typing.NamedTuple):
     def make(self):
         """Compute, and tell nobody."""
         call = self.call
-        with computing(self.n_threads):
+        with Computing(self.n_threads):
             call.function(*self.arguments(), **self.parameters)
             if call.relu_follows:
                 epilogues.relu(self.outputs, call.level, self.n_threads)
@@ -90,10 +90,12 @@ class Made(typing.NamedTuple):
         return tuple.__new__(Made, (*self[:-1], seconds))
 
 
-def computing(n_threads):
-    """Return the ``with`` block in which kernels run: threads on processors of their own, denormal numbers as zeros."""
-    threads.keep_apart(n_threads)
-    return DenormalsAsZeros(n_threads)
+class Computing(DenormalsAsZeros):
+    """The ``with`` block in which kernels run: denormal numbers are zeros, threads have processors of their own."""
+
+    def __enter__(self):
+        DenormalsAsZeros.__enter__(self)  # first: threads that begin while one looks where they are begin in this mode
+        threads.keep_apart(self.n_threads)
 
 
 # ---------------------------------------------------------------- watching

@@ -343,8 +343,12 @@ cdef inline Py_ssize_t sum_numbers(ConvSizes* s, Py_ssize_t channels) noexcept n
 
 
 cdef inline Py_ssize_t images_of(ConvSizes* s) noexcept nogil:
-    """The images of a task: enough that adding up lanes does not count."""
-    return max(blocks(s.N, TASKS), min(s.N, blocks(SUM_PIXELS, s.OD * s.OH * s.OW)))
+    """The images of a task: enough that adding up lanes does not count; two, four, ... tasks, for as many threads."""
+    cdef Py_ssize_t wanted = blocks(s.N, max(blocks(s.N, TASKS), min(s.N, blocks(SUM_PIXELS, s.OD * s.OH * s.OW))))
+    cdef Py_ssize_t tasks = 1
+    while tasks < wanted:
+        tasks *= 2
+    return blocks(s.N, tasks)
 
 
 cdef inline Py_ssize_t channels_of(ConvSizes* s, Layout* l, Py_ssize_t shares) noexcept nogil:

@@ -167,7 +167,7 @@ cdef class DenormalsAsZeros:
     """
 
     cdef unsigned long long before
-    cdef int n_threads
+    cdef readonly int n_threads
 
     def __init__(self, int n_threads):
         self.n_threads = n_threads

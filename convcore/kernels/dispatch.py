@@ -3,6 +3,7 @@
 import collections
 import functools
 import itertools
+import math
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from convcore.kernels.geometry import ConvGeometry
 from convcore.kernels.pool_geometry import POOLS, PoolGeometry
 
 REMEMBERED = 4096  # problems
+OPERATIONS_OF_NUMBER = 4  # that it takes as long to move
 
 
 def selected(op, direction, geometry, dtype, variant=None, level=None):
@@ -157,7 +159,7 @@ def prepared(op, direction, geometry, inputs, variant=None, level=None, n_thread
     outputs = _outputs(op, gives, dtype, out)
     if out is not None and any(np.may_share_memory(a, o) for a in arrays if a is not None for o in outputs):
         raise ValueError(f"{op}: out overlaps an input")
-    n = threads.for_work(call.operations, n_threads)
+    n = threads.for_work(call.work, n_threads)
     return Made(op, direction, geometry, call, arrays, outputs, n, empty, parameters or {})
 
 
@@ -190,8 +192,16 @@ def _call(op, direction, geometry, dtype, variant, level, circumstances):
         lifted = tuple(handed.shapes[wanted.name] for part in _arrays_of(op, direction, geometry) for wanted in part)
     names = [wanted.name for wanted in _arrays_of(op, direction, geometry)[0]]
     bias = names.index("bias") if "bias" in names else None
-    operations = geometry.operations(direction)
-    return Call(name, level, getattr(module, plain), handed, lifted, plain != direction, bias, operations)
+    work = _work(op, direction, geometry)
+    return Call(name, level, getattr(module, plain), handed, lifted, plain != direction, bias, work)
+
+
+def _work(op, direction, geometry):
+    """Return what a direction is worth in operations: to read or to write a number is worth a few of them."""
+    picked = ("x",) if direction == "gather" else ()  # read here and there, and no more of it than is written
+    arrays = [wanted for part in _arrays_of(op, direction, geometry) for wanted in part if wanted.name not in picked]
+    moved = sum(math.prod(wanted.shape) for wanted in arrays)
+    return max(geometry.operations(direction), OPERATIONS_OF_NUMBER * moved)
 
 
 def _signature(op, direction, geometry):
@@ -272,7 +282,7 @@ def explain(op, geometry, direction="forward", dtype=np.float32, level=None):
     for name in registry.variants(op):
         reason = registry.passed_over(op, name, direction, geometry, dtype, level)
         if name == chosen:
-            n = threads.for_work(geometry.operations(direction))
+            n = threads.for_work(_work(op, direction, geometry))
             rows.append(f"  {name:{width}}   yes: {level}, {n} thread{'s' if n > 1 else ''}")
             passed = True
         else:

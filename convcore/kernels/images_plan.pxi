@@ -118,6 +118,12 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
             p.TB = channels_laid_out(p.target_channels, p.target_block, p.TB // 2)
         else:
             p.SB = channels_laid_out(p.source_channels, p.source_block, p.SB // 2)
+    # An odd number of shares of the images is made an even one of tasks, for two threads and four, by sharing the
+    # filters, too: that inputs are laid out twice costs less than a thread that has nothing to do.
+    if direction == BACKWARD_WEIGHT and p.G == 1 and p.TB >= p.target_channels and p.SB >= p.source_channels:
+        if blocks(p.N, p.lanes) % 2 == 1 and blocks(p.N, p.lanes) < TASKS:
+            p.TB = blocks(p.target_channels, 2)
+            p.target_block = even_block(p.TB, PAIR_FILTERS)
     return p
 
 
@@ -423,7 +429,7 @@ cdef double own_cost(Plan* p) noexcept:
         return cost + products * slow + calls * vf_LANES
     # A few large tasks do not share out evenly among threads, however many these are.
     tasks = max(<Py_ssize_t> 1, blocks(blocks(p.N, p.lanes), share_groups(p))) * p.G * source_tasks * target_tasks
-    return (cost + products * slow + calls * vf_LANES) * (1 + 0.3 / tasks)
+    return (cost + products * slow + calls * vf_LANES) * (1 + 0.3 / (tasks * tasks))
 
 
 cdef double outside_cost(Plan* p) noexcept:
@@ -457,6 +463,7 @@ cdef double cost_of_zeros(Plan* p) noexcept:
         if p.direction == BACKWARD_INPUT:
             products /= min(axis.S, axis.target * axis.K)
     if p.direction == BACKWARD_WEIGHT:
+        products *= <double> round_up(p.target_cells, vf_LANES) / p.target_cells
         return p.N * p.G * (products / WEIGHT_RATE + rows * p.axes[2].K * ROW_LAID_OUT)
     pixels = products * (1 + 1.0 / p.target_channels) / RATE_ON_PIXELS + rows * p.axes[2].K * ROW_LAID_OUT
     sums = products / (p.source_channels * p.taps)

@@ -13,7 +13,7 @@ include "vectors.pxi"
 include "max_pool_plane.pxi"
 
 cdef enum:
-    TASK_CELLS = 16384          # of the input
+    TASK_CELLS = 2048           # of the input
 
 
 def forward(geometry, x, y, index, n_threads):

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from convcore.kernels import buffers, epilogues
-from convcore.kernels.calls import computing, observer, observing, unobserved
+from convcore.kernels.calls import Computing, observer, observing, unobserved
 
 __all__ = ["NotRepeatable", "Program", "observing"]
 
@@ -87,7 +87,7 @@ class Program:
         """Make all calls, for these inputs."""
         self._bring_in(inputs)
         watcher = observer()
-        with computing(self._n_threads):
+        with Computing(self._n_threads):
             if watcher is not None:
                 with unobserved():
                     return self._watched(watcher)
