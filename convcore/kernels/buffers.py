@@ -33,8 +33,14 @@ def empty(shape, dtype):
     size = math.prod(shape) * dtype.itemsize
     if not SMALLEST <= size <= LARGEST:
         return np.empty(shape, dtype)
-    memory, offset = _unused(size)
-    return np.ndarray(shape, dtype, memory, offset)
+    kept = _kept(size)
+    for memory in kept:
+        if sys.getrefcount(memory) == _FREE:
+            break
+    else:
+        memory = _line(1, size, _BYTE)
+        _keep(kept, memory)
+    return np.ndarray(shape, dtype, memory)
 
 
 def aligned(rows, columns, dtype):
@@ -47,39 +53,59 @@ def aligned(rows, columns, dtype):
     >>> aligned(2, 3, np.dtype(np.float32)).shape
     (2, 16)
     """
-    columns = -(-columns * dtype.itemsize // CACHE_LINE) * CACHE_LINE // dtype.itemsize
-    memory, offset = _unused(rows * columns * dtype.itemsize)
-    return np.ndarray((rows, columns), dtype, memory, offset)
+    kept = _kept((rows, columns, dtype))
+    for array in kept:
+        if sys.getrefcount(array) == _FREE:
+            return array
+    array = _line(rows, -(-columns * dtype.itemsize // CACHE_LINE) * CACHE_LINE // dtype.itemsize, dtype)
+    _keep(kept, array)
+    return array
 
 
 def release():
     """Give the memory that no array uses back to the system, for this thread."""
-    _thread.store = {}
+    _thread.store, _thread.bytes = {}, 0
 
 
-def _unused(size):
-    """Return memory for `size` bytes that only the store refers to, and where in it the first cache line starts."""
-    store = getattr(_thread, "store", None)
-    if store is None:
-        store = _thread.store = {}
-    pieces = store.setdefault(size, [])
-    for memory, offset in pieces:
-        if sys.getrefcount(memory) == _FREE:
-            return memory, offset
-    memory = np.empty(size + CACHE_LINE, np.uint8)
-    offset = -memory.ctypes.data % CACHE_LINE
-    if sum(kept * len(list_) for kept, list_ in store.items()) + size > STORE:
-        store.clear()  # arrays that live go on living; the store begins anew with what is needed now
-        pieces = store.setdefault(size, [])
-    if size <= LARGEST:
-        pieces.append((memory, offset))
-    return memory, offset
+def _kept(key):
+    """Return the list of the arrays that this thread's store holds for a purpose."""
+    try:
+        return _thread.store[key]
+    except AttributeError:  # the thread's first
+        release()
+    except KeyError:
+        pass
+    return _thread.store.setdefault(key, [])
+
+
+def _keep(kept, array):
+    """Add an array to a list of the store; where that is full, it begins anew with what is needed now."""
+    if array.nbytes > LARGEST:
+        return
+    if _thread.bytes + array.nbytes > STORE:
+        release()  # arrays that live go on living
+    else:
+        kept.append(array)
+        _thread.bytes += array.nbytes
+
+
+class _Memory(np.ndarray):
+    """What owns the memory of an array: NumPy lets a view of a view refer to the owner, if both are of one class."""
+
+
+def _line(rows, columns, dtype):
+    """Return an array that begins on a cache line, and that every view of it refers to."""
+    memory = _Memory(rows * columns * dtype.itemsize + CACHE_LINE, np.uint8)
+    return np.ndarray((rows, columns), dtype, memory, -memory.ctypes.data % CACHE_LINE)
+
+
+_BYTE = np.dtype(np.uint8)
 
 
 def _references_of_free():
-    """Return what getrefcount says, in a loop like that of `_unused`, of memory that only a list refers to."""
-    for memory, _ in [(np.empty(1, np.uint8), 0)]:
-        return sys.getrefcount(memory)
+    """Return what getrefcount says, in loops like those above, of an array that only a list refers to."""
+    for array in [np.empty(1, np.uint8)]:
+        return sys.getrefcount(array)
 
 
 _FREE = _references_of_free()

@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import functools
 import time
 import typing
 
@@ -67,6 +68,13 @@ class Made(typing.NamedTuple):
             call.function(*self.arguments(), **self.parameters)
             if call.relu_follows:
                 epilogues.relu(self.outputs, call.level, self.n_threads)
+
+    def ready(self):
+        """Return a function without arguments that computes, to be called inside a `Computing` block."""
+        function = functools.partial(self.call.function, *self.arguments(), **self.parameters)
+        if not self.call.relu_follows:
+            return function
+        return lambda: (function(), epilogues.relu(self.outputs, self.call.level, self.n_threads))
 
     def _nothing(self):
         """Write what there is without observations, or without inputs: nothing is added up."""

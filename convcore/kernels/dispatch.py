@@ -193,7 +193,14 @@ def _call(op, direction, geometry, dtype, variant, level, circumstances):
     names = [wanted.name for wanted in _arrays_of(op, direction, geometry)[0]]
     bias = names.index("bias") if "bias" in names else None
     work = _work(op, direction, geometry)
-    return Call(name, level, getattr(module, plain), handed, lifted, plain != direction, bias, work)
+    function = _specialized(getattr(module, plain), dtype)
+    return Call(name, level, function, handed, lifted, plain != direction, bias, work)
+
+
+def _specialized(function, dtype):
+    """Return what a function that Cython wrote for several dtypes is for one, which then is not asked at each call."""
+    name = "float" if dtype == np.float32 else "double"
+    return function[name] if name in getattr(function, "__signatures__", ()) else function
 
 
 def _work(op, direction, geometry):

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from convcore.kernels import buffers, epilogues
+from convcore.kernels import buffers
 from convcore.kernels.calls import Computing, observer, observing, unobserved
 
 __all__ = ["NotRepeatable", "Program", "observing"]
@@ -64,7 +64,7 @@ class Program:
         self.results = [self._places.of(array) for array in wanted]
         if any(array is None for array in self.results):
             raise NotRepeatable("a result is not made by a kernel")
-        self._steps = [_step(made) for made in self.calls]
+        self._steps = [made.ready() for made in self.calls]
         self._n_threads = max((made.n_threads for made in self.calls), default=1)
 
     def _array(self, old, new, brought_in, made):
@@ -91,10 +91,8 @@ class Program:
             if watcher is not None:
                 with unobserved():
                     return self._watched(watcher)
-            for function, arguments, parameters, relu in self._steps:
-                function(*arguments, **parameters)
-                if relu is not None:
-                    epilogues.relu(*relu)
+            for step in self._steps:
+                step()
         return None
 
     def _bring_in(self, inputs):
@@ -103,11 +101,9 @@ class Program:
 
     def _watched(self, watcher):
         """Make all calls, and tell a watcher of each."""
-        for made, (function, arguments, parameters, relu) in zip(self.calls, self._steps, strict=True):
+        for made, step in zip(self.calls, self._steps, strict=True):
             start = time.perf_counter()
-            function(*arguments, **parameters)
-            if relu is not None:
-                epilogues.relu(*relu)
+            step()
             watcher(made.timed(time.perf_counter() - start))
 
     def differs_from(self, observed, inputs):
@@ -119,13 +115,6 @@ class Program:
             if any(a.tobytes() != b.tobytes() for a, b in pairs):
                 return f"{made.op} {made.direction}"
         return None
-
-
-def _step(made):
-    """Return (function, arguments, parameters, arguments of the ReLU behind it or None): all that is to be called."""
-    call = made.call
-    relu = (made.outputs, call.level, made.n_threads) if call.relu_follows else None
-    return call.function, made.arguments(), made.parameters, relu
 
 
 def _uses(calls, results, wanted):
