@@ -21,7 +21,7 @@ def update(geometry, floating[::1] weights not None, floating[::1] gradient_aver
     cdef Py_ssize_t part, start, size, thread
     cdef Py_ssize_t[:, ::1] parts = moving_parts(geometry, moving)
     cdef double[::1] rates = np.divide(rate, gradient_correction, dtype=np.float64)
-    cdef double[::1] scales = np.power(squared_correction, -0.5, dtype=np.float64), decays = np.array(l2, np.float64)
+    cdef double[::1] scales = np.power(squared_correction, -0.5, dtype=np.float64), decays = np.asarray(l2, np.float64)
     cdef floating b1 = <floating> gradient_decay, c1 = <floating> (1 - gradient_decay)
     cdef floating b2 = <floating> squared_decay, c2 = <floating> (1 - squared_decay)
     for thread in prange(n_threads, nogil=True, schedule="static", num_threads=n_threads):

@@ -15,4 +15,4 @@ cdef inline Py_ssize_t share_start(Py_ssize_t size, Py_ssize_t number, Py_ssize_
 
 cdef Py_ssize_t[:, ::1] moving_parts(geometry, moving):
     """(start, size) of each parameter, the size 0 for those that stay as they are."""
-    return geometry.table * np.array(moving, np.intp)[:, None]
+    return geometry.table if all(moving) else geometry.table * np.array(moving, np.intp)[:, None]

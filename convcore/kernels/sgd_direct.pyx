@@ -15,7 +15,7 @@ def update(geometry, floating[::1] weights not None, floating[::1] velocity not 
     """
     cdef Py_ssize_t part, start, size, thread
     cdef Py_ssize_t[:, ::1] parts = moving_parts(geometry, moving)
-    cdef double[::1] rates = np.array(rate, np.float64), decays = np.array(l2, np.float64)
+    cdef double[::1] rates = np.asarray(rate, np.float64), decays = np.asarray(l2, np.float64)
     for thread in prange(n_threads, nogil=True, schedule="static", num_threads=n_threads):
         for part in range(parts.shape[0]):
             start = share_start(parts[part, 1], thread, n_threads)

@@ -109,26 +109,27 @@ class Optimizer:
             gradients, l2 = self._limited_gradients(self._moving), 0.0
             self._calls = [self._call(group, gradients) for group in self._groups]
         for group, call in zip(self._groups, self._calls, strict=True):
-            moves, updates, rates, decays = [], [], [], []
-            for name, parameter in group.parameters.items():
-                moves.append(name in self._moving)
-                updates.append(self._updates[name] + 1)
-                rates.append(rate * parameter.learn_rate_factor)
-                decays.append(l2 * parameter.l2_factor)
-            numbers = {"moving": moves, "rate": rates, "l2": decays}
-            call.again({**numbers, **self.hyperparameters(), **self.corrections(updates)})
-        for name, parameter in self._moving.items():
-            self._updates[name] += 1
+            numbers = {"moving": group.moves, "rate": rate * group.rates, "l2": l2 * group.decays}
+            call.again({**numbers, **self.hyperparameters(), **self._corrections_of(group)})
+        for parameter in self._moving.values():
             parameter.version += 1  # the tape notices a change between forward and backward by it
+
+    def _corrections_of(self, group):
+        """Count the updates of a group's parameters, and return the corrections that depend on them."""
+        if not self.COUNTS_UPDATES:
+            return {}
+        for name in group.parameters:
+            self._updates[name] += name in self._moving
+        return self.corrections([max(1, self._updates[name]) for name in group.parameters])
 
     def _is_as_before(self):
         """Whether the last step's calls are this step's: the same arrays, and nothing else that decides over a call."""
         if self._conditions != conditions(self.op):
             return False
-        for parameter, data, gradient, moves in self._found:
+        for parameter, data, gradient, rate, decay in self._found:
             if parameter.data is not data or parameter.grad is not gradient:
                 return False
-            if moves != (gradient is not None and parameter.learn_rate_factor != 0):
+            if parameter.learn_rate_factor != rate or parameter.l2_factor != decay:
                 return False
         return True
 
@@ -141,8 +142,12 @@ class Optimizer:
         self._moving = self._movable()
         gradients = {name: parameter.grad for name, parameter in self._moving.items()}
         self._calls = [self._call(group, gradients) for group in self._groups] if gradients else []
+        for group in self._groups:
+            group.moves = [name in self._moving for name in group.parameters]
+            group.rates = np.array([parameter.learn_rate_factor for parameter in group.parameters.values()])
+            group.decays = np.array([parameter.l2_factor for parameter in group.parameters.values()])
         if gradients and all(group.reads_gradients for group in self._groups):
-            self._found = [(p, p.data, p.grad, name in self._moving) for name, p in self.parameters.items()]
+            self._found = [(p, p.data, p.grad, p.learn_rate_factor, p.l2_factor) for p in self.parameters.values()]
             self._conditions = conditions(self.op)
 
     def _call(self, group, gradients):
@@ -303,6 +308,15 @@ class _Group:
     parameters : dict of str to Parameter
     states : tuple of str
         The names of the arrays of state.
+
+    Attributes
+    ----------
+    moves : list of bool
+        For each parameter, whether steps change it.
+    rates, decays : ndarray
+        For each its learn_rate_factor and its l2_factor, float64.
+    reads_gradients : bool
+        Whether `gathered` found the gradients one after the other, and copied nothing.
     """
 
     def __init__(self, op, parameters, states):
@@ -312,7 +326,7 @@ class _Group:
         self.places = dict(zip(parameters, self._slices(), strict=True))
         self.states = {name: np.zeros(self.geometry.size, self.dtype) for name in states}
         self._weights = self._gradient = None
-        self.reads_gradients = False  # whether `gathered` found them one after the other, and copied nothing
+        self.moves, self.rates, self.decays, self.reads_gradients = [], None, None, False
 
     def _slices(self):
         return [place for _, place in self.geometry.parts([True] * len(self.parameters))]
