@@ -58,7 +58,7 @@ class Incoming:
     def moved(self, transform, fill):
         """Return the same images, each moved by a map of its own (as `AffineGeometry` has them) over the filling."""
         moved = Incoming(self.values, self.dtype, self.index)
-        moved.transform, moved.fill = transform.astype(self.dtype), fill
+        moved.transform, moved.fill = np.asarray(transform, self.dtype, order="C"), fill
         return moved
 
     @property
@@ -92,7 +92,7 @@ class Incoming:
         values, of_bytes = self.values, self.values.dtype == np.uint8
         if self.transform is not None:
             geometry = AffineGeometry(*self.shape, of_bytes, len(values))
-            index = np.arange(len(values)) if self.index is None else self.index
+            index = _all(len(values)) if self.index is None else self.index
             y = run("affine2d", "gather", geometry, values, index, self.transform, scale, shift, fill=self.fill)
             return Tensor(y)
         channels = len(scale)
@@ -110,3 +110,9 @@ class Incoming:
 def _identity(channels, dtype):
     """Return the scale and the shift that leave values as they are."""
     return np.ones(channels, dtype), np.zeros(channels, dtype)
+
+
+@functools.cache
+def _all(count):
+    """Return the index of all of so many observations, one array for all batches."""
+    return np.arange(count)

@@ -5,6 +5,7 @@ import pytest
 from strategies import THREADS
 
 import convcore as cc
+from convcore.data import Augment
 from convcore.train import gradients
 from convcore.train.gradients import Gradients
 from convcore.train.objective import Objective
@@ -85,6 +86,18 @@ def test_the_same_bits_with_other_options(options, programs, monkeypatch):
     found = train(convolutional(), **options)
     assert [made.runs for made in programs] == [20]
     assert found == train(convolutional(), repeated=False, monkeypatch=monkeypatch, **options)
+
+
+@pytest.mark.parametrize("kind", ["u1", "f4", "f8", "i2", "turned"])
+@pytest.mark.parametrize("more", [{}, {"shuffle": "never"}, {"augment": Augment(shift=1, rotation=10, fill=3)}])
+def test_data_of_any_kind(kind, more, programs, monkeypatch):
+    """By programs and by tapes, with bytes cast and scaled in one pass or one after the other."""
+    x = np.asarray(X.transpose(0, 1, 3, 2), order="C").transpose(0, 1, 3, 2) if kind == "turned" else X.astype(kind)
+    found = train(convolutional(), x, **more)
+    assert [made.runs for made in programs] == [6 * 4 - 4]
+    assert found == train(convolutional(), x, repeated=False, monkeypatch=monkeypatch, **more)
+    with cc.fusion("off"):
+        assert found == train(convolutional(), x, **more)
 
 
 def test_layers_that_do_not_learn(programs, monkeypatch):
