@@ -12,7 +12,7 @@ import convcore as cc
 from bench.epoch import L2, MOMENTUM, network, torch_network
 from convcore.data import epoch_order
 
-LEARN_RATE = 0.05
+LEARN_RATE, SHUFFLE = 0.05, "every-epoch"
 
 
 def bench(data, model, accuracy, epochs, batch_size, n_threads, peer, seeds):
@@ -54,8 +54,8 @@ def ours(data, model, accuracy, epochs, batch_size, n_threads, peer, seed):
 
     options = cc.TrainingOptions(
         "sgdm", initial_learn_rate=LEARN_RATE, momentum=MOMENTUM, l2_regularization=L2, max_epochs=epochs,
-        learn_rate_schedule="cosine", mini_batch_size=batch_size, seed=seed, verbose=False, n_threads=n_threads,
-        callbacks=(measure,),
+        learn_rate_schedule="cosine", mini_batch_size=batch_size, shuffle=SHUFFLE, seed=seed, verbose=False,
+        n_threads=n_threads, callbacks=(measure,),
     )  # fmt: skip
     clock[0] = time.perf_counter()
     cc.train(net, (x, y), options=options)
@@ -73,7 +73,7 @@ def theirs(data, model, accuracy, epochs, batch_size, n_threads, peer, seed):
     rates = [LEARN_RATE * 0.5 * (1 + math.cos(math.pi * i / last)) for i in range(last)]  # as the schedule "cosine"
     seconds = 0.0
     for epoch in range(epochs):
-        order = epoch_order(len(x), "every-epoch", seed, epoch)
+        order = epoch_order(len(x), SHUFFLE, seed, epoch)
         start = time.perf_counter()
         model.epoch(pair, order, batch_size, rates=rates[epoch * per_epoch : (epoch + 1) * per_epoch])
         seconds += time.perf_counter() - start
