@@ -24,6 +24,7 @@ cdef enum:
     STORE_WIDTH = 2048      # rows of A or columns of B in it, at most
     CACHE_LINE = 64         # bytes
     CACHE_NUMBERS = 1 << 18 # numbers in a B that is read from memory again and again, at least: 1 MB in float32
+    KEPT_NUMBERS = 1 << 17  # numbers in a B that stays in the second cache: half a megabyte in float32
     REQUEST = 4000          # what asking for working memory costs, in multiplications of vectors
     DOT_DEPTH = 4096        # summed indices per pass of the dot kernel
     DOT_ROWS_OF_TASK = 24
@@ -146,6 +147,7 @@ cdef void tile_pass(Product* p, const floating* a, const floating* b, floating* 
                     floating* b_panels, floating* own, int n_threads) noexcept nogil:
     """As much of the product as the working memory holds: pack what must be, then multiply."""
     cdef Py_ssize_t task, tasks = p.column_tasks * p.row_tasks
+    cdef bint by_rows = p.N * p.K <= KEPT_NUMBERS
     with parallel(num_threads=n_threads):
         if p.a_packed:
             for task in prange(p.row_tasks * p.depths, schedule="dynamic"):
@@ -153,13 +155,14 @@ cdef void tile_pass(Product* p, const floating* a, const floating* b, floating* 
         if p.b_packed:
             for task in prange(p.column_tasks * p.depths, schedule="dynamic"):
                 pack_columns_of_b(p, b, b_panels, task // p.depths, task % p.depths)
-        # The threads' shares of small products are always the same, and rows of C as far as there are tasks of them:
-        # what follows finds in its cache what it wrote, the update of weights above all.
+        # The threads' shares of small products are always the same, and rows of C where all of B stays in the second
+        # cache: what follows finds in its own what it wrote, the update of weights above all.
         if tasks <= TASKS:
             for task in prange(tasks, schedule="static"):
                 multiply_block(p, a, a_panels, b, b_panels, c, accumulate,
                                own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
-                               task % p.column_tasks, task // p.column_tasks)
+                               task % p.column_tasks if by_rows else task // p.row_tasks,
+                               task // p.column_tasks if by_rows else task % p.row_tasks)
         else:
             for task in prange(tasks, schedule="dynamic"):
                 multiply_block(p, a, a_panels, b, b_panels, c, accumulate,
