@@ -18,7 +18,8 @@ def update(geometry, floating[::1] weights not None, floating[::1] gradient_aver
     corrections are those of each part; the corrections are drawn in front of the loop: one into the rate, the root of
     the other in front of the root.
     """
-    cdef Py_ssize_t part, start, size, thread
+    cdef Py_ssize_t part, thread
+    cdef Share share
     cdef Py_ssize_t[:, ::1] parts = moving_parts(geometry, moving)
     cdef double[::1] rates = np.divide(rate, gradient_correction, dtype=np.float64)
     cdef double[::1] scales = np.power(squared_correction, -0.5, dtype=np.float64), decays = np.asarray(l2, np.float64)
@@ -26,14 +27,12 @@ def update(geometry, floating[::1] weights not None, floating[::1] gradient_aver
     cdef floating b2 = <floating> squared_decay, c2 = <floating> (1 - squared_decay)
     for thread in prange(n_threads, nogil=True, schedule="static", num_threads=n_threads):
         for part in range(parts.shape[0]):
-            start = share_start(parts[part, 1], thread, n_threads)
-            size = share_start(parts[part, 1], thread + 1, n_threads) - start
-            if size == 0:
+            share = share_of(&parts[part, 0], thread, n_threads)
+            if share.size == 0:
                 continue
-            start = parts[part, 0] + start
-            update_part(&weights[start], &gradient_average[start], &squared_gradient_average[start], &gradient[start],
-                        size, <floating> rates[part], <floating> decays[part], b1, c1, b2, c2, <floating> scales[part],
-                        <floating> epsilon)
+            update_part(&weights[share.start], &gradient_average[share.start], &squared_gradient_average[share.start],
+                        &gradient[share.start], share.size, <floating> rates[part], <floating> decays[part], b1, c1, b2,
+                        c2, <floating> scales[part], <floating> epsilon)
 
 
 cdef void update_part(floating* w, floating* m, floating* s, const floating* g, Py_ssize_t count, floating rate,

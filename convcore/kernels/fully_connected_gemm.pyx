@@ -15,9 +15,8 @@ def forward(geometry,
             const floating[::1] bias,                   # IN  (outputs,) or None
             floating[:, ::1] y not None,                # OUT (N, outputs)
             int n_threads):
-    """Write y = x · weightᵀ + bias: every row starts as the bias, the product is added."""
-    begin_as_bias(bias, y)
-    product(x, False, weight, True, y, bias is not None, n_threads)
+    """Write y = x · weightᵀ + bias."""
+    affine(x, weight, bias, y, n_threads)
 
 
 def forward_relu(geometry,
@@ -28,17 +27,19 @@ def forward_relu(geometry,
                  int n_threads):
     """Write y = ReLU(x · weightᵀ + bias)."""
     cdef Py_ssize_t n, N = y.shape[0], outputs = y.shape[1]
-    begin_as_bias(bias, y)
-    product(x, False, weight, True, y, bias is not None, n_threads)
+    affine(x, weight, bias, y, n_threads)
     for n in prange(N, nogil=True, schedule="static", num_threads=n_threads if N * outputs >= SHARED else 1):
         apply_relu(&y[n, 0], outputs)
 
 
-cdef begin_as_bias(const floating[::1] bias, floating[:, ::1] y):
+cdef affine(const floating[:, ::1] x, const floating[:, ::1] weight, const floating[::1] bias, floating[:, ::1] y,
+            int n_threads):
+    """Every row starts as the bias, the product is added."""
     cdef Py_ssize_t n
     if bias is not None:
         for n in range(y.shape[0]):
             memcpy(&y[n, 0], &bias[0], bias.shape[0] * sizeof(floating))
+    product(x, False, weight, True, y, bias is not None, n_threads)
 
 
 def backward_input(geometry,

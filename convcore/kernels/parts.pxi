@@ -7,6 +7,17 @@ import numpy as np
 cdef enum:
     LINE = 16               # shares begin at a multiple of so many numbers: few cache lines belong to two of them
 
+cdef struct Share:
+    Py_ssize_t start, size
+
+
+cdef inline Share share_of(const Py_ssize_t* part, Py_ssize_t thread, Py_ssize_t n_threads) noexcept nogil:
+    """What a thread updates of a parameter, a row of `moving_parts`; nothing, perhaps."""
+    cdef Share share
+    cdef Py_ssize_t first = share_start(part[1], thread, n_threads)
+    share.start, share.size = part[0] + first, share_start(part[1], thread + 1, n_threads) - first
+    return share
+
 
 cdef inline Py_ssize_t share_start(Py_ssize_t size, Py_ssize_t number, Py_ssize_t count) noexcept nogil:
     """Where share `number` of `count` begins in a parameter of so many numbers; one past the last: its end."""

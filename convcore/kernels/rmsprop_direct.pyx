@@ -15,18 +15,17 @@ def update(geometry, floating[::1] weights not None, floating[::1] squared_gradi
 
     s = β·s + (1 − β)·g²; w = w − rate · g / (√s + ε).
     """
-    cdef Py_ssize_t part, start, size, thread
+    cdef Py_ssize_t part, thread
+    cdef Share share
     cdef Py_ssize_t[:, ::1] parts = moving_parts(geometry, moving)
     cdef double[::1] rates = np.asarray(rate, np.float64), decays = np.asarray(l2, np.float64)
     for thread in prange(n_threads, nogil=True, schedule="static", num_threads=n_threads):
         for part in range(parts.shape[0]):
-            start = share_start(parts[part, 1], thread, n_threads)
-            size = share_start(parts[part, 1], thread + 1, n_threads) - start
-            if size == 0:
+            share = share_of(&parts[part, 0], thread, n_threads)
+            if share.size == 0:
                 continue
-            start = parts[part, 0] + start
-            update_part(&weights[start], &squared_gradient_average[start], &gradient[start], size,
-                        <floating> rates[part], <floating> decays[part], <floating> squared_decay,
+            update_part(&weights[share.start], &squared_gradient_average[share.start], &gradient[share.start],
+                        share.size, <floating> rates[part], <floating> decays[part], <floating> squared_decay,
                         <floating> (1 - squared_decay), <floating> epsilon)
 
 

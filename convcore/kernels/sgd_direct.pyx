@@ -13,18 +13,17 @@ def update(geometry, floating[::1] weights not None, floating[::1] velocity not 
 
     Velocity form: v = momentum · v − rate · g; w = w + v. Gradient form: v = momentum · v + g; w = w − rate · v.
     """
-    cdef Py_ssize_t part, start, size, thread
+    cdef Py_ssize_t part, thread
+    cdef Share share
     cdef Py_ssize_t[:, ::1] parts = moving_parts(geometry, moving)
     cdef double[::1] rates = np.asarray(rate, np.float64), decays = np.asarray(l2, np.float64)
     for thread in prange(n_threads, nogil=True, schedule="static", num_threads=n_threads):
         for part in range(parts.shape[0]):
-            start = share_start(parts[part, 1], thread, n_threads)
-            size = share_start(parts[part, 1], thread + 1, n_threads) - start
-            if size == 0:
+            share = share_of(&parts[part, 0], thread, n_threads)
+            if share.size == 0:
                 continue
-            start = parts[part, 0] + start
-            update_part(&weights[start], &velocity[start], &gradient[start], size, <floating> rates[part],
-                        <floating> momentum, <floating> decays[part], velocity_form)
+            update_part(&weights[share.start], &velocity[share.start], &gradient[share.start], share.size,
+                        <floating> rates[part], <floating> momentum, <floating> decays[part], velocity_form)
 
 
 cdef void update_part(floating* w, floating* v, const floating* g, Py_ssize_t count, floating rate, floating momentum,

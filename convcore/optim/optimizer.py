@@ -100,14 +100,12 @@ class Optimizer:
             Nothing is changed then.
         """
         rate = self.learn_rate if learn_rate is None else number_from(learn_rate, f"{self._name}: learn_rate", 0)
-        if not self._is_as_before():
-            self._look()
+        limited = self.gradient_threshold < math.inf
+        if limited or not self._is_as_before():
+            self._look(limited)
         if not self._moving:
             return
-        l2 = self.l2_regularization
-        if self.gradient_threshold < math.inf:
-            gradients, l2 = self._limited_gradients(self._moving), 0.0
-            self._calls = [self._call(group, gradients) for group in self._groups]
+        l2 = 0.0 if limited else self.l2_regularization  # limited gradients have it in them
         for group, call in zip(self._groups, self._calls, strict=True):
             numbers = {"moving": group.moves, "rate": rate * group.rates, "l2": l2 * group.decays}
             call.again({**numbers, **self.hyperparameters(), **self._corrections_of(group)})
@@ -133,7 +131,7 @@ class Optimizer:
                 return False
         return True
 
-    def _look(self):
+    def _look(self, limited):
         """Look at the parameters, and prepare the calls of the kernel for the arrays that they hold.
 
         The calls are good for later steps where the kernel reads the gradients themselves and no copy of them.
@@ -141,12 +139,14 @@ class Optimizer:
         self._found, self._conditions = [], None
         self._moving = self._movable()
         gradients = {name: parameter.grad for name, parameter in self._moving.items()}
+        if gradients and limited:
+            gradients = self._limited_gradients(self._moving)
         self._calls = [self._call(group, gradients) for group in self._groups] if gradients else []
         for group in self._groups:
             group.moves = [name in self._moving for name in group.parameters]
             group.rates = np.array([parameter.learn_rate_factor for parameter in group.parameters.values()])
             group.decays = np.array([parameter.l2_factor for parameter in group.parameters.values()])
-        if gradients and all(group.reads_gradients for group in self._groups):
+        if gradients and not limited and all(group.reads_gradients for group in self._groups):
             self._found = [(p, p.data, p.grad, p.learn_rate_factor, p.l2_factor) for p in self.parameters.values()]
             self._conditions = conditions(self.op)
 

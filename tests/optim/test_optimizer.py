@@ -110,3 +110,22 @@ def test_gradients_that_are_not_kept_are_let_go():
     optimizer.step()
     optimizer.zero_grad()
     assert watched() is None
+
+
+@pytest.mark.parametrize("names", ["abc", "b"])
+def test_limited_gradients_are_computed_at_each_step(names):
+    """Also of one parameter alone, and where the limit is set after some steps."""
+    found = []
+    for apart in (False, True):
+        these = {name: parameter for name, parameter in parameters().items() if name in names}
+        optimizer = SGD(these)
+        whole, gradients = in_one_piece(np.random.default_rng(0))
+        for number in range(5):
+            optimizer.gradient_threshold = 0.5 if number > 1 else np.inf
+            whole *= 0.9
+            for name, parameter in these.items():
+                parameter.grad = gradients[name].copy() if apart else gradients[name]
+            optimizer.step(0.1)
+        found.append([parameter.data.copy() for parameter in these.values()])
+    for one, other in zip(*found, strict=True):
+        assert_array_equal(one, other)
