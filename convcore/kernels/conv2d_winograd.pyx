@@ -11,13 +11,18 @@ cache, and for one panel of filters after the other, which are transformed befor
     pixels [row][column][lane]      the result; lanes are filters, transposed back
 
 Where filters are many and tiles are few it is the other way round: the tiles are transformed before, and a task takes
-one panel, which it transforms. The input gradient is the same with the filters turned over, their channels and filters
-exchanged, and padding 2 − p.
+one panel, which it transforms.
+
+The input gradient is the same with the filters turned over, their channels and filters exchanged, and padding 2 − p:
+tiles overlap where they are read (overlap-save). Or it is the transpose of all that, in which what tiles write overlaps
+and is added up (overlap-add, winograd_overlap_add.pxi): fewer tiles where the gradient is larger than what is read, and
+the only way where a pattern is around the image.
 
 A. Lavin, S. Gray, Fast algorithms for convolutional neural networks, arXiv:1509.09308.
 """
 
 from cython.parallel cimport prange, threadid
+from libc.string cimport memset
 
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, folds, source_cell
 from convcore.kernels.buffers import aligned
@@ -25,6 +30,8 @@ from convcore.kernels.buffers import aligned
 import numpy as np
 
 include "winograd_tile.pxi"
+include "winograd_filters.pxi"
+include "winograd_overlap_add.pxi"
 
 DTYPE = np.float32                      # the only one: wider numbers are asked for by those who want little rounding
 # How many times larger than that of a plain sum the bound on the rounding error is: what the transforms may multiply
@@ -33,7 +40,8 @@ ROUNDING_FACTOR = GROWTH[4]
 
 cdef enum:
     STRIP = 16              # tiles side by side in a strip, at most
-    TILES = 28              # tiles in a block, about
+    TILES = 28              # tiles in a block, about,
+    IMAGE_TILES = 64        # and of an image whose tiles are added up in a block, at most
     TILE_NUMBERS = 1572864  # numbers in the transformed tiles of a block, at most
     SOME_WEIGHTS = 524288   # numbers in the transformed filters: more than stay in a core's cache,
     MANY_WEIGHTS = 4194304  # and more than stay in a cache that is shared
@@ -44,8 +52,12 @@ cdef enum:
 cdef struct Problem:
     Py_ssize_t N, G, C, K               # images, groups, channels and filters of a group
     Py_ssize_t IH, IW, OH, OW           # what is read, what is written
-    Py_ssize_t top, left                # cells before the image; below 0 where reading begins inside it
-    int mode                            # of the padding
+    bint adds                           # what tiles write overlaps and is added up; else what they read overlaps
+    Py_ssize_t overlap                  # rows or columns that tiles share in what they read: 2 or 0
+    Py_ssize_t top, left                # cells before what is read; below 0 where reading begins inside it;
+    int mode                            # what they hold
+    Py_ssize_t frame_top, frame_left    # where tiles are added up: cells before what is written;
+    int frame_mode                      # what they repeat
     float padding
     const float* source
     const float* weight
@@ -91,7 +103,7 @@ def backward_input(geometry,
                    const float[:, :, :, ::1] weight not None,   # IN  (OC, IC/G, 3, 3)
                    float[:, :, :, ::1] grad_x not None,         # OUT (N, IC, IH, IW)
                    int n_threads):
-    """Write grad_x, as `forward` does; what are filters there are channels here, and the last tap comes first."""
+    """Write grad_x, as `forward` does; what are filters there are channels here, and taps are the other way round."""
     cdef Problem p = problem_of(geometry, True)
     p.source, p.weight, p.target = &grad_y[0, 0, 0, 0], &weight[0, 0, 0, 0], &grad_x[0, 0, 0, 0]
     p.bias = NULL
@@ -102,11 +114,14 @@ cdef Problem problem_of(object geometry, bint backward):
     """What is to be convolved, and how it is cut; not yet where it is."""
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     cdef Problem p
-    p.N, p.G, p.flipped = s.N, s.G, backward
+    p.N, p.G, p.adds, p.overlap, p.flipped = s.N, s.G, False, 2, backward
     if backward:
         p.C, p.K, p.channel_step, p.filter_step = s.FG, s.CG, 9 * s.CG, 9
         p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.OH, s.OW, s.IH, s.IW, 2 - s.top, 2 - s.left
         p.mode, p.padding = CONSTANT, 0
+        p.frame_top, p.frame_left, p.frame_mode = s.top, s.left, s.mode
+        if should_add(&p):
+            p.adds, p.overlap, p.top, p.left, p.flipped = True, 0, 0, 0, False
     else:
         p.C, p.K, p.channel_step, p.filter_step = s.CG, s.FG, 9, 9 * s.CG
         p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.IH, s.IW, s.OH, s.OW, s.top, s.left
@@ -142,23 +157,23 @@ cdef convolve(Problem* p, int n_threads):
 
 cdef void cut(Problem* p) noexcept nogil:
     """Choose the tile, and how many of them make a block; the cut looks at the problem alone."""
-    cdef Py_ssize_t small = blocks(p.OH, 2) * blocks(p.OW, 2), large = blocks(p.OH, 4) * blocks(p.OW, 4)
     cdef Py_ssize_t most, width, weights
-    p.m = 2 if 16 * small <= 36 * large else 4      # whichever takes fewer multiplications
+    p.m = best_side(p.IH, p.IW) if p.adds else best_side(p.OH, p.OW)
     p.side = p.m + 2
     p.points = p.side * p.side
     # An odd number of vectors between what is read or written together: powers of two would meet in a few cache sets.
     p.pitch = odd_vectors(p.C)
     p.panels = blocks(p.K, PANEL * vf_LANES)
     most = max(<Py_ssize_t> 1, TILE_NUMBERS // (p.points * p.pitch))
-    p.TH, p.TW = blocks(p.OH, p.m), blocks(p.OW, p.m)
+    p.TH = blocks(p.IH if p.adds else p.OH, p.m)
+    p.TW = blocks(p.IW if p.adds else p.OW, p.m)
     p.TC = blocks(p.TW, blocks(p.TW, min(<Py_ssize_t> STRIP, most)))
     p.strips = blocks(p.TW, p.TC)
     p.bands = p.N * p.strips * p.TH
     # Filters are best transformed once, for blocks of tiles that stay in the cache. But where few blocks would come of
     # it, or where the filters would not stay in the cache, each task transforms its own filters.
     weights = p.points * p.C * p.K
-    p.R = bands_of(p, min(<Py_ssize_t> TILES, most))
+    p.R = bands_of(p, max(p.TH * p.TW, <Py_ssize_t> TILES) if p.adds else min(<Py_ssize_t> TILES, most))
     p.tiles_first = p.G == 1 and (weights > MANY_WEIGHTS or p.bands * p.TC <= most and (
         weights > SOME_WEIGHTS or blocks(p.bands, p.R) < min(<Py_ssize_t> TASKS, p.panels)))
     if p.tiles_first:
@@ -168,8 +183,17 @@ cdef void cut(Problem* p) noexcept nogil:
     width = p.TC * p.m + 2
     p.sum_numbers = p.R * p.TC * p.points * PANEL * vf_LANES
     p.pixel_numbers = (min(p.R, p.TH) * p.m + 2) * vf_LANES * max(
-        width, p.IW if p.strips == 1 or p.mode != CONSTANT else 0)
+        width, p.IW if p.strips == 1 or p.mode != CONSTANT else 0, p.OW if p.adds else 0)
     p.half_numbers = p.side * width * vf_LANES
+
+
+cdef inline Py_ssize_t best_side(Py_ssize_t height, Py_ssize_t width) noexcept nogil:
+    """The side of tiles, 2 or 4, that cover so many cells with fewer multiplications."""
+    return 2 if multiplications(2, height, width) <= multiplications(4, height, width) else 4
+
+
+cdef inline Py_ssize_t multiplications(Py_ssize_t m, Py_ssize_t height, Py_ssize_t width) noexcept nogil:
+    return (m + 2) * (m + 2) * blocks(height, m) * blocks(width, m)
 
 
 cdef inline Py_ssize_t bands_of(Problem* p, Py_ssize_t tiles) noexcept nogil:
@@ -200,56 +224,10 @@ cdef Run run_of(Problem* p, Py_ssize_t band, Py_ssize_t end) noexcept nogil:
     run.left, right = 0, p.IW
     if p.strips > 1 and p.mode == CONSTANT:         # else a pattern may read anywhere
         run.left = min(max(run.tw * p.m - p.left, 0), p.IW)
-        right = max(run.left, min((run.tw + run.columns) * p.m + 2 - p.left, p.IW))
+        right = max(run.left, min((run.tw + run.columns) * p.m + p.overlap - p.left, p.IW))
     run.width = right - run.left
-    run.out_width = min(run.columns * p.m, p.OW - run.tw * p.m)
+    run.out_width = p.OW if p.adds else min(run.columns * p.m, p.OW - run.tw * p.m)
     return run
-
-
-# The filters
-
-cdef inline float* panel_of(Problem* p, float* weights, Py_ssize_t group, Py_ssize_t panel) noexcept nogil:
-    """Where the transformed filters of a panel begin in those of all groups."""
-    return weights + group * p.points * p.weight_step + panel * PANEL * vf_LANES * p.C
-
-
-cdef inline Py_ssize_t panel_vectors(Problem* p, Py_ssize_t panel) noexcept nogil:
-    return min(<Py_ssize_t> PANEL, blocks(p.K, vf_LANES) - panel * PANEL)
-
-
-cdef void transform_filters(Problem* p, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t c, Py_ssize_t count,
-                            float* weights) noexcept nogil:
-    """weights[point][channel][lane] = G g Gᵀ of a panel of filters, for a few channels."""
-    cdef float[16 * LANES] taps
-    cdef Py_ssize_t first = 8 * vf_LANES if p.flipped else 0, step = -vf_LANES if p.flipped else vf_LANES
-    cdef Py_ssize_t v = panel_vectors(p, panel), end = min(c + count, p.C), i, half
-    cdef float* target
-    while c < end:
-        for i in range(v):
-            read_taps(p, group, first_of(panel * PANEL + i, p.K), c, taps)
-            for half in range(vf_LANES // vd_LANES):
-                target = weights + (c * v + i) * vf_LANES + half * vd_LANES
-                if p.m == 2:
-                    filter_tile_2(taps + first + half * vd_LANES, step, target, p.weight_step)
-                else:
-                    filter_tile_4(taps + first + half * vd_LANES, step, target, p.weight_step)
-        c += 1
-
-
-cdef void read_taps(Problem* p, Py_ssize_t group, Py_ssize_t f, Py_ssize_t c, float* taps) noexcept nogil:
-    """taps[tap][lane] of one channel for the filters from f on."""
-    cdef const float* weight = p.weight + group * 9 * p.C * p.K + f * p.filter_step + c * p.channel_step
-    cdef const float* end = p.weight + p.G * 9 * p.C * p.K
-    cdef Py_ssize_t lane, tap
-    if p.K >= vf_LANES and (vf_LANES <= 9 or weight + (vf_LANES - 1) * p.filter_step + vf_LANES <= end):
-        tap = 0
-        while tap < 9:
-            transpose_vf(weight + tap, p.filter_step, taps + tap * vf_LANES, vf_LANES)
-            tap = 9 if tap + vf_LANES >= 9 else min(tap + vf_LANES, 9 - vf_LANES)
-    else:
-        for tap in range(9):
-            for lane in range(vf_LANES):
-                taps[tap * vf_LANES + lane] = weight[lane * p.filter_step + tap] if lane < p.K else 0
 
 
 # A block of tiles
@@ -262,7 +240,7 @@ cdef void convolve_block(Problem* p, Py_ssize_t band, Py_ssize_t group, float* w
         read_tiles(p, band, group, vector, tiles, rest)
     for panel in range(p.panels):
         multiply(p, band, panel, tiles, panel_of(p, weights, group, panel), rest)
-        write_pixels(p, band, group, panel, rest)
+        write_block(p, band, group, panel, rest)
 
 
 cdef void convolve_panel(Problem* p, Py_ssize_t band, Py_ssize_t panel, float* tiles, float* weights) noexcept nogil:
@@ -270,7 +248,7 @@ cdef void convolve_panel(Problem* p, Py_ssize_t band, Py_ssize_t panel, float* t
     cdef float* rest = weights + p.points * p.weight_step
     transform_filters(p, 0, panel, 0, p.C, weights)
     multiply(p, band, panel, tiles, weights, rest)
-    write_pixels(p, band, 0, panel, rest)
+    write_block(p, band, 0, panel, rest)
 
 
 cdef Py_ssize_t tiles_of(Problem* p, Py_ssize_t band) noexcept nogil:
@@ -286,7 +264,7 @@ cdef Py_ssize_t tiles_of(Problem* p, Py_ssize_t band) noexcept nogil:
 
 cdef void read_tiles(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t vector, float* tiles,
                      float* rest) noexcept nogil:
-    """tiles[point][tile][channel] = Bᵀ d B of a block, for a vector of channels."""
+    """tiles[point][tile][channel] = Bᵀ d B (or A d Aᵀ) of a block, for a vector of channels."""
     cdef Py_ssize_t end = min(band + p.R, p.bands), plane = p.IH * p.IW, c = first_of(vector, p.C), i
     cdef float* pixels = rest + p.sum_numbers
     cdef float* half = pixels + p.pixel_numbers
@@ -303,7 +281,7 @@ cdef void read_tiles(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t v
 
 cdef void read_pixels(Problem* p, Run* run, const float* plane, Py_ssize_t channels, float* pixels) noexcept nogil:
     """pixels[row][column][lane] = what a run reads, with padding above and below; rows that lie together in one go."""
-    cdef Py_ssize_t first = run.th * p.m - p.top, rows = run.rows * p.m + 2, pitch = run.width * vf_LANES
+    cdef Py_ssize_t first = run.th * p.m - p.top, rows = run.rows * p.m + p.overlap, pitch = run.width * vf_LANES
     cdef Py_ssize_t i = 0, j, row, count
     while i < rows:
         row = source_cell(first + i, p.IH, p.mode)
@@ -325,26 +303,31 @@ cdef void read_pixels(Problem* p, Run* run, const float* plane, Py_ssize_t chann
 
 cdef void transform_tiles(Problem* p, Run* run, const float* pixels, float* half, float* tiles) noexcept nogil:
     """A row of tiles: first down the columns of the padded image, which neighbours share, then along the rows."""
-    cdef Py_ssize_t width = run.columns * p.m + 2, left = run.tw * p.m - p.left, i, q, column
+    cdef Py_ssize_t width = run.columns * p.m + p.overlap, left = run.tw * p.m - p.left, i, q, column
     cdef float[LANES] padding
     for i in range(vf_LANES):
         padding[i] = p.padding
     for q in range(width):
         column = source_cell(left + q, p.IW, p.mode)
         if column < 0:
-            transform_input(p.m, padding, 0, half + q * vf_LANES, width * vf_LANES)
+            transform_input(p, padding, 0, half + q * vf_LANES, width * vf_LANES)
         else:
-            transform_input(p.m, pixels + (column - run.left) * vf_LANES, run.width * vf_LANES, half + q * vf_LANES,
+            transform_input(p, pixels + (column - run.left) * vf_LANES, run.width * vf_LANES, half + q * vf_LANES,
                             width * vf_LANES)
     for q in range(run.columns):
         for i in range(p.side):
-            transform_input(p.m, half + (i * width + q * p.m) * vf_LANES, vf_LANES,
+            transform_input(p, half + (i * width + q * p.m) * vf_LANES, vf_LANES,
                             tiles + i * p.side * p.tile_step + q * p.pitch, p.tile_step)
 
 
-cdef inline void transform_input(Py_ssize_t m, const float* d, Py_ssize_t d_step, float* v,
+cdef inline void transform_input(Problem* p, const float* d, Py_ssize_t d_step, float* v,
                                  Py_ssize_t v_step) noexcept nogil:
-    if m == 2:
+    if p.adds:
+        if p.m == 2:
+            spread_2(d, d_step, v, v_step)
+        else:
+            spread_4(d, d_step, v, v_step)
+    elif p.m == 2:
         input_2(d, d_step, v, v_step)
     else:
         input_4(d, d_step, v, v_step)
@@ -363,6 +346,14 @@ cdef void multiply(Problem* p, Py_ssize_t band, Py_ssize_t panel, const float* t
                               sums + (tile * p.points + point) * PANEL * vf_LANES, p.points * PANEL * vf_LANES)
         tiles += p.tile_step
         weights += p.weight_step
+
+
+cdef inline void write_block(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t panel,
+                             float* rest) noexcept nogil:
+    if p.adds:
+        add_pixels(p, band, group, panel, rest)
+    else:
+        write_pixels(p, band, group, panel, rest)
 
 
 cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t panel, float* rest) noexcept nogil:
@@ -438,6 +429,8 @@ cdef void by_definition(Problem* p, Run* run, Py_ssize_t row, Py_ssize_t group, 
                         ih = source_cell(first + i + u - p.top, p.IH, p.mode)
                         for v in range(3):
                             iw = source_cell(run.tw * p.m + j + v - p.left, p.IW, p.mode)
+                            if p.flipped and (ih < 0 or iw < 0):
+                                continue                        # no output is there: not even NaN comes of it
                             total = total + weight[c * p.channel_step + (8 - 3 * u - v if p.flipped else 3 * u + v)] * (
                                 p.padding if ih < 0 or iw < 0 else plane[(c * p.IH + ih) * p.IW + iw])
                 pixels[(i * run.out_width + j) * vf_LANES + lane] = total + bias[lane]
@@ -476,7 +469,7 @@ cdef void planes_of(const float* source, Py_ssize_t count, Py_ssize_t pixels, fl
 # What it can compute, and where it should
 
 def supports(direction, geometry, dtype, level):
-    """Refuse what is no convolution with 3×3 filters of stride 1 in float32, and gradients of patterns."""
+    """Refuse what is no convolution with 3×3 filters of stride 1 in float32, and gradients of patterns around large images."""
     if dtype != DTYPE:
         return "computes in float32 only"
     if geometry.filter_size != (3, 3):
@@ -485,8 +478,10 @@ def supports(direction, geometry, dtype, level):
         return f"stride is {geometry.stride}, wants 1"
     if geometry.dilation != (1, 1):
         return f"dilation is {geometry.dilation}, wants 1"
+    cdef Problem p
     if folds(direction, geometry):
-        return folds(direction, geometry)
+        p = problem_of(geometry, True)
+        return None if p.adds else f"{folds(direction, geometry)}, and the tiles of an image do not fit a block"
     return None
 
 
