@@ -9,7 +9,7 @@ Channels with several filters go other ways where they have no stride: see depth
 import numpy as np
 
 from cython.parallel cimport prange, threadid
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from convcore.kernels.buffers import aligned
 from convcore.kernels.common cimport (
@@ -20,10 +20,12 @@ from convcore.kernels.pool_sizes cimport PoolSizes
 from convcore.kernels.relu cimport apply_relu
 
 include "depthwise_rows.pxi"
+include "frame.pxi"
 include "depthwise_sums.pxi"
 include "depthwise_pixels.pxi"
 include "depthwise_layout.pxi"
 include "depthwise_taps.pxi"
+include "depthwise_edges.pxi"
 include "max_pool_plane.pxi"
 
 VOLUMETRIC = True
@@ -47,13 +49,13 @@ def supports(direction, geometry, dtype, level):
     """Refuse what is not depthwise, and what would need too much working memory."""
     if dtype != DTYPE:
         return "computes in float32 only"
-    if folds(direction, geometry):
-        return folds(direction, geometry)
     if not_pooled(direction, geometry):
         return not_pooled(direction, geometry)
     if geometry.groups != geometry.in_channels:
         return f"each group must be one channel, not {geometry.in_channels // geometry.groups}"
-    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef ConvSizes s = sizes_of(direction, geometry)
+    if folds(direction, geometry) and not can_add_edges(&s) and not can_sum(&s):
+        return folds(direction, geometry)
     cdef Layout l = gradient_layout(&s) if direction == "backward_input" else input_layout(&s)
     cdef Copies c = copies_of(&s)
     cdef Py_ssize_t band = c.band if worth_copies(&s) else l.band
@@ -72,10 +74,18 @@ def suits(direction, geometry, dtype, level):
     filters = geometry.out_channels // geometry.in_channels
     if geometry.in_channels == 1 and max(geometry.stride) > 1:
         return "there is one channel only, and a stride"
-    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef ConvSizes s = sizes_of(direction, geometry)
     if direction == "backward_input" and filters > FILTERS and not can_sum(&s):
         return f"{filters} filters of a channel make a matrix product"
     return None
+
+
+cdef ConvSizes sizes_of(direction, geometry):
+    """Those of the problem that is computed: where a pattern's gradient is folded, that of images padded already."""
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    if direction != "backward_input" or s.mode == CONSTANT or can_add_edges(&s):
+        return s
+    return padded_sizes(&s)
 
 
 # forward: for each tap, a few rows of y += weight · rows of cells
@@ -188,16 +198,19 @@ def backward_input(geometry,
                    float[:, :, :, :, ::1] grad_x not None,              # OUT (N, IC, ID, IH, IW)
                    int n_threads):
     """Write grad_x; one task per few channels of an image, or per band of rows."""
-    cdef ConvSizes s = conv_sizes(geometry)
+    cdef ConvSizes whole = conv_sizes(geometry), s = sizes_of("backward_input", geometry)
     if can_sum(&s):
-        return backward_input_by_sums(&s, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &grad_x[0, 0, 0, 0, 0],
-                                      n_threads)
+        return backward_input_by_sums(&whole, &s, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
+                                      &grad_x[0, 0, 0, 0, 0], n_threads)
+    cdef bint edges = can_add_edges(&s)
+    cdef FrameAxis[3] frame
+    cdef Py_ssize_t[:, ::1] cells = find_frame(&s, frame)
     cdef Layout l = gradient_layout(&s)
     cdef Py_ssize_t places = s.SD * s.SH * s.SW
     cdef Py_ssize_t[:, ::1] spans = find_spans(&l)
     cdef Py_ssize_t[:, ::1] taps = aligned(1, s.FG * s.KD * s.KH * s.KW * 2, INDEX)
     cdef Py_ssize_t[:, ::1] starts = aligned(1, places + 1, INDEX)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers, NUMBER)
+    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + (edge_numbers(&s) if edges else 0), NUMBER)
     cdef Rows rows = gradient_rows(&s, &l, <Tap*> &taps[0, 0], &starts[0, 0])
     cdef bint finite = all_finite(&weight[0, 0, 0, 0, 0], s.OC * s.KD * s.KH * s.KW)
     cdef Py_ssize_t task, thread
@@ -207,6 +220,9 @@ def backward_input(geometry,
         if finite:
             backward_input_channels(&s, &l, &rows, &starts[0, 0], &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
                                     &grad_x[0, 0, 0, 0, 0], task * l.channels, &scratch[threadid(), 0])
+            if edges:
+                add_edges(&s, frame, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &grad_x[0, 0, 0, 0, 0],
+                          task * l.channels, l.channels, &scratch[threadid(), 0] + l.numbers)
         else:
             send_back_channels(&s, &l, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &grad_x[0, 0, 0, 0, 0],
                                task * l.channels)

@@ -10,13 +10,15 @@ import math
 
 import numpy as np
 
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy
 
 from convcore.isa import level_of
 from convcore.kernels import dispatch, registry
 from convcore.kernels.buffers import aligned
-from convcore.kernels.common cimport ConvSizes, conv_sizes, floating, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, source_cell
+
+include "frame.pxi"
 
 SCRATCH = 8 * 2**20             # bytes of padded images, at most
 AT_ONCE = 16                    # images are taken in whole multiples of it where so many fit: some kernels' lanes
@@ -115,32 +117,6 @@ def unpadded(geometry, batch):
     return dataclasses.replace(geometry, batch=batch, in_size=read, padding=((0, 0),) * len(read), padding_value=0.0)
 
 
-cdef struct Axis:               # of an image with what stands around it
-    Py_ssize_t size, padded, before
-    Py_ssize_t* cells           # per padded cell: the cell of the image that it repeats, -1: none
-
-
-cdef int find_axes(geometry, Py_ssize_t[:, ::1] table, Axis* axes) except -1:
-    """Fill in depth, height and width."""
-    cdef ConvSizes s = conv_sizes(geometry.volumetric)
-    cdef Py_ssize_t i, p
-    cdef Py_ssize_t* cells = &table[0, 0]
-    axes[0] = Axis(s.ID, (s.OD - 1) * s.SD + (s.KD - 1) * s.DD + 1, s.front, NULL)
-    axes[1] = Axis(s.IH, (s.OH - 1) * s.SH + (s.KH - 1) * s.DH + 1, s.top, NULL)
-    axes[2] = Axis(s.IW, (s.OW - 1) * s.SW + (s.KW - 1) * s.DW + 1, s.left, NULL)
-    for i in range(3):
-        axes[i].cells = cells
-        for p in range(axes[i].padded):
-            cells[p] = source_cell(p - axes[i].before, axes[i].size, s.mode)
-        cells += axes[i].padded
-    return 0
-
-
-def table_for(geometry):
-    """Memory for the cells of a frame."""
-    return aligned(1, sum(unpadded(geometry.volumetric, 1).in_size), np.dtype(np.intp))
-
-
 def planes(geometry, array):
     """An array of images as (images · channels, cells)."""
     return array.reshape(array.shape[0] * geometry.in_channels, -1)
@@ -151,19 +127,19 @@ def planes(geometry, array):
 def pad(geometry, x, padded, n_threads):
     """Write the padded images."""
     value = 0.0 if geometry.padding_mode else geometry.padding_value
-    pad_planes(geometry, table_for(geometry), planes(geometry, x), planes(geometry, padded), value, n_threads)
+    pad_planes(geometry, planes(geometry, x), planes(geometry, padded), value, n_threads)
 
 
-def pad_planes(geometry, Py_ssize_t[:, ::1] table, const floating[:, ::1] x, floating[:, ::1] padded, double value,
-               int n_threads):
-    cdef Axis[3] axes
+def pad_planes(geometry, const floating[:, ::1] x, floating[:, ::1] padded, double value, int n_threads):
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef FrameAxis[3] axes
+    cdef Py_ssize_t[:, ::1] table = find_frame(&s, axes)
     cdef Py_ssize_t plane
-    find_axes(geometry, table, axes)
     for plane in prange(x.shape[0], nogil=True, schedule="static", num_threads=n_threads):
         pad_plane(axes, &axes[1], &axes[2], &x[plane, 0], <floating> value, &padded[plane, 0])
 
 
-cdef void pad_plane(const Axis* D, const Axis* H, const Axis* W, const floating* image, floating value,
+cdef void pad_plane(const FrameAxis* D, const FrameAxis* H, const FrameAxis* W, const floating* image, floating value,
                     floating* target) noexcept nogil:
     cdef Py_ssize_t d, h, w, depth, row
     for d in range(D.padded):
@@ -178,7 +154,7 @@ cdef void pad_plane(const Axis* D, const Axis* H, const Axis* W, const floating*
             target += W.padded
 
 
-cdef inline void pad_row(const Axis* W, const floating* row, floating value, floating* target) noexcept nogil:
+cdef inline void pad_row(const FrameAxis* W, const floating* row, floating value, floating* target) noexcept nogil:
     cdef Py_ssize_t w, first = min(W.before, W.padded), end = min(first + W.size, W.padded)
     for w in range(first):
         target[w] = value if W.cells[w] < 0 else row[W.cells[w]]
@@ -191,52 +167,22 @@ cdef inline void pad_row(const Axis* W, const floating* row, floating value, flo
 
 def fold(geometry, padded, grad_x, n_threads):
     """Write grad_x: each of its cells receives what those receive that repeat it."""
-    fold_planes(geometry, table_for(geometry), planes(geometry, padded), planes(geometry, grad_x), n_threads)
+    fold_planes(geometry, planes(geometry, padded), planes(geometry, grad_x), n_threads)
 
 
-def fold_planes(geometry, Py_ssize_t[:, ::1] table, const floating[:, ::1] padded, floating[:, ::1] grad_x,
-                int n_threads):
-    cdef Axis[3] axes
+def fold_planes(geometry, const floating[:, ::1] padded, floating[:, ::1] grad_x, int n_threads):
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef FrameAxis[3] axes
+    cdef Py_ssize_t[:, ::1] table = find_frame(&s, axes)
+    cdef signed char[:, ::1] seen = rows_unseen(axes, n_threads)
     cdef Py_ssize_t plane
-    find_axes(geometry, table, axes)
     for plane in prange(padded.shape[0], nogil=True, schedule="static", num_threads=n_threads):
-        fold_plane(axes, &axes[1], &axes[2], &padded[plane, 0], &grad_x[plane, 0])
+        fold_plane(axes, &padded[plane, 0], &grad_x[plane, 0], &seen[threadid(), 0])
 
 
-cdef void fold_plane(const Axis* D, const Axis* H, const Axis* W, const floating* padded,
-                     floating* grad_x) noexcept nogil:
-    """The image itself first, then the rows above and below it, and those of the planes before and behind."""
-    cdef Py_ssize_t d, h, i, depth, row
-    cdef floating* target
-    for d in range(D.size):
-        for h in range(H.size):
-            depth, row = d + D.before, h + H.before
-            target = grad_x + (d * H.size + h) * W.size
-            if depth < D.padded and row < H.padded:
-                fold_row(W, padded + (depth * H.padded + row) * W.padded, False, target)
-            else:
-                for i in range(W.size):                         # no output reads so far
-                    target[i] = 0
-    for d in range(D.padded):
-        for h in range(H.padded):
-            depth, row = D.cells[d], H.cells[h]
-            if depth >= 0 and row >= 0 and (depth != d - D.before or row != h - H.before):
-                fold_row(W, padded + (d * H.padded + h) * W.padded, True, grad_x + (depth * H.size + row) * W.size)
-
-
-cdef inline void fold_row(const Axis* W, const floating* source, bint added, floating* row) noexcept nogil:
-    """Write a row of the image from one of the padded image, or add to it."""
-    cdef Py_ssize_t w, first = min(W.before, W.padded), end = min(first + W.size, W.padded)
-    if added:
-        for w in range(end - first):
-            row[w] += source[first + w]
-    else:
-        memcpy(row, source + first, (end - first) * sizeof(floating))
-        for w in range(end - first, W.size):
-            row[w] = 0
-    for w in range(first):
-        if W.cells[w] >= 0:
-            row[W.cells[w]] += source[w]
-    for w in range(end, W.padded):
-        if W.cells[w] >= 0:
-            row[W.cells[w]] += source[w]
+cdef void fold_plane(const FrameAxis* axes, const floating* padded, floating* grad_x, signed char* seen) noexcept nogil:
+    cdef Py_ssize_t d
+    for d in range(axes[0].padded):
+        fold_rows(axes, d, 0, 1, axes[1].padded, padded + d * axes[1].padded * axes[2].padded, axes[2].padded, grad_x,
+                  seen)
+    fold_nothing(axes, grad_x, seen)

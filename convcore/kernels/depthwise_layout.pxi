@@ -136,7 +136,8 @@ cdef void cut(Layout* l, Py_ssize_t outputs, Py_ssize_t out_rows, Py_ssize_t out
     l.tile = l.planes * l.rows * l.pitch + nf_LANES                         # vectors may begin at the last number
     l.channels = max(<Py_ssize_t> 1, BAND_NUMBERS // l.tile) if l.still else 1
     l.tiles = l.channels * l.tile
-    l.numbers = l.tiles + l.band * out_rows * l.out_pitch + nf_LANES
+    # Behind it, room for what `expect` asks for, lest a thread ask for the memory of the next.
+    l.numbers = l.tiles + l.band * out_rows * l.out_pitch + nf_LANES + AHEAD
 
 
 cdef Py_ssize_t[:, ::1] find_spans(Layout* l):

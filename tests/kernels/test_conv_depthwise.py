@@ -31,7 +31,8 @@ def depthwise(direction, geometry, *arrays, level=None, n_threads=None):
 # that there are; bands of rows; several planes laid out together, more than fit; several filters per channel; every
 # kind of micro-kernel, with and without dilation, and taps on their own; phases and places of every stride; several
 # filters of a channel, whose taps are many columns, meet no row of the gradient, and lie beside it; filters enough to
-# share what they load, in blocks of every size, in one band of rows or several.
+# share what they load, in blocks of every size, in one band of rows or several; patterns, whose
+# gradient is that of zeros and what edges hand on, or that of padded channels, folded.
 CUTS = [
     "g150mb2ic150ih7oc150kh3ph1",
     "g70mb3ic70ih2iw3oc70kh3ph1",
@@ -74,6 +75,16 @@ CUTS = [
     "mb2ic1ih11iw5oc13kh3kw2ph2dil2x1",
     "mb50ic1ih9oc10kh3ph1eh3",
     "mb1ic1iw70oc33kw4pw5",
+    "g3mb2ic3ih9iw12oc3kh3ph1pvreplicate",
+    "g2mb2ic2ih20iw33oc2kh5kw3ph2pw7dil2x3pvcircular",
+    "g40mb3ic40ih6iw7oc40kh3ph1pvsymmetric-exclude-edge",
+    "g2mb2ic2ih3iw2oc2kh4kw5ph6pw8pvsymmetric-include-edge",
+    "g3mb2ic3iw50oc3kw5pw2pvcircular",
+    "mb3ic1ih14oc6kh5ph2pvreplicate",
+    "g3mb2ic3ih8iw30oc6kh3ph1pw4dil1x3pvcircular",
+    "mb2ic1iw40oc5kw7pw3pvsymmetric-include-edge",
+    "g2mb2ic2id4ih5iw6oc6kd3pd1pvsymmetric-exclude-edge",
+    "mb1ic1ih150iw120oc4kh3ph1pvcircular",
 ]
 
 
@@ -217,7 +228,7 @@ def test_working_memory(problem, n_threads, direction):
         ("g4mb1ic4ih9oc4kh3", "f8", "forward", "computes in float32 only"),
         ("mb1ic4ih9oc4kh3", "f4", "forward", "each group must be one channel, not 4"),
         ("g2mb1ic4ih9oc4kh3", "f4", "backward_weight", "each group must be one channel, not 2"),
-        ("g4mb1ic4ih9oc4kh3ph1pvreplicate", "f4", "backward_input",
+        ("g4mb1ic4ih9oc4kh3sh2ph1pvreplicate", "f4", "backward_input",
          "padding is replicate: its gradient goes back to the cells it repeats"),
         ("g2mb1ic2ih99oc2kh3sh33", "f4", "backward_input", "a step of the stride has 1089 places, more than 1024"),
         ("g2mb1ic2ih5000oc2kh3dil2000", "f4", "forward",
