@@ -63,13 +63,13 @@ def supports(direction, geometry, dtype, level):
 
 
 def suits(direction, geometry, dtype, level):
-    """Stand back for zeros, and where the variant that takes zeros takes what is around these images, too."""
+    """Stand back for zeros, and where the variant that takes zeros can take what is around these images, too."""
     if geometry.padding_value == 0:
         return "the others pad with zeros on their way"
     zeros = dataclasses.replace(geometry, padding_value=0.0)
     best = dispatch.chosen(geometry.op, direction, zeros, dtype, level)
-    if registry.passed_over(geometry.op, best, direction, geometry, dtype, level) is None:
-        return f"{best}, which takes zeros, takes this on its way"
+    if registry.refusal(geometry.op, best, direction, geometry, dtype, level) is None:
+        return f"{best}, which takes zeros, can take this on its way"
     return None
 
 
