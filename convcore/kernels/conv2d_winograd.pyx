@@ -18,6 +18,9 @@ tiles overlap where they are read (overlap-save). Or it is the transpose of all 
 and is added up (overlap-add, winograd_overlap_add.pxi): fewer tiles where the gradient is larger than what is read, and
 the only way where a pattern is around the image.
 
+The weight gradient sums the products of both transforms, of what forward reads and of the outputs' gradients, over all
+tiles, and transforms the sums (winograd_weights.pxi).
+
 A. Lavin, S. Gray, Fast algorithms for convolutional neural networks, arXiv:1509.09308.
 """
 
@@ -32,6 +35,7 @@ import numpy as np
 include "winograd_tile.pxi"
 include "winograd_filters.pxi"
 include "winograd_overlap_add.pxi"
+include "winograd_weights.pxi"
 
 DTYPE = np.float32                      # the only one: wider numbers are asked for by those who want little rounding
 # How many times larger than that of a plain sum the bound on the rounding error is: what the transforms may multiply
@@ -83,7 +87,7 @@ cdef struct Run:                        # rows of tiles that lie below each othe
     Py_ssize_t out_width                # pixels of a row that are written
 
 
-# The two directions
+# The three directions
 
 def forward(geometry,
             const float[:, :, :, ::1] x not None,       # IN  (N, IC, IH, IW)
@@ -108,6 +112,20 @@ def backward_input(geometry,
     p.source, p.weight, p.target = &grad_y[0, 0, 0, 0], &weight[0, 0, 0, 0], &grad_x[0, 0, 0, 0]
     p.bias = NULL
     convolve(&p, n_threads)
+
+
+def backward_weight(geometry,
+                    const float[:, :, :, ::1] grad_y not None,      # IN  (N, OC, OH, OW)
+                    const float[:, :, :, ::1] x not None,           # IN  (N, IC, IH, IW)
+                    float[:, :, :, ::1] grad_weight not None,       # OUT (OC, IC/G, 3, 3)
+                    int n_threads):
+    """Write grad_weight; tasks are rows of tiles to read, then points and panels of filters to sum up."""
+    cdef Problem p = problem_of(geometry, False), gradients
+    cdef Py_ssize_t group
+    cut_for_weights(&p, &gradients)
+    p.source, gradients.source, p.target = &x[0, 0, 0, 0], &grad_y[0, 0, 0, 0], &grad_weight[0, 0, 0, 0]
+    for group in range(p.G):
+        correlate(&p, &gradients, group, n_threads)
 
 
 cdef Problem problem_of(object geometry, bint backward):
@@ -143,7 +161,7 @@ cdef convolve(Problem* p, int n_threads):
     if p.tiles_first:
         while band < p.bands:
             for task in prange(channel_vectors, nogil=True, schedule="dynamic", num_threads=n_threads):
-                read_tiles(p, band, 0, task, s, &memory[threadid(), 0])
+                read_tiles(p, band, min(band + p.R, p.bands), 0, task, s, &memory[threadid(), 0])
             for task in prange(p.panels, nogil=True, schedule="dynamic", num_threads=n_threads):
                 convolve_panel(p, band, task, s, &memory[threadid(), 0])
             band = band + p.R
@@ -237,7 +255,7 @@ cdef void convolve_block(Problem* p, Py_ssize_t band, Py_ssize_t group, float* w
     cdef float* rest = tiles + p.points * p.tile_step
     cdef Py_ssize_t vector, panel
     for vector in range(blocks(p.C, vf_LANES)):
-        read_tiles(p, band, group, vector, tiles, rest)
+        read_tiles(p, band, min(band + p.R, p.bands), group, vector, tiles, rest)
     for panel in range(p.panels):
         multiply(p, band, panel, tiles, panel_of(p, weights, group, panel), rest)
         write_block(p, band, group, panel, rest)
@@ -251,9 +269,9 @@ cdef void convolve_panel(Problem* p, Py_ssize_t band, Py_ssize_t panel, float* t
     write_block(p, band, 0, panel, rest)
 
 
-cdef Py_ssize_t tiles_of(Problem* p, Py_ssize_t band) noexcept nogil:
-    """The tiles of the block that begins with a row of them."""
-    cdef Py_ssize_t end = min(band + p.R, p.bands), tiles = 0
+cdef Py_ssize_t tiles_of(Problem* p, Py_ssize_t band, Py_ssize_t end) noexcept nogil:
+    """The tiles from a row of them on, up to another row."""
+    cdef Py_ssize_t tiles = 0
     cdef Run run
     while band < end:
         run = run_of(p, band, end)
@@ -262,10 +280,10 @@ cdef Py_ssize_t tiles_of(Problem* p, Py_ssize_t band) noexcept nogil:
     return tiles
 
 
-cdef void read_tiles(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t vector, float* tiles,
+cdef void read_tiles(Problem* p, Py_ssize_t band, Py_ssize_t end, Py_ssize_t group, Py_ssize_t vector, float* tiles,
                      float* rest) noexcept nogil:
-    """tiles[point][tile][channel] = Bᵀ d B (or A d Aᵀ) of a block, for a vector of channels."""
-    cdef Py_ssize_t end = min(band + p.R, p.bands), plane = p.IH * p.IW, c = first_of(vector, p.C), i
+    """tiles[point][tile][channel] = Bᵀ d B (or A d Aᵀ) of some rows of tiles, for a vector of channels."""
+    cdef Py_ssize_t plane = p.IH * p.IW, c = first_of(vector, p.C), i
     cdef float* pixels = rest + p.sum_numbers
     cdef float* half = pixels + p.pixel_numbers
     cdef Run run
@@ -336,7 +354,7 @@ cdef inline void transform_input(Problem* p, const float* d, Py_ssize_t d_step, 
 cdef void multiply(Problem* p, Py_ssize_t band, Py_ssize_t panel, const float* tiles, const float* weights,
                    float* sums) noexcept nogil:
     """sums[tile][point][lane]: for each point, tiles × channels times channels × filters of a panel."""
-    cdef Py_ssize_t count = tiles_of(p, band), parts = blocks(count, ROWS), v = panel_vectors(p, panel)
+    cdef Py_ssize_t count = tiles_of(p, band, min(band + p.R, p.bands)), parts = blocks(count, ROWS), v = panel_vectors(p, panel)
     cdef Py_ssize_t point, part, tile, rows
     for point in range(p.points):
         for part in range(parts):                   # of even size: a part of a few tiles would starve the FMA units
@@ -489,14 +507,19 @@ def suits(direction, geometry, dtype, level):
     """Leave problems to others whose transforms cost more than they save; in units of one vector of multiply-adds.
 
     Measured: for each of its points, a tile's transform costs as much as 12 multiply-adds per vector of channels or of
-    filters, a filter's as much as 16. The others are taken to reach 0.85 of what the FMA units can do, products here
-    reach 0.95.
+    filters, a filter's as much as 16; that of a sum of weight gradients as much as 30, and 6 for each share that has
+    such sums. The others are taken to reach 0.85 of what the FMA units can do, products here reach 0.95.
     """
-    cdef Problem p = problem_of(geometry, direction == "backward_input")
+    cdef Problem p = problem_of(geometry, direction == "backward_input"), gradients
+    cdef double per_filter = 16
+    if direction == "backward_weight":
+        cut_for_weights(&p, &gradients)
+        per_filter = 30 + 6 * shares_of(&p)
     cdef Py_ssize_t tiles = max(<Py_ssize_t> 1, p.N) * p.TH * p.TW
     cdef Py_ssize_t channels = blocks(p.C, vf_LANES), filters = blocks(p.K, vf_LANES)
     cdef double plain = max(<Py_ssize_t> 1, p.N) * p.OH * p.OW * 9 * p.C * p.K / (0.85 * vf_LANES)
-    cdef double cost = p.points * (tiles * (p.C * filters / 0.95 + 12 * (channels + filters)) + 16 * p.C * filters)
+    cdef double cost = p.points * (
+        tiles * (p.C * filters / 0.95 + 12 * (channels + filters)) + per_filter * p.C * filters)
     if cost < plain:
         return None
     return f"takes about {cost / plain:.1f} times as long as a plain sum: few channels, filters or tiles"

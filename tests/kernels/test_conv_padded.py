@@ -121,7 +121,7 @@ def test_whom_it_suits():
     assert chosen(dense, "forward") == chosen(dense, "backward_input") == "winograd"
     assert chosen(strided, "backward_input") == chosen(large, "backward_input") == "padded"
     assert chosen(large, "backward_input", 0) == chosen(large, "backward_input", 5) == "winograd"
-    small = "mb64ic16ih7oc32kh3ph1"
+    small = "mb64ic16ih7oc32kh5ph2"
     assert chosen(small, "backward_weight", 0) == chosen(small, "backward_weight", 5) == "images"
     assert chosen(dense, "backward_input", dtype=F8) == "im2col"  # computes everything in float64
 
