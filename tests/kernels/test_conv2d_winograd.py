@@ -71,8 +71,8 @@ ADDED = [
     "mb1ic300ih5oc270kh3ph1pvreplicate",
 ]
 
-# Weight gradients: sums that shares of the tiles have of their own, one share, sixteen; those that are shared, of blocks
-# that are less than an image, several.
+# Weight gradients: sums that shares of the tiles have of their own, one share, sixteen; those that are shared, of
+# blocks that are less than an image, several.
 SUMMED = ["mb1ic40ih7oc20kh3ph1", "mb20ic5ih30oc9kh3ph1", "mb3ic100ih33oc110kh3", "mb30ic130ih8oc70kh3ph1"]
 
 
