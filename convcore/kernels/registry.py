@@ -29,8 +29,8 @@ from convcore.settings import environment
 
 VARIANTS = {
     "conv1d": ["padded", "depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
-    "conv2d": ["padded", "depthwise", "winograd", "pointwise", "images", "filters", "shifted", "im2col", "direct",
-               "reference"],
+    "conv2d": ["padded", "phases", "depthwise", "winograd", "pointwise", "images", "filters", "shifted", "im2col",
+               "direct", "reference"],
     "conv3d": ["padded", "depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
     "max_pool1d": ["direct", "reference"],
     "max_pool2d": ["direct", "reference"],
