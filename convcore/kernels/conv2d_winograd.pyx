@@ -121,11 +121,9 @@ def backward_weight(geometry,
                     int n_threads):
     """Write grad_weight; tasks are rows of tiles to read, then points and panels of filters to sum up."""
     cdef Problem p = problem_of(geometry, False), gradients
-    cdef Py_ssize_t group
     cut_for_weights(&p, &gradients)
     p.source, gradients.source, p.target = &x[0, 0, 0, 0], &grad_y[0, 0, 0, 0], &grad_weight[0, 0, 0, 0]
-    for group in range(p.G):
-        correlate(&p, &gradients, group, n_threads)
+    correlate(&p, &gradients, n_threads)
 
 
 cdef Problem problem_of(object geometry, bint backward):

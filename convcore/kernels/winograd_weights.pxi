@@ -8,7 +8,7 @@
 cdef enum:
     SHARES = 16                 # of the tiles, at most, whatever the number of threads,
     SHARE_TILES = 32            # of so many tiles, at least
-    SUM_NUMBERS = 327680        # sums, at most, if each share is to have its own,
+    SUM_NUMBERS = 327680        # sums of a group, at most, if each share is to have its own,
     SHARED_NUMBERS = 1310720    # and so many in all
     WEIGHT_TILES = 128          # tiles in a block, at most: sums are loaded and stored once per block,
     OWN_NUMBERS = 262144        # while its transformed tiles stay in a core's cache
@@ -42,9 +42,11 @@ cdef void cut_for_weights(Problem* p, Problem* gradients) noexcept nogil:
 
 
 cdef Py_ssize_t shares_of(Problem* p) noexcept nogil:
-    """Into how many shares the tiles are cut, each with sums of its own; 0: the sums are too many for that."""
-    cdef Py_ssize_t sums = p.points * sums_of_point(p), most = min(<Py_ssize_t> SHARES, SHARED_NUMBERS // sums)
-    return max(<Py_ssize_t> 1, min(most, min(p.bands, p.N * p.TH * p.TW // SHARE_TILES))) if sums <= SUM_NUMBERS else 0
+    """Into how many shares a group's tiles are cut, each with sums of its own; 0: the sums are too many for that."""
+    cdef Py_ssize_t sums = p.points * sums_of_point(p), most = min(<Py_ssize_t> SHARES, SHARED_NUMBERS // (p.G * sums))
+    if sums > SUM_NUMBERS or most == 0:
+        return 0
+    return max(<Py_ssize_t> 1, min(most, min(p.bands, p.N * p.TH * p.TW // SHARE_TILES)))
 
 
 cdef inline Py_ssize_t sums_of_point(Problem* p) noexcept nogil:
@@ -52,23 +54,28 @@ cdef inline Py_ssize_t sums_of_point(Problem* p) noexcept nogil:
     return p.C * blocks(p.K, vf_LANES) * vf_LANES
 
 
-cdef correlate(Problem* p, Problem* gradients, Py_ssize_t group, int n_threads):
-    """The weight gradient of a group."""
+cdef correlate(Problem* p, Problem* gradients, int n_threads):
+    """The weight gradient: the sums of each group, and what becomes of them."""
     dtype = np.dtype(DTYPE)
-    cdef Py_ssize_t shares = shares_of(p), numbers = p.points * sums_of_point(p), task
+    cdef Py_ssize_t shares = shares_of(p), vectors = blocks(p.K, vf_LANES), task, group
     cdef Py_ssize_t own = p.points * (p.tile_step + gradients.tile_step)
     cdef Py_ssize_t rest = max(p.pixel_numbers + p.half_numbers, (9 * p.C + 4 * p.side) * vf_LANES)
     cdef float[:, ::1] tiles = aligned(n_threads if shares > 0 else 1, own, dtype)
-    cdef float[:, ::1] sums = aligned(max(<Py_ssize_t> 1, shares), numbers, dtype)
+    cdef float[:, ::1] sums = aligned(p.G * shares if shares > 0 else 1, p.points * sums_of_point(p), dtype)
     cdef float[:, ::1] memory = aligned(n_threads, rest, dtype)
     if shares > 0:
-        for task in prange(shares, nogil=True, schedule="dynamic", num_threads=n_threads):
-            sum_share(p, gradients, group, task * p.bands // shares, (task + 1) * p.bands // shares,
-                      &tiles[threadid(), 0], &sums[task, 0], &memory[threadid(), 0])
-    else:
+        for task in prange(p.G * shares, nogil=True, schedule="dynamic", num_threads=n_threads):
+            sum_share(p, gradients, task // shares, task % shares * p.bands // shares,
+                      (task % shares + 1) * p.bands // shares, &tiles[threadid(), 0], &sums[task, 0],
+                      &memory[threadid(), 0])
+        for task in prange(p.G * vectors, nogil=True, schedule="static", num_threads=n_threads):
+            write_weights(p, gradients, task // vectors, task % vectors, &sums[task // vectors * shares, 0], shares,
+                          sums.shape[1], &memory[threadid(), 0])
+        return
+    for group in range(p.G):
         sum_together(p, gradients, group, &tiles[0, 0], &sums[0, 0], memory, n_threads)
-    for task in prange(blocks(p.K, vf_LANES), nogil=True, schedule="static", num_threads=n_threads):
-        write_weights(p, gradients, group, task, &sums[0, 0], shares, sums.shape[1], &memory[threadid(), 0])
+        for task in prange(vectors, nogil=True, schedule="static", num_threads=n_threads):
+            write_weights(p, gradients, group, task, &sums[0, 0], 1, 0, &memory[threadid(), 0])
 
 
 cdef void sum_share(Problem* p, Problem* gradients, Py_ssize_t group, Py_ssize_t band, Py_ssize_t end, float* x_tiles,

@@ -73,7 +73,8 @@ ADDED = [
 
 # Weight gradients: sums that shares of the tiles have of their own, one share, sixteen; those that are shared, of
 # blocks that are less than an image, several.
-SUMMED = ["mb1ic40ih7oc20kh3ph1", "mb20ic5ih30oc9kh3ph1", "mb3ic100ih33oc110kh3", "mb30ic130ih8oc70kh3ph1"]
+SUMMED = ["mb1ic40ih7oc20kh3ph1", "mb20ic5ih30oc9kh3ph1", "mb3ic100ih33oc110kh3", "mb30ic130ih8oc70kh3ph1",
+          "g5mb9ic100ih15oc90kh3ph1", "g3mb4ic330ih7oc300kh3ph1"]  # fmt: skip
 
 
 @all_directions(CUTS + ADDED + SUMMED)
