@@ -204,7 +204,7 @@ def backward_input(geometry,
                                       &grad_x[0, 0, 0, 0, 0], n_threads)
     cdef bint edges = can_add_edges(&s)
     cdef FrameAxis[3] frame
-    cdef Py_ssize_t[:, ::1] cells = find_frame(&s, frame)
+    cdef Py_ssize_t[:, ::1] cells = find_frame(&s, frame) if edges else None
     cdef Layout l = gradient_layout(&s)
     cdef Py_ssize_t places = s.SD * s.SH * s.SW
     cdef Py_ssize_t[:, ::1] spans = find_spans(&l)
