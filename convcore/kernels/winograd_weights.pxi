@@ -7,13 +7,14 @@
 
 cdef enum:
     SHARES = 16                 # of the tiles, at most, whatever the number of threads,
-    SHARE_TILES = 32            # of so many tiles, at least
+    SHARE_TILES = 128           # of so many tiles, at least: their sums are added up when all are there
     SUM_NUMBERS = 327680        # sums of a group, at most, if each share is to have its own,
     SHARED_NUMBERS = 1310720    # and so many in all
     WEIGHT_TILES = 128          # tiles in a block, at most: sums are loaded and stored once per block,
     OWN_NUMBERS = 262144        # while its transformed tiles stay in a core's cache
     WEIGHT_NUMBERS = 1572864    # or in one that is shared
     READERS = 8                 # parts of a block that are read at the same time, at most
+    WRITTEN = 8                 # channels whose sums a task transforms
 
 
 cdef void cut_for_weights(Problem* p, Problem* gradients) noexcept nogil:
@@ -57,9 +58,9 @@ cdef inline Py_ssize_t sums_of_point(Problem* p) noexcept nogil:
 cdef correlate(Problem* p, Problem* gradients, int n_threads):
     """The weight gradient: the sums of each group, and what becomes of them."""
     dtype = np.dtype(DTYPE)
-    cdef Py_ssize_t shares = shares_of(p), vectors = blocks(p.K, vf_LANES), task, group
+    cdef Py_ssize_t shares = shares_of(p), parts = blocks(p.K, vf_LANES) * blocks(p.C, WRITTEN), task, group
     cdef Py_ssize_t own = p.points * (p.tile_step + gradients.tile_step)
-    cdef Py_ssize_t rest = max(p.pixel_numbers + p.half_numbers, (9 * p.C + 4 * p.side) * vf_LANES)
+    cdef Py_ssize_t rest = max(p.pixel_numbers + p.half_numbers, (9 * WRITTEN + 4 * p.side) * vf_LANES)
     cdef float[:, ::1] tiles = aligned(n_threads if shares > 0 else 1, own, dtype)
     cdef float[:, ::1] sums = aligned(p.G * shares if shares > 0 else 1, p.points * sums_of_point(p), dtype)
     cdef float[:, ::1] memory = aligned(n_threads, rest, dtype)
@@ -68,13 +69,13 @@ cdef correlate(Problem* p, Problem* gradients, int n_threads):
             sum_share(p, gradients, task // shares, task % shares * p.bands // shares,
                       (task % shares + 1) * p.bands // shares, &tiles[threadid(), 0], &sums[task, 0],
                       &memory[threadid(), 0])
-        for task in prange(p.G * vectors, nogil=True, schedule="static", num_threads=n_threads):
-            write_weights(p, gradients, task // vectors, task % vectors, &sums[task // vectors * shares, 0], shares,
+        for task in prange(p.G * parts, nogil=True, schedule="static", num_threads=n_threads):
+            write_weights(p, gradients, task // parts, task % parts, &sums[task // parts * shares, 0], shares,
                           sums.shape[1], &memory[threadid(), 0])
         return
     for group in range(p.G):
         sum_together(p, gradients, group, &tiles[0, 0], &sums[0, 0], memory, n_threads)
-        for task in prange(vectors, nogil=True, schedule="static", num_threads=n_threads):
+        for task in prange(parts, nogil=True, schedule="static", num_threads=n_threads):
             write_weights(p, gradients, group, task, &sums[0, 0], 1, 0, &memory[threadid(), 0])
 
 
@@ -141,17 +142,19 @@ cdef void add_products(Problem* p, Problem* gradients, Py_ssize_t count, Py_ssiz
                                  sums + c * v * vf_LANES)
 
 
-cdef void write_weights(Problem* p, Problem* gradients, Py_ssize_t group, Py_ssize_t vector, const float* sums,
+cdef void write_weights(Problem* p, Problem* gradients, Py_ssize_t group, Py_ssize_t part, const float* sums,
                         Py_ssize_t shares, Py_ssize_t share_step, float* taps) noexcept nogil:
-    """The weights' gradients = Gᵀ sums G, for a vector of filters; the sums of all shares are added up before."""
+    """The weights' gradients = Gᵀ sums G, for a vector of filters and a few channels; shares are added up before."""
+    cdef Py_ssize_t vector = part // blocks(p.C, WRITTEN), first = part % blocks(p.C, WRITTEN) * WRITTEN
+    cdef Py_ssize_t channels = min(<Py_ssize_t> WRITTEN, p.C - first)
     cdef Py_ssize_t f = first_of(vector, p.K), filters = min(p.K, vf_LANES), panel = vector // PANEL, c, i, j
     cdef Py_ssize_t step = panel_vectors(p, panel) * vf_LANES
-    cdef float* half = taps + 9 * p.C * vf_LANES
+    cdef float* half = taps + 9 * WRITTEN * vf_LANES
     cdef float* column = half + 3 * p.side * vf_LANES
     cdef float* nine
     cdef vf total
-    sums += panel * PANEL * vf_LANES * p.C + vector % PANEL * vf_LANES
-    for c in range(p.C):
+    sums += panel * PANEL * vf_LANES * p.C + vector % PANEL * vf_LANES + first * step
+    for c in range(channels):
         nine = taps + 9 * c * vf_LANES
         total = splat_vf(0)
         for i in range(p.side):
@@ -163,9 +166,9 @@ cdef void write_weights(Problem* p, Problem* gradients, Py_ssize_t group, Py_ssi
         for j in range(9):
             total = total + load_vf(nine + j * vf_LANES)
         if sum_vf(keep_vf(total - total, 0, filters)) != 0:             # lanes without a filter hold anything
-            weights_by_definition(p, gradients, group, f, filters, c, nine)
+            weights_by_definition(p, gradients, group, f, filters, first + c, nine)
         sums += step
-    planes_of(taps, filters, 9 * p.C, p.target + (group * p.K + f) * 9 * p.C, 9 * p.C)
+    planes_of(taps, filters, 9 * channels, p.target + ((group * p.K + f) * p.C + first) * 9, 9 * p.C)
 
 
 cdef inline void add_shares(const float* sums, Py_ssize_t shares, Py_ssize_t share_step,
