@@ -60,7 +60,8 @@ cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t few_pixels, Py_ssize_t result_n
         f.images = max(<Py_ssize_t> 1, min(f.N * f.G // TASKS, FEW_PIXELS // (f.rows * f.pixels),
                                            PATCH_NUMBERS // (f.CB * row * (f.rows + f.span))))
     f.image_blocks = blocks(f.N, f.images)
-    f.pitch = f.images * (f.rows + f.span)
+    # An image is written up to a vector past its last row: between copies of several, that must meet no image of the next.
+    f.pitch = f.images * (f.rows + f.span) + (blocks(vf_LANES, f.inner) if f.images > 1 else 0)
     f.channel_pitch = (round_up(f.pitch * row, vf_LANES) // vf_LANES | 1) * vf_LANES    # odd: channels in all cache sets
 
 
