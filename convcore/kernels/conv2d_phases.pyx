@@ -14,7 +14,7 @@ import numpy as np
 from cython.parallel cimport prange
 
 from convcore.isa import level_of
-from convcore.kernels import dispatch, registry
+from convcore.kernels import dispatch, inside
 from convcore.kernels.buffers import aligned
 from convcore.kernels.common cimport source_cell
 
@@ -34,7 +34,7 @@ def forward(geometry, x, weight, bias, y, n_threads):
     for start, part in parts_of(geometry):
         end, (inputs, results) = start + part.batch // phases_of(geometry), phases_in(part, memory)
         take_apart(x[start:end], cells, around(geometry), inputs, n_threads)
-        run_inside(part, "forward", inputs, weight, bias, results, n_threads)
+        inside.run(part, "forward", inputs, weight, bias, level=LEVEL, n_threads=n_threads, out=results)
         put_together(results, outputs, y[start:end], n_threads)
 
 
@@ -44,23 +44,18 @@ def backward_input(geometry, grad_y, weight, grad_x, n_threads):
     for start, part in parts_of(geometry):
         end, (inputs, results) = start + part.batch // phases_of(geometry), phases_in(part, memory)
         take_apart(grad_y[start:end], outputs, 0, results, n_threads)
-        run_inside(part, "backward_input", results, weight, inputs, n_threads)
+        inside.run(part, "backward_input", results, weight, level=LEVEL, n_threads=n_threads, out=inputs)
         put_together(inputs, cells, grad_x[start:end], n_threads)
 
 
 def backward_weight(geometry, grad_y, x, grad_weight, n_threads):
     """Write grad_weight (OC, IC/G, KH, KW) from grad_y (N, OC, OH, OW) and x (N, IC, IH, IW): of the parts, in order."""
     (cells, outputs), memory = tables(geometry), memory_for(geometry)
-    sums = grad_weight
-    for start, part in parts_of(geometry):
+    for start, part, sums in inside.added_up(parts_of(geometry), grad_weight):
         end, (inputs, results) = start + part.batch // phases_of(geometry), phases_in(part, memory)
         take_apart(x[start:end], cells, around(geometry), inputs, n_threads)
         take_apart(grad_y[start:end], outputs, 0, results, n_threads)
-        run_inside(part, "backward_weight", results, inputs, sums, n_threads)
-        if start > 0:
-            grad_weight += sums
-        else:
-            sums = np.empty_like(grad_weight)
+        inside.run(part, "backward_weight", results, inputs, level=LEVEL, n_threads=n_threads, out=sums)
 
 
 def supports(direction, geometry, dtype, level):
@@ -80,9 +75,9 @@ def suits(direction, geometry, dtype, level):
 
     Measured: that takes as long as 12 multiply-adds per channel and filter of a cell, each of which has C · K.
     """
-    inside = dispatch.chosen(geometry.op, direction, inner(geometry, images_at_once(geometry)), dtype, level)
-    if inside != "winograd":
-        return f"phases are not worth it, {inside} would compute them"
+    best = dispatch.chosen(geometry.op, direction, inner(geometry, images_at_once(geometry)), dtype, level)
+    if best != "winograd":
+        return f"phases are not worth it, {best} would compute them"
     channels, filters = geometry.in_channels // geometry.groups, geometry.out_channels // geometry.groups
     if channels * filters < 12 * (channels + filters):
         return f"{channels} channels and {filters} filters are too few to be worth taking images apart"
@@ -91,15 +86,7 @@ def suits(direction, geometry, dtype, level):
 
 def rounding_factor(direction, geometry, dtype, level):
     """That of the variants that compute the phases."""
-    names = {dispatch.chosen(geometry.op, direction, part, dtype, level) for _, part in parts_of(geometry)}
-    return max((registry.rounding_factor(geometry.op, name, level) for name in names), default=1.0)
-
-
-def run_inside(part, direction, *arrays_and_threads):
-    """Compute a direction of the phases, by the variant that suits them, even where another is forced."""
-    *inputs, out, n_threads = arrays_and_threads
-    variant = dispatch.chosen(part.op, direction, part, out.dtype, LEVEL)
-    dispatch.run(part.op, direction, part, *inputs, variant=variant, level=LEVEL, n_threads=n_threads, out=out)
+    return inside.rounding_factor(parts_of(geometry), direction, dtype, level)
 
 
 def around(geometry):

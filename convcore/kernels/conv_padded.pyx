@@ -14,7 +14,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy
 
 from convcore.isa import level_of
-from convcore.kernels import dispatch, registry
+from convcore.kernels import dispatch, inside, registry
 from convcore.kernels.buffers import aligned
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, source_cell
 
@@ -31,7 +31,7 @@ def forward(geometry, x, weight, bias, y, n_threads):
     for start, part in parts_of(geometry, x.dtype):
         end, padded = start + part.batch, padded_images(part, memory)
         pad(geometry, x[start:end], padded, n_threads)
-        run_inside(part, "forward", padded, weight, bias, y[start:end], n_threads)
+        inside.run(part, "forward", padded, weight, bias, level=LEVEL, n_threads=n_threads, out=y[start:end])
 
 
 def backward_input(geometry, grad_y, weight, grad_x, n_threads):
@@ -39,21 +39,17 @@ def backward_input(geometry, grad_y, weight, grad_x, n_threads):
     memory = memory_for(geometry, grad_x.dtype)
     for start, part in parts_of(geometry, grad_x.dtype):
         end, padded = start + part.batch, padded_images(part, memory)
-        run_inside(part, "backward_input", grad_y[start:end], weight, padded, n_threads)
+        inside.run(part, "backward_input", grad_y[start:end], weight, level=LEVEL, n_threads=n_threads, out=padded)
         fold(geometry, padded, grad_x[start:end], n_threads)
 
 
 def backward_weight(geometry, grad_y, x, grad_weight, n_threads):
     """Write grad_weight (OC, IC/G, ...) from grad_y (N, OC, ...) and x (N, IC, ...): those of the parts, in order."""
-    sums, memory = grad_weight, memory_for(geometry, x.dtype)
-    for start, part in parts_of(geometry, x.dtype):
+    memory = memory_for(geometry, x.dtype)
+    for start, part, sums in inside.added_up(parts_of(geometry, x.dtype), grad_weight):
         end, padded = start + part.batch, padded_images(part, memory)
         pad(geometry, x[start:end], padded, n_threads)
-        run_inside(part, "backward_weight", grad_y[start:end], padded, sums, n_threads)
-        if start > 0:
-            grad_weight += sums
-        else:
-            sums = np.empty_like(grad_weight)
+        inside.run(part, "backward_weight", grad_y[start:end], padded, level=LEVEL, n_threads=n_threads, out=sums)
 
 
 def supports(direction, geometry, dtype, level):
@@ -75,15 +71,7 @@ def suits(direction, geometry, dtype, level):
 
 def rounding_factor(direction, geometry, dtype, level):
     """That of the variants that compute the parts."""
-    names = {dispatch.chosen(geometry.op, direction, part, dtype, level) for _, part in parts_of(geometry, dtype)}
-    return max((registry.rounding_factor(geometry.op, name, level) for name in names), default=1.0)
-
-
-def run_inside(part, direction, *arrays_and_threads):
-    """Compute a direction of a part without padding, by the variant that suits it, even where another is forced."""
-    *inputs, out, n_threads = arrays_and_threads
-    variant = dispatch.chosen(part.op, direction, part, out.dtype, LEVEL)
-    dispatch.run(part.op, direction, part, *inputs, variant=variant, level=LEVEL, n_threads=n_threads, out=out)
+    return inside.rounding_factor(parts_of(geometry, dtype), direction, dtype, level)
 
 
 def parts_of(geometry, dtype):
