@@ -33,6 +33,7 @@ from convcore.kernels.buffers import aligned
 import numpy as np
 
 include "winograd_tile.pxi"
+include "winograd_plan.pxi"
 include "winograd_filters.pxi"
 include "winograd_overlap_add.pxi"
 include "winograd_weights.pxi"
@@ -41,51 +42,6 @@ DTYPE = np.float32                      # the only one: wider numbers are asked 
 # How many times larger than that of a plain sum the bound on the rounding error is: what the transforms may multiply
 # terms by before they cancel, the largest over the outputs of a tile (docs/accuracy.md).
 ROUNDING_FACTOR = GROWTH[4]
-
-cdef enum:
-    STRIP = 16              # tiles side by side in a strip, at most
-    TILES = 28              # tiles in a block, about,
-    IMAGE_TILES = 64        # and of an image whose tiles are added up in a block, at most
-    TILE_NUMBERS = 1572864  # numbers in the transformed tiles of a block, at most
-    SOME_WEIGHTS = 524288   # numbers in the transformed filters: more than stay in a core's cache,
-    MANY_WEIGHTS = 4194304  # and more than stay in a cache that is shared
-    CHANNELS = 16           # channels whose filters a task transforms
-    TASKS = 8               # blocks of tiles that are enough to share out, whatever the number of threads
-
-
-cdef struct Problem:
-    Py_ssize_t N, G, C, K               # images, groups, channels and filters of a group
-    Py_ssize_t IH, IW, OH, OW           # what is read, what is written
-    bint adds                           # what tiles write overlaps and is added up; else what they read overlaps
-    Py_ssize_t overlap                  # rows or columns that tiles share in what they read: 2 or 0
-    Py_ssize_t top, left                # cells before what is read; below 0 where reading begins inside it;
-    int mode                            # what they hold
-    Py_ssize_t frame_top, frame_left    # where tiles are added up: cells before what is written;
-    int frame_mode                      # what they repeat
-    float padding
-    const float* source
-    const float* weight
-    const float* bias                   # NULL: none
-    float* target
-    Py_ssize_t channel_step, filter_step    # in the weight
-    bint flipped                        # the last tap comes first
-    Py_ssize_t m, side, points          # outputs and cells of a tile along an axis; all its cells
-    Py_ssize_t TH, TW                   # tiles in a column and in a row of an image
-    Py_ssize_t strips, TC               # an image is cut into strips, at most TC tiles wide
-    Py_ssize_t bands, R                 # rows of tiles: in all strips of all images, in a block
-    Py_ssize_t panels                   # panels of filters
-    bint tiles_first                    # a task has one panel, and the tiles are shared, not the filters
-    Py_ssize_t pitch, tile_step         # from tile to tile and from point to point of a block's transformed tiles
-    Py_ssize_t weight_step              # from point to point of the transformed filters
-    Py_ssize_t sum_numbers, pixel_numbers, half_numbers         # of a task's working memory, behind the tiles
-
-
-cdef struct Run:                        # rows of tiles that lie below each other in one strip of one image
-    Py_ssize_t n, th, tw                # the image, the row and the column of the first tile
-    Py_ssize_t rows, columns            # tiles
-    Py_ssize_t left, width              # pixels of a row that are read: the first, how many
-    Py_ssize_t out_width                # pixels of a row that are written
-
 
 # The three directions
 
@@ -126,26 +82,6 @@ def backward_weight(geometry,
     correlate(&p, &gradients, n_threads)
 
 
-cdef Problem problem_of(object geometry, bint backward):
-    """What is to be convolved, and how it is cut; not yet where it is."""
-    cdef ConvSizes s = conv_sizes(geometry.volumetric)
-    cdef Problem p
-    p.N, p.G, p.adds, p.overlap, p.flipped = s.N, s.G, False, 2, backward
-    if backward:
-        p.C, p.K, p.channel_step, p.filter_step = s.FG, s.CG, 9 * s.CG, 9
-        p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.OH, s.OW, s.IH, s.IW, 2 - s.top, 2 - s.left
-        p.mode, p.padding = CONSTANT, 0
-        p.frame_top, p.frame_left, p.frame_mode = s.top, s.left, s.mode
-        if should_add(&p):
-            p.adds, p.overlap, p.top, p.left, p.flipped = True, 0, 0, 0, False
-    else:
-        p.C, p.K, p.channel_step, p.filter_step = s.CG, s.FG, 9, 9 * s.CG
-        p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.IH, s.IW, s.OH, s.OW, s.top, s.left
-        p.mode, p.padding = s.mode, s.padding_value
-    cut(&p)
-    return p
-
-
 cdef convolve(Problem* p, int n_threads):
     """Transform what all tasks share, the filters or the tiles, then run the tasks."""
     dtype = np.dtype(DTYPE)
@@ -169,81 +105,6 @@ cdef convolve(Problem* p, int n_threads):
                               CHANNELS, panel_of(p, s, task // filter_tasks, task % p.panels))
         for task in prange(blocks(p.bands, p.R) * p.G, nogil=True, schedule="dynamic", num_threads=n_threads):
             convolve_block(p, task // p.G * p.R, task % p.G, s, &memory[threadid(), 0])
-
-
-cdef void cut(Problem* p) noexcept nogil:
-    """Choose the tile, and how many of them make a block; the cut looks at the problem alone."""
-    cdef Py_ssize_t most, width, weights
-    p.m = best_side(p.IH, p.IW) if p.adds else best_side(p.OH, p.OW)
-    p.side = p.m + 2
-    p.points = p.side * p.side
-    # An odd number of vectors between what is read or written together: powers of two would meet in a few cache sets.
-    p.pitch = odd_vectors(p.C)
-    p.panels = blocks(p.K, PANEL * vf_LANES)
-    most = max(<Py_ssize_t> 1, TILE_NUMBERS // (p.points * p.pitch))
-    p.TH = blocks(p.IH if p.adds else p.OH, p.m)
-    p.TW = blocks(p.IW if p.adds else p.OW, p.m)
-    p.TC = blocks(p.TW, blocks(p.TW, min(<Py_ssize_t> STRIP, most)))
-    p.strips = blocks(p.TW, p.TC)
-    p.bands = p.N * p.strips * p.TH
-    # Filters are best transformed once, for blocks of tiles that stay in the cache. But where few blocks would come of
-    # it, or where the filters would not stay in the cache, each task transforms its own filters.
-    weights = p.points * p.C * p.K
-    p.R = bands_of(p, max(p.TH * p.TW, <Py_ssize_t> TILES) if p.adds else min(<Py_ssize_t> TILES, most))
-    p.tiles_first = p.G == 1 and (weights > MANY_WEIGHTS or p.bands * p.TC <= most and (
-        weights > SOME_WEIGHTS or blocks(p.bands, p.R) < min(<Py_ssize_t> TASKS, p.panels)))
-    if p.tiles_first:
-        p.R = bands_of(p, most)
-    p.tile_step = odd_vectors(p.R * p.TC * p.pitch)
-    p.weight_step = odd_vectors((PANEL if p.tiles_first else blocks(p.K, vf_LANES)) * vf_LANES * p.C)
-    width = p.TC * p.m + 2
-    p.sum_numbers = p.R * p.TC * p.points * PANEL * vf_LANES
-    p.pixel_numbers = (min(p.R, p.TH) * p.m + 2) * vf_LANES * max(
-        width, p.IW if p.strips == 1 or p.mode != CONSTANT else 0, p.OW if p.adds else 0)
-    p.half_numbers = p.side * width * vf_LANES
-
-
-cdef inline Py_ssize_t best_side(Py_ssize_t height, Py_ssize_t width) noexcept nogil:
-    """The side of tiles, 2 or 4, that cover so many cells with fewer multiplications."""
-    return 2 if multiplications(2, height, width) <= multiplications(4, height, width) else 4
-
-
-cdef inline Py_ssize_t multiplications(Py_ssize_t m, Py_ssize_t height, Py_ssize_t width) noexcept nogil:
-    return (m + 2) * (m + 2) * blocks(height, m) * blocks(width, m)
-
-
-cdef inline Py_ssize_t bands_of(Problem* p, Py_ssize_t tiles) noexcept nogil:
-    """How many rows of tiles make a block of about so many tiles: whole strips, where it holds one."""
-    cdef Py_ssize_t bands = max(<Py_ssize_t> 1, min(p.bands, tiles // p.TC))
-    return bands - bands % p.TH if bands > p.TH else bands
-
-
-cdef inline Py_ssize_t odd_vectors(Py_ssize_t numbers) noexcept nogil:
-    """At least so many numbers, and an odd number of vectors."""
-    return (blocks(numbers, vf_LANES) | 1) * vf_LANES
-
-
-cdef inline Py_ssize_t first_of(Py_ssize_t vector, Py_ssize_t count) noexcept nogil:
-    """The first channel or filter of a vector; the last vector is as full as the others and overlaps the one before."""
-    return max(<Py_ssize_t> 0, min(vector * vf_LANES, count - vf_LANES))
-
-
-cdef Run run_of(Problem* p, Py_ssize_t band, Py_ssize_t end) noexcept nogil:
-    """The tiles from a row of them on that lie in the same strip, up to another row."""
-    cdef Run run
-    cdef Py_ssize_t right
-    run.n = band // (p.strips * p.TH)
-    run.th = band % p.TH
-    run.tw = band // p.TH % p.strips * p.TC
-    run.rows = min(p.TH - run.th, end - band)
-    run.columns = min(p.TC, p.TW - run.tw)
-    run.left, right = 0, p.IW
-    if p.strips > 1 and p.mode == CONSTANT:         # else a pattern may read anywhere
-        run.left = min(max(run.tw * p.m - p.left, 0), p.IW)
-        right = max(run.left, min((run.tw + run.columns) * p.m + p.overlap - p.left, p.IW))
-    run.width = right - run.left
-    run.out_width = p.OW if p.adds else min(run.columns * p.m, p.OW - run.tw * p.m)
-    return run
 
 
 # A block of tiles
