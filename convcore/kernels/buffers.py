@@ -12,6 +12,7 @@ import threading
 import numpy as np
 
 CACHE_LINE = 64  # bytes
+PAGE = 4096
 SMALLEST = 2**15  # bytes: below, the C library keeps memory in hand by itself
 LARGEST = 2**26  # bytes: above, one array would fill the store
 STORE = 2**28  # bytes kept in all, per thread
@@ -53,11 +54,30 @@ def aligned(rows, columns, dtype):
     >>> aligned(2, 3, np.dtype(np.float32)).shape
     (2, 16)
     """
-    kept = _kept((rows, columns, dtype))
+    return _rows(rows, columns, dtype, CACHE_LINE)
+
+
+def own_pages(rows, columns, dtype):
+    """As `aligned`, for rows in each of which another thread works: each has pages of its own.
+
+    Processors fetch what lies ahead in the page that a thread reads. At the end of its row that would be what another
+    thread is about to write, and has to fetch back: two threads were as slow as one.
+
+    Examples
+    --------
+    >>> own_pages(2, 3, np.dtype(np.float32)).shape
+    (2, 1024)
+    """
+    return _rows(rows, columns, dtype, PAGE)
+
+
+def _rows(rows, columns, dtype, unit):
+    """Return an array whose rows begin at multiples of so many bytes."""
+    kept = _kept((rows, columns, dtype, unit))
     for array in kept:
         if sys.getrefcount(array) == _FREE:
             return array
-    array = _line(rows, -(-columns * dtype.itemsize // CACHE_LINE) * CACHE_LINE // dtype.itemsize, dtype)
+    array = _line(rows, -(-columns * dtype.itemsize // unit) * unit // dtype.itemsize, dtype, unit)
     _keep(kept, array)
     return array
 
@@ -93,10 +113,10 @@ class _Memory(np.ndarray):
     """What owns the memory of an array: NumPy lets a view of a view refer to the owner, if both are of one class."""
 
 
-def _line(rows, columns, dtype):
-    """Return an array that begins on a cache line, and that every view of it refers to."""
-    memory = _Memory(rows * columns * dtype.itemsize + CACHE_LINE, np.uint8)
-    return np.ndarray((rows, columns), dtype, memory, -memory.ctypes.data % CACHE_LINE)
+def _line(rows, columns, dtype, unit=CACHE_LINE):
+    """Return an array that begins at a multiple of so many bytes, and that every view of it refers to."""
+    memory = _Memory(rows * columns * dtype.itemsize + unit, np.uint8)
+    return np.ndarray((rows, columns), dtype, memory, -memory.ctypes.data % unit)
 
 
 _BYTE = np.dtype(np.uint8)

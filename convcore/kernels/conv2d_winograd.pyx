@@ -28,7 +28,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, folds, source_cell
-from convcore.kernels.buffers import aligned
+from convcore.kernels.buffers import aligned, own_pages
 
 import numpy as np
 
@@ -88,7 +88,7 @@ cdef convolve(Problem* p, int n_threads):
     cdef Py_ssize_t filters = p.points * p.weight_step, tiles = p.points * p.tile_step
     cdef Py_ssize_t rest = p.sum_numbers + p.pixel_numbers + p.half_numbers
     cdef float[:, ::1] shared = aligned(1, tiles if p.tiles_first else p.G * filters, dtype)
-    cdef float[:, ::1] memory = aligned(n_threads, rest + (filters if p.tiles_first else tiles), dtype)
+    cdef float[:, ::1] memory = own_pages(n_threads, rest + (filters if p.tiles_first else tiles), dtype)
     cdef float* s = &shared[0, 0]
     cdef Py_ssize_t channel_blocks = blocks(p.C, CHANNELS), filter_tasks = p.panels * channel_blocks
     cdef Py_ssize_t channel_vectors = blocks(p.C, vf_LANES), band = 0, task

@@ -11,7 +11,7 @@ import numpy as np
 from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
-from convcore.kernels.buffers import aligned
+from convcore.kernels.buffers import aligned, own_pages
 from convcore.kernels.common cimport (
     CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, folds, not_pooled, source_cell,
 )
@@ -123,7 +123,7 @@ def convolve_all(geometry,
     if worth_copies(s):
         return forward_by_pixels(s, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], places, relu,
                                  n_threads)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + pooled_numbers(l.band * s.OW, places), NUMBER)
+    cdef float[:, ::1] scratch = own_pages(n_threads, l.numbers + pooled_numbers(l.band * s.OW, places), NUMBER)
     cdef Py_ssize_t task, thread
     for thread in range(n_threads):
         put_frame(l, &scratch[thread, 0])
@@ -169,8 +169,8 @@ cdef void forward_channels(ConvSizes* s, Layout* l, Rows* rows, const float* x, 
 
 
 cdef inline Py_ssize_t pooled_numbers(Py_ssize_t numbers, const int* index) noexcept nogil:
-    """Room for so many outputs that are pooled, and for what vectors read behind them."""
-    return round_up(numbers, vf_LANES) + 3 * vf_LANES if index != NULL else 0
+    """Room for so many outputs that are pooled, and for what vectors read and ask for behind them."""
+    return round_up(numbers, vf_LANES) + 3 * vf_LANES + AHEAD if index != NULL else 0
 
 
 cdef void pool_rows(ConvSizes* s, const float* rows, Py_ssize_t oh, Py_ssize_t count, Py_ssize_t plane,
@@ -210,7 +210,7 @@ def backward_input(geometry,
     cdef Py_ssize_t[:, ::1] spans = find_spans(&l)
     cdef Py_ssize_t[:, ::1] taps = aligned(1, s.FG * s.KD * s.KH * s.KW * 2, INDEX)
     cdef Py_ssize_t[:, ::1] starts = aligned(1, places + 1, INDEX)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + (edge_numbers(&s) if edges else 0), NUMBER)
+    cdef float[:, ::1] scratch = own_pages(n_threads, l.numbers + (edge_numbers(&s) if edges else 0), NUMBER)
     cdef Rows rows = gradient_rows(&s, &l, <Tap*> &taps[0, 0], &starts[0, 0])
     cdef bint finite = all_finite(&weight[0, 0, 0, 0, 0], s.OC * s.KD * s.KH * s.KW)
     cdef Py_ssize_t task, thread
@@ -343,7 +343,7 @@ cdef backward_weight_by_rows(Prepared ready, const float* grad_y, const float* x
     cdef Layout* l = &ready.layout
     cdef Rows* rows = &ready.rows
     cdef Py_ssize_t channels = channels_of(s, l, partial.shape[0]), channel_blocks = blocks(s.IC, channels)
-    cdef float[:, ::1] scratch = aligned(n_threads, l.numbers + sum_numbers(s, channels), NUMBER)
+    cdef float[:, ::1] scratch = own_pages(n_threads, l.numbers + sum_numbers(s, channels), NUMBER)
     cdef Py_ssize_t task, thread
     for thread in range(n_threads):
         put_frame(l, &scratch[thread, 0])

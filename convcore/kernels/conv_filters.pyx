@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 
 from cython cimport floating
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, folds, source_cell
-from convcore.kernels.buffers import aligned
+from convcore.kernels.buffers import aligned, own_pages
 
 import numpy as np
 
@@ -128,8 +128,8 @@ def forward(geometry,
         where[i] = i                                        # weights of a filter stand in the order of the taps
     cdef float[:, ::1] packed = aligned(1, f.G * lanes_of(&f) * f.CG * f.T, NUMBER)
     cdef float[:, ::1] padded = aligned(1, f.G * lanes_of(&f), NUMBER)
-    cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
-    cdef float[:, ::1] results = aligned(n_threads, f.rows * f.pixels * lanes_of(&f), NUMBER)
+    cdef float[:, ::1] patches = own_pages(n_threads, patch_numbers(&f), NUMBER)
+    cdef float[:, ::1] results = own_pages(n_threads, f.rows * f.pixels * lanes_of(&f), NUMBER)
     cdef const float* w = &weight[0, 0, 0, 0, 0]
     set_bias(&f, &bias[0] if bias is not None else NULL, &padded[0, 0])
     for task in prange(f.G * f.channel_blocks * f.panels, nogil=True,
@@ -194,9 +194,9 @@ def backward_input(geometry,
         fill_where(&f, &phase[i], index, where + f.CB * phase[i].first)
     cdef float[:, ::1] packed = aligned(1, f.G * lanes_of(&f) * f.CG * f.T, NUMBER)
     cdef float[:, ::1] zeros = aligned(1, lanes_of(&f), NUMBER)
-    cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
-    cdef float[:, ::1] results = aligned(n_threads, phases * band_pixels * lanes_of(&f), NUMBER)
-    cdef float[:, ::1] turned = aligned(n_threads if apart else 0, phases * vf_LANES * band_pixels, NUMBER)
+    cdef float[:, ::1] patches = own_pages(n_threads, patch_numbers(&f), NUMBER)
+    cdef float[:, ::1] results = own_pages(n_threads, phases * band_pixels * lanes_of(&f), NUMBER)
+    cdef float[:, ::1] turned = own_pages(n_threads if apart else 0, phases * vf_LANES * band_pixels, NUMBER)
     cdef const float* w = &weight[0, 0, 0, 0, 0]
     zeros[0, :] = 0
     for task in prange(phases * f.G * f.channel_blocks * f.panels, nogil=True,

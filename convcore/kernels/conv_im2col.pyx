@@ -9,7 +9,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, source_cell
-from convcore.kernels.buffers import aligned
+from convcore.kernels.buffers import aligned, own_pages
 
 include "gemm_tile.pxi"
 
@@ -61,7 +61,7 @@ def forward(geometry,
     cdef floating[:, ::1] packed = aligned(1, s.OC * taps, dtype)
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] product = aligned(n_threads * FC, PC, dtype)
-    cdef floating[:, ::1] patches = aligned(n_threads, wanted_patch(&s, PC), dtype)
+    cdef floating[:, ::1] patches = own_pages(n_threads, wanted_patch(&s, PC), dtype)
     cdef bint patched = patches.shape[1] > 0
     cdef const floating* b = &bias[0] if bias is not None else NULL
     cdef Py_ssize_t task, g, f, r, block_f, block_r
@@ -131,7 +131,7 @@ def backward_input(geometry,
     cdef floating[:, ::1] packed = aligned(1, s.OC * taps, dtype)
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] gradients = aligned(n_threads * FC, PC, dtype)
-    cdef floating[:, ::1] patches = aligned(n_threads, wanted_patch(&s, PC), dtype)
+    cdef floating[:, ::1] patches = own_pages(n_threads, wanted_patch(&s, PC), dtype)
     cdef bint patched = patches.shape[1] > 0
     cdef Py_ssize_t task, g, c, r, f, end, block_c, block_r, block_f
     for g in range(s.G):
@@ -201,7 +201,7 @@ def backward_weight(geometry,
     dtype = grad_weight.base.dtype
     cdef floating[:, ::1] columns = aligned(n_threads * KC, PC, dtype)
     cdef floating[:, ::1] gradients = aligned(n_threads * FC, PC, dtype)
-    cdef floating[:, ::1] patches = aligned(n_threads, wanted_patch(&s, PC), dtype)
+    cdef floating[:, ::1] patches = own_pages(n_threads, wanted_patch(&s, PC), dtype)
     cdef bint patched = patches.shape[1] > 0
     cdef floating[:, ::1] partial = aligned(shares - 1, s.OC * taps, dtype)        # the first share needs none
     cdef floating* total = &grad_weight[0, 0, 0, 0, 0]

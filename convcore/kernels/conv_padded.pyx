@@ -15,7 +15,7 @@ from libc.string cimport memcpy
 
 from convcore.isa import level_of
 from convcore.kernels import dispatch, inside, registry
-from convcore.kernels.buffers import aligned
+from convcore.kernels.buffers import aligned, own_pages
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, source_cell
 
 include "frame.pxi"

@@ -137,8 +137,8 @@ cdef convolve(ConvSizes* s, bint is_forward, const float* source, const float* w
     p.grid.source_end = source + s.N * s.G * p.K * p.grid.source_cells
     cdef Py_ssize_t task
     cdef float[:, ::1] packed = aligned(1, p.G * p.M * p.K, NUMBER)
-    cdef float[:, ::1] panels = aligned(n_threads, (0 if p.in_place else p.K * GROUP_PIXELS) + vf_LANES, NUMBER)
-    cdef float[:, ::1] results = aligned(n_threads, blocks(p.M, p.row_blocks) * GROUP_PIXELS, NUMBER)
+    cdef float[:, ::1] panels = own_pages(n_threads, (0 if p.in_place else p.K * GROUP_PIXELS) + vf_LANES, NUMBER)
+    cdef float[:, ::1] results = own_pages(n_threads, blocks(p.M, p.row_blocks) * GROUP_PIXELS, NUMBER)
     for task in prange(p.G * p.row_blocks, nogil=True, num_threads=n_threads):
         pack_weights(&p, weight, task // p.row_blocks, task % p.row_blocks, &packed[0, 0])
     for task in prange(p.group_tasks * p.G * p.row_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
@@ -349,7 +349,7 @@ def backward_weight(geometry,
     cdef float[:, ::1] partial = aligned(p.shares, p.G * p.rows * p.width, NUMBER)
     cdef float[:, ::1] zeros = aligned(1, PANEL_ROWS + p.rows, NUMBER)
     zeros[...] = 0
-    cdef float[:, ::1] tiles = aligned(n_threads, numbers, NUMBER)
+    cdef float[:, ::1] tiles = own_pages(n_threads, numbers, NUMBER)
     for task in prange(p.shares * p.G * p.lane_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
         sum_share(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &zeros[0, 0],
                   &partial[task // (p.G * p.lane_tasks), 0], task // (p.G * p.lane_tasks), task // p.lane_tasks % p.G,

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 
 from cython cimport floating
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, folds, source_cell
-from convcore.kernels.buffers import aligned
+from convcore.kernels.buffers import aligned, own_pages
 
 import numpy as np
 
@@ -158,7 +158,7 @@ def forward(geometry,
     for i in range(f.CB * f.T):
         where[i] = i                                        # weights of a filter stand in the order of the taps
     cdef float[:, ::1] packed = aligned(1, s.OC * f.CG * f.T, NUMBER)
-    cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
+    cdef float[:, ::1] patches = own_pages(n_threads, patch_numbers(&f), NUMBER)
     cdef float[:, ::1] zeros = aligned(1, f.FG, NUMBER)
     zeros[0, :] = 0
     cdef const float* w = &weight[0, 0, 0, 0, 0]
@@ -229,8 +229,8 @@ def backward_input(geometry,
         fill_offsets(&f, phase[i].taps, within + phase[i].first, offsets + f.CB * phase[i].first)
         fill_where(&f, &phase[i], index, where + f.CB * phase[i].first)
     cdef float[:, ::1] packed = aligned(1, s.OC * f.FG * f.T, NUMBER)
-    cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
-    cdef float[:, ::1] results = aligned(n_threads if apart else 0, phases * f.FG * band_pixels, NUMBER)
+    cdef float[:, ::1] patches = own_pages(n_threads, patch_numbers(&f), NUMBER)
+    cdef float[:, ::1] results = own_pages(n_threads if apart else 0, phases * f.FG * band_pixels, NUMBER)
     cdef const float* w = &weight[0, 0, 0, 0, 0]
     cdef float[:, ::1] zeros = aligned(1, f.FG, NUMBER)
     zeros[0, :] = 0
@@ -316,9 +316,9 @@ def backward_weight(geometry,
     cdef Py_ssize_t weights = s.OC * f.CG * f.T, items = f.image_blocks * f.bands
     cdef Py_ssize_t others = f.G * f.channel_blocks * filter_blocks, task, share, j
     cdef Py_ssize_t shares = max(<Py_ssize_t> 1, min(items, blocks(TASKS, others), PARTIAL_NUMBERS // weights))
-    cdef float[:, ::1] patches = aligned(n_threads, patch_numbers(&f), NUMBER)
-    cdef float[:, ::1] gradients = aligned(n_threads, max(CHUNK * SUM_VECTORS, f.images * FB) * vf_LANES, NUMBER)
-    cdef float[:, ::1] sums_of = aligned(n_threads, f.CB * f.T * width + vf_LANES * vf_LANES, NUMBER)
+    cdef float[:, ::1] patches = own_pages(n_threads, patch_numbers(&f), NUMBER)
+    cdef float[:, ::1] gradients = own_pages(n_threads, max(CHUNK * SUM_VECTORS, f.images * FB) * vf_LANES, NUMBER)
+    cdef float[:, ::1] sums_of = own_pages(n_threads, f.CB * f.T * width + vf_LANES * vf_LANES, NUMBER)
     cdef float[:, ::1] partial = aligned(shares - 1, weights, NUMBER)                  # the first share needs none
     cdef float* total = &grad_weight[0, 0, 0, 0, 0]
     for task in prange(shares * others, nogil=True, schedule="dynamic", num_threads=n_threads):

@@ -9,7 +9,7 @@ from libc.math cimport pow, sqrt
 
 import numpy as np
 
-from convcore.kernels.buffers import aligned
+from convcore.kernels.buffers import own_pages
 from convcore.kernels.common cimport floating
 
 cdef enum:
@@ -56,7 +56,7 @@ def backward_input(geometry,
     """Write grad_x: directly through x, and through the base of every window that x lies in."""
     cdef Window w = window_of(geometry, alpha, beta, k)
     cdef Py_ssize_t task, blocks = (w.S + BLOCK - 1) // BLOCK
-    cdef floating[:, ::1] scratch = aligned(n_threads, w.C * BLOCK, np.asarray(x).dtype)
+    cdef floating[:, ::1] scratch = own_pages(n_threads, w.C * BLOCK, np.asarray(x).dtype)
     for task in prange(x.shape[0] * blocks, nogil=True, schedule="static", num_threads=n_threads):
         backward_block(&w, &grad_y[task // blocks, 0, task % blocks * BLOCK],
                        &x[task // blocks, 0, task % blocks * BLOCK], &grad_x[task // blocks, 0, task % blocks * BLOCK],

@@ -34,7 +34,7 @@ cdef Py_ssize_t[:, ::1] find_frame(ConvSizes* s, FrameAxis* axes):
 
 cdef signed char[:, ::1] rows_unseen(const FrameAxis* axes, int n_threads):
     """Per thread: which rows of a channel have received something; none so far."""
-    memory = aligned(n_threads, max(<Py_ssize_t> 1, image_rows(axes)), np.dtype(np.int8))
+    memory = own_pages(n_threads, max(<Py_ssize_t> 1, image_rows(axes)), np.dtype(np.int8))
     memory[...] = 0
     return memory
 

@@ -10,7 +10,7 @@ from cython.parallel cimport parallel, prange, threadid
 from libc.string cimport memcpy, memset
 
 from convcore.kernels.common cimport floating
-from convcore.kernels.buffers import aligned
+from convcore.kernels.buffers import aligned, own_pages
 
 include "gemm_tile.pxi"
 
@@ -108,7 +108,7 @@ cdef tile_product(Product* p, const floating* a, const floating* b, floating* c,
         store_b = aligned(1, round_up(width, W) * depth, dtype)
         b_panels = &store_b[0, 0]
     if part.c_transposed:
-        blocks_c = aligned(n_threads, ROWS * COLUMNS, dtype)
+        blocks_c = own_pages(n_threads, ROWS * COLUMNS, dtype)
         own = &blocks_c[0, 0]
     for block_i in range(blocks(M, height)):
         for block_j in range(blocks(N, width)):

@@ -61,9 +61,9 @@ cdef correlate(Problem* p, Problem* gradients, int n_threads):
     cdef Py_ssize_t shares = shares_of(p), parts = blocks(p.K, vf_LANES) * blocks(p.C, WRITTEN), task, group
     cdef Py_ssize_t own = p.points * (p.tile_step + gradients.tile_step)
     cdef Py_ssize_t rest = max(p.pixel_numbers + p.half_numbers, (9 * WRITTEN + 4 * p.side) * vf_LANES)
-    cdef float[:, ::1] tiles = aligned(n_threads if shares > 0 else 1, own, dtype)
+    cdef float[:, ::1] tiles = own_pages(n_threads if shares > 0 else 1, own, dtype)
     cdef float[:, ::1] sums = aligned(p.G * shares if shares > 0 else 1, p.points * sums_of_point(p), dtype)
-    cdef float[:, ::1] memory = aligned(n_threads, rest, dtype)
+    cdef float[:, ::1] memory = own_pages(n_threads, rest, dtype)
     if shares > 0:
         for task in prange(p.G * shares, nogil=True, schedule="dynamic", num_threads=n_threads):
             sum_share(p, gradients, task // shares, task % shares * p.bands // shares,

@@ -21,7 +21,8 @@ def address(array):
     return array.__array_interface__["data"][0]
 
 
-MAKERS = [lambda: buffers.empty((64, 6, 28, 28), SINGLE), lambda: buffers.aligned(2, 1000, SINGLE)]
+MAKERS = [lambda: buffers.empty((64, 6, 28, 28), SINGLE), lambda: buffers.aligned(2, 1000, SINGLE),
+          lambda: buffers.own_pages(2, 1000, SINGLE)]  # fmt: skip
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -48,6 +49,13 @@ def test_memory_is_not_free_while_a_view_of_it_lives(make, hold):
     assert first not in map(address, others)
     del held, others
     assert first in [address(array) for array in [make(), make(), make(), make()]]
+
+
+def test_rows_have_pages_of_their_own():
+    for numbers, columns in ((1, 1024), (1024, 1024), (1025, 2048)):
+        array = buffers.own_pages(3, numbers, SINGLE)
+        assert array.shape == (3, columns)
+        assert all(address(row) % 4096 == 0 for row in array)
 
 
 def test_shapes_and_dtypes():
