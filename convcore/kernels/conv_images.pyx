@@ -8,7 +8,7 @@ gradient is summed per lane, and over the lanes at the end. As nothing is multip
 infinite number above them has no effect.
 """
 
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport parallel, prange, threadid
 from libc.math cimport isfinite
 from libc.string cimport memcpy, memset
 
@@ -16,7 +16,7 @@ from cython cimport floating
 from convcore.kernels.common cimport (
     CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, not_pooled, source_cell,
 )
-from convcore.kernels.buffers import aligned
+from convcore.kernels.buffers import aligned, own_pages
 from convcore.kernels.kept import Kept
 
 import numpy as np
@@ -118,24 +118,29 @@ cdef convolve(Prepared ready, const float* source, const float* weight, const fl
     cdef Py_ssize_t after_source = source_numbers(p), after_target = after_source + target_numbers(p)
     cdef Py_ssize_t after_index = after_target + (round_up(target_numbers(p) // 4, 2) if index != NULL else 0)
     cdef Py_ssize_t after_rows = after_index + ready.most_rows * RUN_NUMBERS
-    cdef Py_ssize_t own = round_up(after_rows + ready.most_runs * RUN_NUMBERS, LINE)
-    cdef Py_ssize_t fixed = round_up(p.G * (weights + number_of_classes(p) * p.target_channels), LINE)
-    cdef float[:, ::1] memory = aligned(1, fixed + n_threads * own, NUMBER)
-    cdef float* packed = &memory[0, 0]
-    cdef float* start = packed + p.G * weights
-    cdef float* tiles = packed + fixed
-    cdef const Py_ssize_t* chains = ready.chains
-    for g in range(p.G):
-        pack_group(p, weight + g * weights, packed + g * weights)
-    find_starts(p, weight, bias, start)
-    for task in prange(blocks(p.N, p.lanes) * p.G * channel_tasks * unit_tasks, nogil=True, schedule="static",
-                       num_threads=n_threads):
-        convolve_tile(p, source, packed, start, target, index,
-                      task // (p.G * channel_tasks * unit_tasks) * p.lanes, task // (channel_tasks * unit_tasks) % p.G,
-                      task // unit_tasks % channel_tasks * p.TB, task % unit_tasks * p.units,
-                      tiles + threadid() * own, tiles + threadid() * own + after_source,
-                      tiles + threadid() * own + after_target, <Run*> (tiles + threadid() * own + after_index),
-                      <Run*> (tiles + threadid() * own + after_rows), chains)
+    cdef Py_ssize_t after_runs = after_rows + ready.most_runs * RUN_NUMBERS
+    # Few weights are packed by each thread for itself: that takes less time than to fetch what another has just packed.
+    cdef bint few = p.G * weights <= FEW_WEIGHTS
+    cdef float[:, ::1] memory = own_pages(n_threads, after_runs + (p.G * weights if few else 0), NUMBER)
+    cdef float[:, ::1] packed = aligned(1, 1 if few else p.G * weights, NUMBER)
+    cdef float[:, ::1] starts = aligned(1, p.G * number_of_classes(p) * p.target_channels, NUMBER)
+    cdef float* own = NULL
+    cdef const float* weights_of = NULL
+    find_starts(p, weight, bias, &starts[0, 0])
+    with nogil, parallel(num_threads=n_threads):
+        own = &memory[threadid(), 0]
+        weights_of = own + after_runs if few else &packed[0, 0]
+        if few:
+            pack_groups(p, weight, own + after_runs)
+        else:
+            for g in prange(p.G, schedule="static"):
+                pack_group(p, weight + g * weights, &packed[0, 0] + g * weights)
+        for task in prange(blocks(p.N, p.lanes) * p.G * channel_tasks * unit_tasks, schedule="static"):
+            convolve_tile(p, source, weights_of, &starts[0, 0], target, index,
+                          task // (p.G * channel_tasks * unit_tasks) * p.lanes,
+                          task // (channel_tasks * unit_tasks) % p.G, task // unit_tasks % channel_tasks * p.TB,
+                          task % unit_tasks * p.units, own, own + after_source, own + after_target,
+                          <Run*> (own + after_index), <Run*> (own + after_rows), ready.chains)
 
 
 cdef void convolve_tile(Plan* p, const float* source, const float* packed, const float* start, float* target,
@@ -218,6 +223,12 @@ cdef inline Py_ssize_t list_runs(Axis* w, Py_ssize_t column, const Run* rows, Py
     return count
 
 
+cdef void pack_groups(Plan* p, const float* weight, float* packed) noexcept nogil:
+    cdef Py_ssize_t weights = p.source_channels * p.target_channels * p.taps, g
+    for g in range(p.G):
+        pack_group(p, weight + g * weights, packed + g * weights)
+
+
 cdef void pack_group(Plan* p, const float* weight, float* packed) noexcept nogil:
     """packed[tap, k, t] for each pass over source channels k and block of target channels t: as they are read."""
     cdef Py_ssize_t target_step = p.source_channels * p.taps, source_step = p.taps
@@ -258,11 +269,11 @@ cdef correlate(Prepared ready, const float* grad_y, const float* x, float* grad_
     cdef Py_ssize_t after_totals = after_target + round_up(total_numbers(p), 2)
     cdef Py_ssize_t after_ends = after_totals + (p.taps + 1) * INDEX_NUMBERS
     cdef Py_ssize_t runs = max(p.taps * ready.most_runs, outside_runs(p))
-    cdef Py_ssize_t own = round_up(after_ends + runs * RUN_NUMBERS, LINE)
-    cdef Py_ssize_t fixed = round_up((shares - 1) * weights, LINE)              # the first share needs none
-    cdef float[:, ::1] memory = aligned(1, fixed + n_threads * own, NUMBER)
-    cdef float* partial = &memory[0, 0]
-    cdef float* tiles = partial + fixed
+    cdef float[:, ::1] memory = own_pages(n_threads, after_ends + runs * RUN_NUMBERS, NUMBER)
+    cdef float[:, ::1] sums = aligned(1, max(1, (shares - 1) * weights), NUMBER)        # the first share needs none
+    cdef float* partial = &sums[0, 0]
+    cdef float* tiles = &memory[0, 0]
+    cdef Py_ssize_t own = memory.shape[1]
     for task in prange(shares * p.G * filter_blocks * channel_blocks, nogil=True, schedule="dynamic",
                        num_threads=n_threads):
         share = task // (p.G * filter_blocks * channel_blocks)

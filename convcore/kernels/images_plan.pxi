@@ -7,7 +7,8 @@ cdef enum:
     TOTAL_NUMBERS = 262144      # sums in lanes of a task of the weight gradient, about
     PARTIAL_NUMBERS = 524288    # numbers in the weight gradients of all shares of the images, at most
     SCRATCH = 8388608           # bytes for a thread
-    LINE = 16                   # numbers in a line of the cache
+    HALVED = 8                  # channels of the target that are worth sharing
+    FEW_WEIGHTS = 16384         # that each thread packs for itself
     LARGEST_IMAGE = 1048576     # cells
 
     # For the choice of a variant, fitted to what the bench measures: operations of a whole vector ...
@@ -66,7 +67,7 @@ cdef struct Plan:
 cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
     cdef Plan p
     cdef Axis* outer
-    cdef Py_ssize_t tasks, least
+    cdef Py_ssize_t tasks, least, most
     cdef int i
     p.direction, p.N, p.G, p.taps, p.mode = direction, s.N, s.G, s.KD * s.KH * s.KW, s.mode
     p.axes[0] = axis_of(s.ID, s.OD, s.KD, s.SD, s.DD, s.front, direction)
@@ -91,13 +92,15 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
         choose_block(&p)
     p.lanes = p.vectors * vf_LANES
     p.step = 2 if direction == FORWARD and p.outer == 1 else 1
-    if direction == BACKWARD_WEIGHT:
-        p.source_block = even_block(p.source_channels, PAIR_CHANNELS)
-        p.target_block = even_block(p.target_channels, PAIR_FILTERS)
-    else:
-        p.source_block = 1
-        p.target_block = even_block(p.target_channels, MOST_CHANNELS[p.vectors * p.columns])
-    tasks = TASKS if direction == BACKWARD_WEIGHT else blocks(p.N, p.lanes) * p.G
+    most = PAIR_FILTERS if direction == BACKWARD_WEIGHT else MOST_CHANNELS[p.vectors * p.columns]
+    p.source_block = even_block(p.source_channels, PAIR_CHANNELS) if direction == BACKWARD_WEIGHT else 1
+    p.target_block = even_block(p.target_channels, most)
+    # An odd number of vectors of images is made an even one of tasks, for two threads and four, by sharing the target's
+    # channels: that the source is laid out twice costs less than a thread that has nothing to do.
+    tasks = blocks(p.N, p.lanes) * p.G
+    cdef bint halves = tasks % 2 == 1 and tasks < TASKS and p.target_channels >= (
+        2 if direction == BACKWARD_WEIGHT else HALVED)
+    tasks = TASKS if direction == BACKWARD_WEIGHT or halves else tasks
     # Where tasks are wanted, they take as many rows as a filter at least: neighbours lay out some rows twice.
     least = max(<Py_ssize_t> 2, ((outer.K - 1) * outer.D + outer.S) // outer.S)
     p.units = outer.target
@@ -118,12 +121,9 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
             p.TB = channels_laid_out(p.target_channels, p.target_block, p.TB // 2)
         else:
             p.SB = channels_laid_out(p.source_channels, p.source_block, p.SB // 2)
-    # An odd number of shares of the images is made an even one of tasks, for two threads and four, by sharing the
-    # filters, too: that inputs are laid out twice costs less than a thread that has nothing to do.
-    if direction == BACKWARD_WEIGHT and p.G == 1 and p.TB >= p.target_channels and p.SB >= p.source_channels:
-        if blocks(p.N, p.lanes) % 2 == 1 and blocks(p.N, p.lanes) < TASKS:
-            p.TB = blocks(p.target_channels, 2)
-            p.target_block = even_block(p.TB, PAIR_FILTERS)
+    if halves and p.TB >= p.target_channels and (direction != BACKWARD_WEIGHT or p.SB >= p.source_channels):
+        p.target_block = even_block(blocks(p.target_channels, 2), most)
+        p.TB = round_up(blocks(p.target_channels, 2), p.target_block)
     return p
 
 
