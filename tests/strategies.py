@@ -174,17 +174,21 @@ def pool_geometries(draw, op):
     return PoolGeometry.of(op, shape, pool_size, stride, sum(padding, ()), dilation, value, ceil_mode)
 
 
-PER_PART = ("rate", "l2", "gradient_correction", "squared_correction")
+def parts_options(count, moving=None, rate=1.0, l2=0.0, corrections=None, **how):
+    """What an update takes besides arrays, for so many parts: lists of rates and of l2 become factors of 1."""
+    rates, decays = (value if isinstance(value, list) else [1.0] * count for value in (rate, l2))
+    how["rate"], how["l2"] = (1.0 if isinstance(value, list) else value for value in (rate, l2))
+    if corrections is not None:
+        how["corrections"] = np.broadcast_to(np.array(corrections, "f8"), (count, 2)).copy()
+    return {"moving": np.array(moving or [True] * count, np.uint8), "factors": np.stack([rates, decays], 1), **how}
 
 
 def updated(op, arrays, sizes=None, moving=None, **how):
     """The weights and the arrays of state after an optimizer's update; one number for all parts, or a list."""
     *changed, gradient = (array.copy() for array in arrays)
     geometry = kernels.PartsGeometry(op, (gradient.size,) if sizes is None else sizes)
-    count = len(geometry.sizes)
-    how = {name: [value] * count if name in PER_PART and not isinstance(value, list) else value
-           for name, value in how.items()}  # fmt: skip
-    assert kernels.run(op, "update", geometry, *changed, gradient, moving=moving or [True] * count, **how) is None
+    how = parts_options(len(geometry.sizes), moving, **how)
+    assert kernels.run(op, "update", geometry, *changed, gradient, **how) is None
     np.testing.assert_array_equal(gradient, arrays[-1])
     return changed
 

@@ -50,10 +50,6 @@ class Made(typing.NamedTuple):
         else:
             self.make()
 
-    def again(self, parameters):
-        """Compute the same from what the arrays hold now, with other numbers besides them: nothing is checked again."""
-        tuple.__new__(Made, (*self[:8], parameters, 0.0)).compute()
-
     def arguments(self):
         """Return what the function takes besides the parameters."""
         call, arrays = self.call, (*self.arrays, *self.outputs)
@@ -96,6 +92,23 @@ class Made(typing.NamedTuple):
     def timed(self, seconds):
         """Return the same call with the time that it took. (`_replace` takes five times as long.)"""
         return tuple.__new__(Made, (*self[:-1], seconds))
+
+
+class Repeated:
+    """A call that is made again and again on the same arrays, with other numbers besides: nothing is checked again."""
+
+    __slots__ = ("_function", "_made")
+
+    def __init__(self, made):
+        self._made, self._function = made, made.ready()
+
+    def __call__(self, **parameters):
+        """Compute from what the arrays hold now."""
+        if _observer.get() is None and not self._made.empty:
+            with Computing(self._made.n_threads):
+                self._function(**parameters)
+        else:
+            self._made._replace(parameters=parameters).compute()
 
 
 class Computing(DenormalsAsZeros):

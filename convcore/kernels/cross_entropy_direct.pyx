@@ -33,6 +33,27 @@ cdef floating forward_row(const floating* logits, floating* probabilities, Py_ss
     return <floating> (log(total) - (logits[target] - largest))
 
 
+def count_hits(geometry,
+               const floating[:, ::1] logits not None,      # IN  (N, K)
+               const long long[::1] target not None,        # IN  (N,) classes
+               long long[::1] hits not None,                # OUT (1,)
+               int n_threads):
+    """Write how many rows have their largest logit at the target; of equals the first counts, NaN is the largest."""
+    cdef Py_ssize_t n, found = 0
+    with nogil:
+        for n in range(logits.shape[0]):
+            found += first_largest(&logits[n, 0], logits.shape[1]) == target[n]
+    hits[0] = found
+
+
+cdef Py_ssize_t first_largest(const floating* x, Py_ssize_t K) noexcept nogil:
+    cdef Py_ssize_t k, best = 0
+    for k in range(1, K):
+        if x[k] > x[best] or (x[k] != x[k] and x[best] == x[best]):
+            best = k
+    return best
+
+
 def backward_input(geometry,
                    const floating[:, ::1] probabilities not None,   # IN  (N, K)
                    const long long[::1] target not None,            # IN  (N,)

@@ -113,7 +113,7 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
 
 
 def prepared(op, direction, geometry, inputs, variant=None, level=None, n_threads=None, out=None, parameters=None):
-    """Return the call that `run` makes, after all checks: `compute` makes it, and `again` with other parameters.
+    """Return the call that `run` makes, after all checks; `compute` makes it.
 
     Examples
     --------

@@ -71,15 +71,16 @@ class RowsGeometry:
     def shapes(self):
         """The shape of each array of the problem, by name."""
         rows, table = (self.N,), (self.N, self.K)
-        return {"logits": table, "target": rows, "loss": (1,), "probabilities": table, "grad_loss": (1,),
-                "grad_logits": table}  # fmt: skip
+        return {"logits": table, "target": rows, "loss": (1,), "probabilities": table, "hits": (1,),
+                "grad_loss": (1,), "grad_logits": table}  # fmt: skip
 
     SIGNATURES = {
         "forward": (("logits", "target"), ("loss", "probabilities")),
+        "count_hits": (("logits", "target"), "hits"),
         "backward_input": (("probabilities", "target", "grad_loss"), "grad_logits"),
     }
     OPTIONAL = ()
-    DTYPES = {"target": np.int64}
+    DTYPES = {"target": np.int64, "hits": np.int64}
 
     def operations(self, direction):
         """Return a rough count of operations: an exponential is worth twenty."""

@@ -2,8 +2,6 @@
 # rows at every step and about those whose gradient it wrote, so that little comes from another processor's cache. Which
 # thread updates a number changes nothing in it.
 
-import numpy as np
-
 cdef enum:
     LINE = 16               # shares begin at a multiple of so many numbers: few cache lines belong to two of them
 
@@ -11,11 +9,11 @@ cdef struct Share:
     Py_ssize_t start, size
 
 
-cdef inline Share share_of(const Py_ssize_t* part, Py_ssize_t thread, Py_ssize_t n_threads) noexcept nogil:
-    """What a thread updates of a parameter, a row of `moving_parts`; nothing, perhaps."""
+cdef inline Share share_of(const Py_ssize_t* part, bint moves, Py_ssize_t thread, Py_ssize_t n_threads) noexcept nogil:
+    """What a thread updates of a parameter, (start, size); nothing, perhaps."""
     cdef Share share
-    cdef Py_ssize_t first = share_start(part[1], thread, n_threads)
-    share.start, share.size = part[0] + first, share_start(part[1], thread + 1, n_threads) - first
+    cdef Py_ssize_t size = part[1] if moves else 0, first = share_start(size, thread, n_threads)
+    share.start, share.size = part[0] + first, share_start(size, thread + 1, n_threads) - first
     return share
 
 
@@ -24,6 +22,11 @@ cdef inline Py_ssize_t share_start(Py_ssize_t size, Py_ssize_t number, Py_ssize_
     return size if number == count else size * number // count // LINE * LINE
 
 
-cdef Py_ssize_t[:, ::1] moving_parts(geometry, moving):
-    """(start, size) of each parameter, the size 0 for those that stay as they are."""
-    return geometry.table if all(moving) else geometry.table * np.array(moving, np.intp)[:, None]
+cdef const Py_ssize_t[:, ::1] parts_of(geometry, const unsigned char[::1] moving, const double[:, ::1] factors):
+    """(start, size) of each parameter, after a look whether the others, too, have a row for each."""
+    cdef const Py_ssize_t[:, ::1] parts = geometry.table
+    cdef Py_ssize_t count = parts.shape[0]
+    if moving.shape[0] != count or factors.shape[0] != count or factors.shape[1] != 2:
+        raise ValueError(f"{geometry.op}: moving must have shape {(count,)} and factors {(count, 2)}, "
+                         f"got {(moving.shape[0],)} and {(factors.shape[0], factors.shape[1])}")
+    return parts

@@ -184,10 +184,10 @@ def _check_alike(first, second):
     if len(first) != len(second):
         raise NotRepeatable(f"one run made {len(first)} calls, the next {len(second)}")
     for a, b in zip(first, second, strict=True):
-        if a[:4] != b[:4] or a.parameters != b.parameters:  # op, direction, geometry, what computes it
-            raise NotRepeatable(f"one run made {a.direction} of {a.op}, the next {b.direction} of {b.op}")
         if getattr(a.geometry, "IN_PLACE", ()) and a.outputs == ():
             raise NotRepeatable(f"{a.op} changes its arrays in place")
+        if a[:4] != b[:4] or a.parameters != b.parameters:  # op, direction, geometry, what computes it
+            raise NotRepeatable(f"one run made {a.direction} of {a.op}, the next {b.direction} of {b.op}")
         if any(array is not None and array.size == 0 for array in (*b.arrays, *b.outputs)):
             raise NotRepeatable(f"{a.op} takes an empty array")
 

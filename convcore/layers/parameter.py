@@ -18,6 +18,11 @@ class Parameter(Tensor):
         Times the global L2 regularization is this parameter's.
     name : str, optional
 
+    Attributes
+    ----------
+    factors : tuple of float
+        (learn_rate_factor, l2_factor), another tuple after each change.
+
     Raises
     ------
     TypeError, ValueError
@@ -29,28 +34,29 @@ class Parameter(Tensor):
     2.0
     """
 
-    __slots__ = ("_l2_factor", "_learn_rate_factor")
+    __slots__ = ("factors",)
 
     def __init__(self, data, learn_rate_factor=1.0, l2_factor=1.0, name=None):
         super().__init__(as_float_array(data, "Parameter: data"), requires_grad=True, name=name)
         self.data = self.data.copy(order="C")
+        self.factors = 1.0, 1.0
         self.learn_rate_factor = learn_rate_factor
         self.l2_factor = l2_factor
 
     @property
     def learn_rate_factor(self):
         """Times the global learning rate is this parameter's."""
-        return self._learn_rate_factor
+        return self.factors[0]
 
     @learn_rate_factor.setter
     def learn_rate_factor(self, value):
-        self._learn_rate_factor = number_from(value, "Parameter: learn_rate_factor", 0)
+        self.factors = number_from(value, "Parameter: learn_rate_factor", 0), self.factors[1]
 
     @property
     def l2_factor(self):
         """Times the global L2 regularization is this parameter's."""
-        return self._l2_factor
+        return self.factors[1]
 
     @l2_factor.setter
     def l2_factor(self, value):
-        self._l2_factor = number_from(value, "Parameter: l2_factor", 0)
+        self.factors = self.factors[0], number_from(value, "Parameter: l2_factor", 0)

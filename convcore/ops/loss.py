@@ -75,6 +75,17 @@ def cross_entropy_backward(record, grad_y, needs):
     return (np.moveaxis(grad.reshape(*record.attributes["cells"], -1), -1, 1),)  # (N·..., K) -> (N, K, ...)
 
 
+def count_hits(rows, classes):
+    """Return how many rows (N, K) have their largest number at their class (N,), int64: an array of one, int64.
+
+    Examples
+    --------
+    >>> count_hits(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1, 1]))
+    array([1])
+    """
+    return run("cross_entropy", "count_hits", RowsGeometry(*rows.shape), rows, classes)
+
+
 def _any_target(target):
     """Return a target as an array: integers and booleans as they are, anything else as floats."""
     floats = as_float_array(target, "cross_entropy: target")

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from convcore.checks import number_below, positive_number
 from convcore.optim.optimizer import Optimizer
 
@@ -86,6 +88,7 @@ class Adam(Optimizer):
     def corrections(self, updates):
         """Return 1 − β₁ᵗ and 1 − β₂ᵗ of update number t of each parameter."""
         return {
-            "gradient_correction": [1 - self.gradient_decay_factor**t for t in updates],
-            "squared_correction": [1 - self.squared_gradient_decay_factor**t for t in updates],
+            "corrections": np.array(
+                [(1 - self.gradient_decay_factor**t, 1 - self.squared_gradient_decay_factor**t) for t in updates]
+            ),
         }

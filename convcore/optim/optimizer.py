@@ -4,16 +4,20 @@ A new optimizer is one file: a subclass of `Optimizer` with its formula, and the
 """
 
 import math
+import operator
 from collections.abc import Iterable
 
 import numpy as np
 
 from convcore.checks import number_from, one_of, positive_number
+from convcore.kernels.calls import Repeated
 from convcore.kernels.dispatch import conditions, prepared
 from convcore.kernels.matrix_geometry import PartsGeometry
 from convcore.layers.parameter import Parameter
 
 THRESHOLD_METHODS = ("l2norm", "global-l2norm", "absolute-value")
+
+_DATA, _GRAD, _FACTORS = map(operator.attrgetter, ("data", "grad", "factors"))
 
 
 class Optimizer:
@@ -75,7 +79,8 @@ class Optimizer:
             by_dtype.setdefault(parameter.data.dtype, {})[key] = parameter
         self._dtypes = {key: parameter.data.dtype for key, parameter in self.parameters.items()}
         self._groups = [_Group(self.op, parameters, self.STATES) for parameters in by_dtype.values()]
-        self._found, self._calls, self._moving, self._conditions = [], [], {}, None
+        self._kernels, self._moving = [], {}
+        self._found, self._held, self._conditions = None, [], None  # what the last step's calls depend on
 
     def hyperparameters(self):
         """Return the kernel's numbers, other than rate and l2, that are the same for all parameters."""
@@ -106,9 +111,9 @@ class Optimizer:
         if not self._moving:
             return
         l2 = 0.0 if limited else self.l2_regularization  # limited gradients have it in them
-        for group, call in zip(self._groups, self._calls, strict=True):
-            numbers = {"moving": group.moves, "rate": rate * group.rates, "l2": l2 * group.decays}
-            call.again({**numbers, **self.hyperparameters(), **self._corrections_of(group)})
+        for group, update in zip(self._groups, self._kernels, strict=True):
+            update(moving=group.moves, factors=group.factors, rate=rate, l2=l2,
+                   **self.hyperparameters(), **self._corrections_of(group))  # fmt: skip
         for parameter in self._moving.values():
             parameter.version += 1  # the tape notices a change between forward and backward by it
 
@@ -122,38 +127,35 @@ class Optimizer:
 
     def _is_as_before(self):
         """Whether the last step's calls are this step's: the same arrays, and nothing else that decides over a call."""
-        if self._conditions != conditions(self.op):
-            return False
-        for parameter, data, gradient, rate, decay in self._found:
-            if parameter.data is not data or parameter.grad is not gradient:
-                return False
-            if parameter.learn_rate_factor != rate or parameter.l2_factor != decay:
-                return False
-        return True
+        return self._found is not None and self._found == self._seen() and self._conditions == conditions(self.op)
+
+    def _seen(self):
+        """Return all of the parameters that decides over a call: which arrays they have, and their factors."""
+        parameters = self.parameters.values()
+        return [*map(id, map(_DATA, parameters)), *map(id, map(_GRAD, parameters)), *map(_FACTORS, parameters)]
 
     def _look(self, limited):
         """Look at the parameters, and prepare the calls of the kernel for the arrays that they hold.
 
         The calls are good for later steps where the kernel reads the gradients themselves and no copy of them.
         """
-        self._found, self._conditions = [], None
+        self._found = None
         self._moving = self._movable()
         gradients = {name: parameter.grad for name, parameter in self._moving.items()}
         if gradients and limited:
             gradients = self._limited_gradients(self._moving)
-        self._calls = [self._call(group, gradients) for group in self._groups] if gradients else []
+        self._kernels = [self._update(group, gradients) for group in self._groups] if gradients else []
         for group in self._groups:
-            group.moves = [name in self._moving for name in group.parameters]
-            group.rates = np.array([parameter.learn_rate_factor for parameter in group.parameters.values()])
-            group.decays = np.array([parameter.l2_factor for parameter in group.parameters.values()])
+            group.moves = np.array([name in self._moving for name in group.parameters], np.uint8)
+            group.factors = np.array([parameter.factors for parameter in group.parameters.values()], np.float64)
         if gradients and not limited and all(group.reads_gradients for group in self._groups):
-            self._found = [(p, p.data, p.grad, p.learn_rate_factor, p.l2_factor) for p in self.parameters.values()]
-            self._conditions = conditions(self.op)
+            self._held = [(parameter.data, parameter.grad) for parameter in self.parameters.values()]  # ids stay theirs
+            self._found, self._conditions = self._seen(), conditions(self.op)
 
-    def _call(self, group, gradients):
-        """Return the call that updates a group of parameters."""
+    def _update(self, group, gradients):
+        """Return the function that updates a group of parameters."""
         arrays = [group.weights(), *group.states.values(), group.gathered(gradients)]
-        return prepared(self.op, "update", group.geometry, arrays)
+        return Repeated(prepared(self.op, "update", group.geometry, arrays))
 
     def zero_grad(self):
         """Forget all gradients: the next backward pass then stores its arrays instead of adding to old ones."""
@@ -311,10 +313,10 @@ class _Group:
 
     Attributes
     ----------
-    moves : list of bool
+    moves : ndarray, uint8
         For each parameter, whether steps change it.
-    rates, decays : ndarray
-        For each its learn_rate_factor and its l2_factor, float64.
+    factors : ndarray, (parameters, 2), float64
+        For each its learn_rate_factor and its l2_factor.
     reads_gradients : bool
         Whether `gathered` found the gradients one after the other, and copied nothing.
     """
@@ -326,7 +328,7 @@ class _Group:
         self.places = dict(zip(parameters, self._slices(), strict=True))
         self.states = {name: np.zeros(self.geometry.size, self.dtype) for name in states}
         self._weights = self._gradient = None
-        self.moves, self.rates, self.decays, self.reads_gradients = [], None, None, False
+        self.moves, self.factors, self.reads_gradients = None, None, False
 
     def _slices(self):
         return [place for _, place in self.geometry.parts([True] * len(self.parameters))]

@@ -2,7 +2,7 @@
 
 import math
 
-from convcore.autograd import Tape, Tensor
+from convcore.autograd import Tape
 from convcore.kernels.program import NotRepeatable, Program, observing
 from convcore.kernels.registry import circumstances_of_all
 from convcore.layers import BatchNorm, Function, ImageInput
@@ -33,11 +33,11 @@ class Gradients:
     def __init__(self, objective, parameters):
         self.objective, self.net, self.parameters = objective, objective.net, list(parameters.values())
         self.statistics = [layer for layer in self.net.layers if isinstance(layer, BatchNorm)]
-        self._plans = {}
+        self._plans, self._kind, self._plan = {}, None, None
         self._may_repeat = _kernels_may_be_all(self.net, objective)
 
     def compute(self, x, y, rng=None):
-        """Set the parameters' gradients; return the loss, a float, and the output, a Tensor or a tuple of them.
+        """Set the parameters' gradients; return the loss, and how many rows were right, or None where there are none.
 
         Where the loss is not finite there are no gradients.
         """
@@ -46,24 +46,27 @@ class Gradients:
         if not isinstance(x, Incoming):
             x = Incoming(x, self.net.dtype)
         kind = *x.kind, y.shape, y.dtype, get_num_threads(), get_fusion(), circumstances_of_all()
-        if kind not in self._plans:
-            if len(self._plans) == KINDS:
-                return self.by_tape(x, y)
-            self._plans[kind] = _Plan(self)
-        return self._plans[kind].compute(x, y)
+        if kind != self._kind:  # a look at the last one is cheaper than the search
+            if kind not in self._plans:
+                if len(self._plans) == KINDS:
+                    return self.by_tape(x, y)
+                self._plans[kind] = _Plan(self)
+            self._kind, self._plan = kind, self._plans[kind]
+        return self._plan.compute(x, y)
 
     def by_tape(self, x, y, rng=None):
         """The same, along a tape."""
-        loss, output = self.walk(x, y, rng)
-        return loss.item(), output
+        loss, hits = self.walk(x, y, rng)
+        return loss.item(), None if hits is None else hits.item()
 
     def walk(self, x, y, rng=None):
-        """Go forward and back along a tape, and return the loss and the output as Tensors."""
+        """Go forward and back along a tape, and return the loss, a Tensor, and the number of right rows, an array."""
         with Tape() as tape:
             loss, output = self.objective.forward(x, y, training=True, rng=rng)
+        hits = self.objective.hits(output, y)
         if math.isfinite(loss.item()):
             tape.backward(loss)
-        return loss, output
+        return loss, hits
 
 
 def _kernels_may_be_all(net, objective):
@@ -102,26 +105,27 @@ class _Plan:
             return self.gradients.by_tape(x, y)
         calls = _Calls()
         with observing(calls.add):
-            loss, output = self.gradients.walk(x, y)
+            loss, hits = self.gradients.walk(x, y)
         if calls.too_large or not math.isfinite(loss.item()):
             self._give_up()
         elif self.steps in OBSERVED:
             self.observations.append((calls.made, (*x.arrays, y)))
             if self.steps == OBSERVED[-1]:
-                self._plan(loss, output)
+                self._plan(loss, hits)
         elif self.program.differs_from(calls.made, (*x.arrays, y)):
             self._give_up()
-        return loss.item(), output
+        return loss.item(), None if hits is None else hits.item()
 
-    def _plan(self, loss, output):
+    def _plan(self, loss, hits):
         """Make a program of two observations."""
         (first, inputs), (second, inputs_now) = self.observations
         self.moved = [p for p in self.gradients.parameters if p.grad is not None]
         gradients = [p.grad for p in self.moved]
         statistics = [made.outputs[1:] for made in second if made.direction == "forward_training"]
-        if isinstance(output, tuple) or len(statistics) != len(self.gradients.statistics):
+        if len(statistics) != len(self.gradients.statistics):
             return self._give_up()
-        wanted = [output.data, *gradients, loss.data, *[array for pair in statistics for array in pair]]
+        self.counts = hits is not None
+        wanted = [loss.data, *([hits] if self.counts else []), *gradients, *[a for pair in statistics for a in pair]]
         try:
             self.program = Program(first, second, (inputs, inputs_now), wanted, together=gradients)
         except NotRepeatable:
@@ -134,13 +138,13 @@ class _Plan:
 
     def _by_program(self, x, y):
         self.program.run((*x.arrays, y))
-        output, *results = self.program.results
+        results = iter(self.program.results)
+        loss, hits = next(results), next(results) if self.counts else None
         for parameter, gradient in zip(self.moved, results, strict=False):
             parameter.grad = gradient
-        loss, *statistics = results[len(self.moved) :]
-        for layer, mean, variance in zip(self.gradients.statistics, statistics[::2], statistics[1::2], strict=True):
+        for layer, mean, variance in zip(self.gradients.statistics, results, results, strict=True):
             layer.learn(mean, variance)
-        return loss.item(), Tensor(output)
+        return loss.item(), None if hits is None else hits.item()
 
 
 class _Calls:

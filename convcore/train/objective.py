@@ -9,7 +9,7 @@ from convcore.autograd import Tensor
 from convcore.data.batches import check_lengths, count_of
 from convcore.layers import ClassificationOutput
 from convcore.ops import softmax, transpose
-from convcore.ops.loss import cross_entropy, half_mse, huber, mae, mse
+from convcore.ops.loss import count_hits, cross_entropy, half_mse, huber, mae, mse
 
 # On targets of the shape of the network's output; a new one is one entry here.
 ELEMENTWISE = {"mse": mse, "half_mse": half_mse, "mae": mae, "huber": huber}
@@ -190,12 +190,19 @@ class Objective:
             .astype(np.int64, copy=False)
         )
 
-    def accuracy(self, y, target):
-        """Return the share of `rows` of a Tensor with the largest value at the target's class; None without classes."""
+    def share(self, hits, target):
+        """Return a number of hits as a share of the `rows` of a target, NaN where there are none."""
+        rows = target.size if target.ndim < self._num_axes else target.size // self.num_classes
+        return hits / rows if rows else math.nan
+
+    def hits(self, y, target):
+        """Return how many `rows` of a Tensor have their largest value at the target's class, shape (1,), int64.
+
+        None without classes.
+        """
         if not self.logits and (self.num_classes is None or not self._are_labels(target, y.shape[1:])):
             return None
-        found = y.data.argmax(self._class_axis).reshape(-1)
-        return np.count_nonzero(found == self.labels(target)) / found.size if found.size else math.nan
+        return count_hits(self.rows(y.data), self.labels(target))
 
     def scores_and_outputs(self, y):
         """Return what `forward` gave as arrays: the scores of the classes, and the network's outputs.

@@ -296,7 +296,7 @@ class _Run:
         rate = self.learn_rate(iteration, epoch) * self.learn_rate_scale
         if self.options.augment is not None:
             x = self._augmented(x, iteration)
-        value, output = self.gradients.compute(x, y, self._dropout_generator(iteration))
+        value, hits = self.gradients.compute(x, y, self._dropout_generator(iteration))
         if not math.isfinite(value):
             self.optimizer.zero_grad()
             raise TrainingError(
@@ -305,7 +305,7 @@ class _Run:
             )
         self.optimizer.step(rate)
         self.optimizer.zero_grad()
-        accuracy = self.objective.accuracy(output, y)
+        accuracy = None if hits is None else self.objective.share(hits, y)
         self.history.append(epoch, iteration, count_of(x), time.perf_counter() - self.start, value, accuracy, rate)
 
     def _generator(self, *stream):

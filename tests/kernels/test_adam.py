@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import DTYPES, THREADS, assert_same, bits, cells, integers, updated
+from strategies import DTYPES, THREADS, assert_same, bits, cells, integers, parts_options, updated
 
 from convcore import kernels
 from convcore.kernels import PartsGeometry, run
@@ -22,7 +22,7 @@ def four(size, dtype, seed):
 def plan(rate=0.5, l2=0.25, gradient_decay=0.5, squared_decay=0.75, epsilon=0.5, gradient_correction=0.5,
          squared_correction=0.25):  # fmt: skip
     return dict(rate=rate, l2=l2, gradient_decay=gradient_decay, squared_decay=squared_decay, epsilon=epsilon,
-                gradient_correction=gradient_correction, squared_correction=squared_correction)  # fmt: skip
+                corrections=(gradient_correction, squared_correction))  # fmt: skip
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -49,9 +49,9 @@ def test_equals_the_definition(variant, level, direction, size):
 )
 @settings(max_examples=40)
 def test_equals_the_definition_anywhere(variant, level, direction, size, seed, root, **options):
+    options = plan(**options, squared_correction=root**2)
     for dtype in DTYPES:
         arrays = four(size, dtype, seed)
-        options = plan(**{**options, "squared_correction": root**2})
         expected = updated("adam", arrays, variant="reference", **options)
         assert_same(updated("adam", arrays, variant=variant, level=level, n_threads=2, **options), expected)
 
@@ -94,7 +94,7 @@ def test_what_would_be_a_copy_is_refused():
         arrays = [good, good, good, good]
         arrays[place] = strided
         with pytest.raises(ValueError) as error:
-            run("adam", "update", PartsGeometry("adam", (3,)), *arrays, **plan())
+            run("adam", "update", PartsGeometry("adam", (3,)), *arrays, **parts_options(1, **plan()))
         assert str(error.value) == f"adam: {name} is changed in place, it must be C-contiguous and writeable"
 
 
@@ -102,7 +102,7 @@ def test_what_would_be_a_copy_is_refused():
 def test_parts_have_corrections_of_their_own(variant, level, direction):
     sizes, moving, numbers = (5, 300, 2), [True, False, True], [0.5, 0.25, 1.0]
     arrays = four(sum(sizes), np.float32, 1)
-    how = dict(rate=numbers, l2=numbers, gradient_correction=numbers, squared_correction=[n * n for n in numbers])
+    how = dict(rate=numbers, l2=numbers, corrections=[(n, n * n) for n in numbers])
     got = updated("adam", arrays, sizes, moving, **{**plan(), **how}, variant=variant, level=level)
     for part, n in ((slice(0, 5), 0.5), (slice(305, 307), 1.0)):
         one = plan(rate=n, l2=n, gradient_correction=n, squared_correction=n * n)

@@ -78,6 +78,19 @@ def test_bits_do_not_depend_on_threads(variant, level, direction):
 
 
 @pytest.mark.parametrize("variant", kernels.variants(OP))
+@given(N=st.integers(0, 9), K=st.integers(1, 5), seed=st.integers(0, 999))
+@settings(max_examples=60)
+def test_hits(variant, N, K, seed):
+    """Of equal logits the first counts; NaN is larger than all."""
+    rng = np.random.default_rng(seed)
+    logits, target = rng.choice([-np.inf, -1, 0, 1, np.inf, np.nan], (N, K)), rng.integers(0, K, N)
+    for dtype in DTYPES:
+        for level in kernels.levels_of(OP, variant):
+            hits = run(OP, "count_hits", RowsGeometry(N, K), logits.astype(dtype), target, variant=variant, level=level)
+            assert_array_equal(hits, np.array([(logits.argmax(1) == target).sum()], np.int64), strict=True)
+
+
+@pytest.mark.parametrize("variant", kernels.variants(OP))
 def test_by_hand(variant):
     """Two equal logits: log 2; logits 0 and log 3: a quarter and three quarters."""
     logits, target = np.array([[0.0, 0], [0, math.log(3)], [0, math.log(3)]]), np.array([1, 1, 0])

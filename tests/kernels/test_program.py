@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from strategies import parts_options
 
 from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PartsGeometry, run
 from convcore.kernels.program import NotRepeatable, Program, observing
@@ -134,8 +135,8 @@ def test_the_gradient_that_a_walk_begins_with():
         (lambda x: [run("relu", "forward", FLAT, x), np.ones(3)], "a result is not made by a kernel"),
         (lambda x: [run("relu", "backward_input", FLAT, x, np.ones(FLAT.size))],
          "backward_input of relu takes an array that no kernel made"),
-        (lambda x: [run("sgd", "update", PartsGeometry("sgd", (FLAT.size,)), x, x.copy(), x.copy(), moving=[True],
-                        rate=[0.1], momentum=0.9, l2=[0.0], velocity_form=True)], "sgd changes its arrays in place"),
+        (lambda x: [run("sgd", "update", PartsGeometry("sgd", (FLAT.size,)), x, x.copy(), x.copy(), velocity_form=True,
+                        momentum=0.9, **parts_options(1))], "sgd changes its arrays in place"),
         (lambda x: [run("relu", "forward", FlatGeometry("relu", 0), x[:0])], "relu takes an empty array"),
     ],
 )  # fmt: skip

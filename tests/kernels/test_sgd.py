@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import DTYPES, THREADS, assert_same, bits, cells, integers, updated
+from strategies import DTYPES, THREADS, assert_same, bits, cells, integers, parts_options, updated
 
 from convcore import kernels
 from convcore.kernels import PartsGeometry, run
@@ -78,7 +78,7 @@ def test_gradient_form_by_hand(variant):
 
 def test_a_copy_is_never_changed_in_place_of_the_array():
     """An array that would have to be copied for the kernel is refused: the update would be lost."""
-    options = dict(moving=[True], rate=[1.0], momentum=0.0, l2=[0.0], velocity_form=True)
+    options = parts_options(1, momentum=0.0, velocity_form=True)
     good, strided, frozen = np.ones(3), np.ones(6)[::2], np.ones(3)
     frozen.flags.writeable = False
     geometry = PartsGeometry("sgd", (3,))
@@ -110,3 +110,30 @@ def test_parts_have_numbers_of_their_own(variant, level, direction):
         for n_threads in THREADS:
             got = updated("sgd", arrays, sizes, moving, rate=rate, l2=l2, n_threads=n_threads, **how)
             assert_same(got, expected)
+
+
+@pytest.mark.parametrize("op", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize(("name", "shape", "message"), [
+    ("moving", (1,), "moving must have shape (2,) and factors (2, 2), got (1,) and (2, 2)"),
+    ("factors", (1, 2), "moving must have shape (2,) and factors (2, 2), got (2,) and (1, 2)"),
+    ("factors", (2, 1), "moving must have shape (2,) and factors (2, 2), got (2,) and (2, 1)"),
+    ("corrections", (1, 2), "corrections must have shape (2, 2), got (1, 2)"),
+    ("corrections", (2, 1), "corrections must have shape (2, 2), got (2, 1)"),
+])  # fmt: skip
+def test_a_row_for_each_part(op, name, shape, message):
+    """Kernels read nothing beside what there is."""
+    numbers = {
+        "sgd": dict(momentum=0.5, velocity_form=True),
+        "adam": dict(gradient_decay=0.5, squared_decay=0.5, epsilon=1.0, corrections=(0.5, 0.5)),
+        "rmsprop": dict(squared_decay=0.5, epsilon=1.0),
+    }[op]
+    options = parts_options(2, **numbers)
+    if name not in options:
+        pytest.skip(f"{op} takes no {name}")
+    options[name] = np.ones(shape, options[name].dtype)
+    arrays = [np.ones(6, "f4") for _ in range(4 if op == "adam" else 3)]
+    for level in kernels.levels_of(op, "direct"):
+        with pytest.raises(ValueError) as error:
+            run(op, "update", PartsGeometry(op, (2, 4)), *arrays, **options, variant="direct", level=level)
+        assert str(error.value) == f"{op}: {message}"
+        assert all((array == 1).all() for array in arrays)

@@ -29,6 +29,7 @@ CALLS = [
     ("second", "forward", "fully_connected", "forward_relu"),
     ("third", "forward", "fully_connected", "forward"),
     ("cross_entropy", "forward", "cross_entropy", "forward"),
+    ("cross_entropy", "forward", "cross_entropy", "count_hits"),
     ("cross_entropy", "backward", "cross_entropy", "backward_input"),
     ("third", "backward", "fully_connected", "backward_input"),
     ("third", "backward", "fully_connected", "backward_weight"),
