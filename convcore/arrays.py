@@ -29,6 +29,8 @@ def as_float_array(value, what):
     >>> as_float_array([1, 2], "demo: x")
     array([1., 2.])
     """
+    if type(value) is np.ndarray and value.dtype in FLOATS:
+        return value
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -73,8 +75,12 @@ def same_dtype(op, **arrays):
     TypeError
         float32 and float64 together; the error says which is which.
     """
-    dtypes = {array.dtype for array in arrays.values() if array is not None}
-    if len(dtypes) == 1:
-        return dtypes.pop()
+    dtype, alike = None, True
+    for array in arrays.values():
+        if array is not None:
+            dtype = array.dtype if dtype is None else dtype
+            alike = alike and array.dtype == dtype
+    if alike and dtype is not None:
+        return dtype
     listing = ", ".join(f"{name} is {array.dtype}" for name, array in arrays.items() if array is not None)
     raise TypeError(f"{op}: arrays must share one dtype: {listing}")

@@ -30,11 +30,13 @@ class Setting:
 
     def get(self):
         """Return the word of the innermost block, else that of the process, else that of the environment."""
-        word = self._of_block.get() or self.of_process
-        if word is None:
-            variable = f"CONVCORE_{self.name.upper()}"
-            word = self.check(environment(variable) or self.words[0], variable)
-        return word
+        return self._of_block.get() or self.of_process or self.of_environment()
+
+    @functools.cache  # noqa: B019  settings live as long as the process
+    def of_environment(self):
+        """Return the word of the environment, or the first there is."""
+        variable = f"CONVCORE_{self.name.upper()}"
+        return self.check(environment(variable) or self.words[0], variable)
 
     def set(self, word):
         """Set the word for the whole process."""

@@ -44,8 +44,9 @@ def get_num_threads():
     global _process_default
     if _forked:
         return 1
-    if _override.get() is not None:
-        return _override.get()
+    of_block = _override.get()
+    if of_block is not None:
+        return of_block
     if _process_default is None:
         _process_default = detect()[0]
     return _process_default

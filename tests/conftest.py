@@ -7,7 +7,8 @@ import sys
 import pytest
 from hypothesis import settings
 
-from convcore.settings import environment
+from convcore.kernels import dispatch
+from convcore.settings import Setting, environment
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # `import strategies`: importlib mode adds no folder by itself
 
@@ -44,8 +45,12 @@ def variable(monkeypatch):
 
     def put(name, value):
         monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
-        environment.cache_clear()
+        forget()
+
+    def forget():
+        for found in (environment, Setting.of_environment, dispatch._call, dispatch._chosen, dispatch._pooling):
+            found.cache_clear()
 
     yield put
     monkeypatch.undo()
-    environment.cache_clear()
+    forget()

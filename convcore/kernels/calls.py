@@ -23,7 +23,9 @@ class Call(typing.NamedTuple):
     lifted: tuple  # shapes of the arrays as the function wants them, None: as they are
     relu_follows: bool
     bias: int  # which of the inputs is one, None: none is
+    empty: bool  # an input has no numbers: there is nothing to compute from
     work: int  # in operations: what the number of threads depends on
+    n_threads: int  # where none are asked for
 
 
 class Made(typing.NamedTuple):
@@ -36,7 +38,6 @@ class Made(typing.NamedTuple):
     arrays: list
     outputs: tuple
     n_threads: int
-    empty: bool  # an input without numbers: there is nothing to compute from
     parameters: dict
     seconds: float = 0.0
 
@@ -45,23 +46,24 @@ class Made(typing.NamedTuple):
         watcher = _observer.get()
         if watcher is not None:
             self._watched(watcher)
-        elif self.empty:
+        elif self.call.empty:
             self._nothing()
         else:
             self.make()
 
     def arguments(self):
         """Return what the function takes besides the parameters."""
-        call, arrays = self.call, (*self.arrays, *self.outputs)
-        if call.lifted is not None:  # in the shapes of another geometry with as many cells; nothing is copied
-            arrays = [a if a is None else a.reshape(shape) for a, shape in zip(arrays, call.lifted, strict=True)]
-        return (call.geometry, *arrays, self.n_threads)
+        call = self.call
+        if call.lifted is None:
+            return (call.geometry, *self.arrays, *self.outputs, self.n_threads)
+        arrays = zip((*self.arrays, *self.outputs), call.lifted)  # noqa: B905  as many shapes; saying so takes time
+        return (call.geometry, *[a if a is None else a.reshape(shape) for a, shape in arrays], self.n_threads)
 
     def make(self):
         """Compute, and tell nobody."""
-        call = self.call
+        call, arguments = self.call, self.arguments()
         with Computing(self.n_threads):
-            call.function(*self.arguments(), **self.parameters)
+            call.function(*arguments, **self.parameters)
             if call.relu_follows:
                 epilogues.relu(self.outputs, call.level, self.n_threads)
 
@@ -85,7 +87,7 @@ class Made(typing.NamedTuple):
     def _watched(self, watcher):
         with unobserved():
             start = time.perf_counter()
-            self._nothing() if self.empty else self.make()
+            self._nothing() if self.call.empty else self.make()
             seconds = time.perf_counter() - start
         watcher(self.timed(seconds))
 
@@ -104,7 +106,7 @@ class Repeated:
 
     def __call__(self, **parameters):
         """Compute from what the arrays hold now."""
-        if _observer.get() is None and not self._made.empty:
+        if _observer.get() is None and not self._made.call.empty:
             with Computing(self._made.n_threads):
                 self._function(**parameters)
         else:

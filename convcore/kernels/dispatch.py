@@ -44,7 +44,7 @@ def selected(op, direction, geometry, dtype, variant=None, level=None):
 
 def chosen(op, direction, geometry, dtype, level):
     """Return the variant of a free choice: the first that supports and suits the problem."""
-    return _chosen(op, direction, geometry, dtype, level, registry.circumstances(op))
+    return _chosen(op, direction, geometry, dtype, level, registry.circumstances())
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
@@ -65,11 +65,11 @@ def pooling(op, geometry, dtype):
     >>> pooling("conv2d", ConvGeometry.parse("mb64ic6ih14oc16kh5"), np.dtype(np.float32))
     'images'
     """
-    return _pooling(op, geometry, dtype, registry.circumstances(op), registry.circumstances("max_pool2d"))
+    return _pooling(op, geometry, dtype, registry.circumstances())
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _pooling(op, geometry, dtype, *circumstances):
+def _pooling(op, geometry, dtype, circumstances):
     if not registry.is_left_alone("max_pool2d"):
         return None
     name, level = selected(op, "forward", geometry, dtype)
@@ -129,10 +129,9 @@ def prepared(op, direction, geometry, inputs, variant=None, level=None, n_thread
     if len(inputs) != len(takes):
         names = ", ".join(wanted.name for wanted in takes)
         raise TypeError(f"{op}: {direction} takes {len(takes)} arrays ({names}), got {len(inputs)}")
-    dtype, arrays, empty = None, [], False
-    for (name, shape, own_dtype, optional, in_place), array in zip(takes, inputs, strict=True):
+    arrays, dtype = list(inputs), None
+    for place, ((name, shape, own_dtype, optional, in_place), array) in enumerate(zip(takes, inputs, strict=True)):
         if array is None and optional:
-            arrays.append(None)
             continue
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{op}: {name} must be a NumPy array, got {type(array).__name__}")
@@ -148,19 +147,23 @@ def prepared(op, direction, geometry, inputs, variant=None, level=None, n_thread
         elif array.dtype != dtype:
             first = next(wanted.name for wanted in takes if wanted.own_dtype is None)
             raise TypeError(f"{op}: arrays must share one dtype: {first} is {dtype}, {name} is {array.dtype}")
-        contiguous = array.flags.c_contiguous
-        if in_place and not (contiguous and array.flags.writeable):
+        flags = array.flags
+        if in_place and not (flags.c_contiguous and flags.writeable):
             raise ValueError(f"{op}: {name} is changed in place, it must be C-contiguous and writeable")
-        empty |= array.size == 0
-        arrays.append(array if contiguous else np.ascontiguousarray(array))
-    if n_threads is not None:
-        threads.check(n_threads, op)
-    call = _call(op, direction, geometry, dtype, variant, level, registry.circumstances(op))
-    outputs = _outputs(op, gives, dtype, out)
-    if out is not None and any(np.may_share_memory(a, o) for a in arrays if a is not None for o in outputs):
-        raise ValueError(f"{op}: out overlaps an input")
-    n = threads.for_work(call.work, n_threads)
-    return Made(op, direction, geometry, call, arrays, outputs, n, empty, parameters or {})
+        if not flags.c_contiguous:
+            arrays[place] = np.ascontiguousarray(array)
+    call = _call(op, direction, geometry, dtype, variant, level, conditions())
+    if n_threads is None:
+        n_threads = call.n_threads
+    else:
+        n_threads = threads.for_work(call.work, threads.check(n_threads, op))
+    if out is None:
+        outputs = tuple([buffers.empty(wanted.shape, wanted.own_dtype or dtype) for wanted in gives])
+    else:
+        outputs = _checked_out(op, gives, dtype, out)
+        if any(np.may_share_memory(a, o) for a in arrays if a is not None for o in outputs):
+            raise ValueError(f"{op}: out overlaps an input")
+    return tuple.__new__(Made, (op, direction, geometry, call, arrays, outputs, n_threads, parameters or {}, 0.0))
 
 
 _Array = collections.namedtuple("_Array", "name shape own_dtype optional in_place")
@@ -181,7 +184,7 @@ def _arrays_of(op, direction, geometry):
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _call(op, direction, geometry, dtype, variant, level, circumstances):
+def _call(op, direction, geometry, dtype, variant, level, conditions):
     """Return what computes a problem and how it is called; what was chosen once is chosen again."""
     name, level = selected(op, direction, geometry, dtype, variant, level)
     module = registry.load(op, name, level)
@@ -190,11 +193,13 @@ def _call(op, direction, geometry, dtype, variant, level, circumstances):
     if hasattr(module, "VOLUMETRIC"):
         handed = geometry.volumetric
         lifted = tuple(handed.shapes[wanted.name] for part in _arrays_of(op, direction, geometry) for wanted in part)
-    names = [wanted.name for wanted in _arrays_of(op, direction, geometry)[0]]
+    takes = _arrays_of(op, direction, geometry)[0]
+    names = [wanted.name for wanted in takes]
     bias = names.index("bias") if "bias" in names else None
     work = _work(op, direction, geometry)
     function = _specialized(getattr(module, plain), dtype)
-    return Call(name, level, function, handed, lifted, plain != direction, bias, work)
+    empty = any(0 in wanted.shape for wanted in takes)
+    return Call(name, level, function, handed, lifted, plain != direction, bias, empty, work, threads.for_work(work))
 
 
 def _specialized(function, dtype):
@@ -221,10 +226,8 @@ def _signature(op, direction, geometry):
     return signatures[direction]
 
 
-def _outputs(op, gives, dtype, out):
-    """Return the arrays to write: fresh ones, or the user's after a check."""
-    if out is None:
-        return tuple([buffers.empty(wanted.shape, wanted.own_dtype or dtype) for wanted in gives])
+def _checked_out(op, gives, dtype, out):
+    """Return the user's arrays to write, after a check."""
     if not gives:
         raise TypeError(f"{op}: takes no out, it changes its arrays in place")
     given = (out,) if len(gives) == 1 else out
@@ -248,17 +251,17 @@ def _outputs(op, gives, dtype, out):
     return tuple(given)
 
 
-def conditions(op):
+def conditions():
     """Return all that a prepared call depends on besides its problem and its arrays; with other ones, prepare anew.
 
     Examples
     --------
-    >>> before = conditions("relu")
+    >>> before = conditions()
     >>> with threads.num_threads(3):
-    ...     conditions("relu") == before
+    ...     conditions() == before
     False
     """
-    return registry.circumstances(op), threads.get_num_threads()
+    return registry.circumstances(), threads.get_num_threads()
 
 
 def explain(op, geometry, direction="forward", dtype=np.float32, level=None):

@@ -4,6 +4,8 @@ All take ``variant=None, level=None, n_threads=None, out=None`` besides what is 
 errors of `ConvGeometry.of` and `run`.
 """
 
+import functools
+
 import numpy as np  # noqa: F401  for the examples
 
 from convcore.kernels.arguments import float_arrays as _floats
@@ -11,6 +13,8 @@ from convcore.kernels.arguments import shape_of as _shape
 from convcore.kernels.dispatch import run
 from convcore.kernels.geometry import ConvGeometry
 from convcore.kernels.matrix_geometry import MatrixGeometry
+
+_matrices = functools.lru_cache(maxsize=1024)(MatrixGeometry)  # to make one takes a microsecond
 
 
 def _geometry(op, x_shape, weight_shape, options):
@@ -222,5 +226,5 @@ def gemm(a, b, *, transpose_a=False, transpose_b=False, variant=None, level=None
         a, transpose_a = a.T, not transpose_a
     if not b.flags.c_contiguous and b.flags.f_contiguous:
         b, transpose_b = b.T, not transpose_b
-    g = MatrixGeometry("gemm", M, N, K, bool(transpose_a), bool(transpose_b))
+    g = _matrices("gemm", M, N, K, bool(transpose_a), bool(transpose_b))
     return run("gemm", "forward", g, a, b, variant=variant, level=level, n_threads=n_threads, out=out)

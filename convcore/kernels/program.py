@@ -11,8 +11,9 @@ import numpy as np
 
 from convcore.kernels import buffers
 from convcore.kernels.calls import Computing, observer, observing, unobserved
+from convcore.kernels.dispatch import conditions
 
-__all__ = ["NotRepeatable", "Program", "observing"]
+__all__ = ["NotRepeatable", "Program", "conditions", "observing"]
 
 
 class NotRepeatable(Exception):

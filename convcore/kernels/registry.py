@@ -56,8 +56,7 @@ EPILOGUES = {"forward_relu": "forward"}  # directions that are others with somet
 _VARIABLES = {op: f"CONVCORE_{op.upper()}_VARIANT" for op in VARIANTS}
 _users_own = {}  # (op, variant) -> the module or object that register was given
 _version = 0  # counts what was registered and unregistered: choices that were remembered end with it
-_forced = contextvars.ContextVar("convcore_forced_variants", default=None)
-_NONE = {}
+_forced = contextvars.ContextVar("convcore_forced_variants", default=())  # pairs of an op and a variant
 
 
 def variants(op):
@@ -97,7 +96,7 @@ def use_variant(op, variant):
     'reference'
     """
     check_variant(op, variant)
-    token = _forced.set({**(_forced.get() or {}), op: variant})
+    token = _forced.set(tuple({**dict(_forced.get()), op: variant}.items()))
     try:
         yield
     finally:
@@ -106,7 +105,7 @@ def use_variant(op, variant):
 
 def forced_variant(op):
     """Return the variant that `use_variant` or CONVCORE_<OP>_VARIANT asks for, or None where the choice is free."""
-    return (_forced.get() or _NONE).get(op) or environment(_VARIABLES.get(op, "")) or None
+    return dict(_forced.get()).get(op) or environment(_VARIABLES.get(op, "")) or None
 
 
 def register(op, module, name):
@@ -227,21 +226,17 @@ def is_left_alone(op):
     return (op, variants(op)[0]) not in _users_own and forced_variant(op) is None
 
 
-def circumstances(op):
-    """Return all that a choice depends on besides the problem; with other ones it may be another.
+def circumstances():
+    """Return all that choices depend on besides the problems; with other ones they may be others.
 
     Examples
     --------
+    >>> before = circumstances()
     >>> with use_variant("relu", "reference"):
-    ...     circumstances("relu") == circumstances("conv2d")
+    ...     circumstances() == before
     False
     """
-    return _version, forced_variant(op), rounding.get_precision()
-
-
-def circumstances_of_all():
-    """Return what the choices of all ops depend on besides the problems."""
-    return _version, frozenset((_forced.get() or _NONE).items()), rounding.get_precision()
+    return _version, _forced.get(), rounding.get_precision()
 
 
 def candidates(op):

@@ -1,5 +1,6 @@
 """The fully connected layer's function."""
 
+import functools
 import math
 
 from convcore.arrays import same_dtype
@@ -68,6 +69,7 @@ def arguments(x, weight, bias):
     return x, weight, bias, _geometry(x.shape, weight.shape)
 
 
+@functools.lru_cache(maxsize=1024)
 def _geometry(x_shape, weight_shape):
     shapes = f"(x {x_shape}, weight {weight_shape})"
     if len(x_shape) < 2:

@@ -127,7 +127,7 @@ class Optimizer:
 
     def _is_as_before(self):
         """Whether the last step's calls are this step's: the same arrays, and nothing else that decides over a call."""
-        return self._found is not None and self._found == self._seen() and self._conditions == conditions(self.op)
+        return self._found is not None and self._found == self._seen() and self._conditions == conditions()
 
     def _seen(self):
         """Return all of the parameters that decides over a call: which arrays they have, and their factors."""
@@ -150,7 +150,7 @@ class Optimizer:
             group.factors = np.array([parameter.factors for parameter in group.parameters.values()], np.float64)
         if gradients and not limited and all(group.reads_gradients for group in self._groups):
             self._held = [(parameter.data, parameter.grad) for parameter in self.parameters.values()]  # ids stay theirs
-            self._found, self._conditions = self._seen(), conditions(self.op)
+            self._found, self._conditions = self._seen(), conditions()
 
     def _update(self, group, gradients):
         """Return the function that updates a group of parameters."""

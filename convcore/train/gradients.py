@@ -3,12 +3,10 @@
 import math
 
 from convcore.autograd import Tape
-from convcore.kernels.program import NotRepeatable, Program, observing
-from convcore.kernels.registry import circumstances_of_all
+from convcore.kernels.program import NotRepeatable, Program, conditions, observing
 from convcore.layers import BatchNorm, Function, ImageInput
 from convcore.network import get_fusion
 from convcore.ops.incoming import Incoming
-from convcore.threads import get_num_threads
 
 OBSERVED, COMPARED = (2, 3), 4  # which steps of a kind are observed, and which is computed both ways
 KINDS = 4  # of batches that are planned for: with sequences of all lengths there is no end of them
@@ -45,7 +43,7 @@ class Gradients:
             return self.by_tape(x, y, rng)
         if not isinstance(x, Incoming):
             x = Incoming(x, self.net.dtype)
-        kind = *x.kind, y.shape, y.dtype, get_num_threads(), get_fusion(), circumstances_of_all()
+        kind = *x.kind, y.shape, y.dtype, get_fusion(), conditions()
         if kind != self._kind:  # a look at the last one is cheaper than the search
             if kind not in self._plans:
                 if len(self._plans) == KINDS:
