@@ -12,6 +12,7 @@ from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside
 VOLUMETRIC = True
 
 cdef enum:
+    SUMMED = 8              # filters whose bias gradients are summed at once
     FILTERS = 4             # that share a row once it is laid out
     SHARES = 16             # of the images, that the bias gradient is summed over by themselves
 
@@ -253,34 +254,38 @@ def backward_bias(geometry,
                   const floating[:, :, :, :, ::1] grad_y not None,      # IN  (N, OC, OD, OH, OW)
                   floating[::1] grad_bias not None,                     # OUT (OC,)
                   int n_threads):
-    """Write grad_bias; one task per share of the images and filter, neighbouring images by the same thread."""
+    """Write grad_bias; one task per share of the images and few filters, neighbouring images by the same thread."""
     cdef ConvSizes s = conv_sizes(geometry)
-    cdef Py_ssize_t task, k, images = (s.N + SHARES - 1) // SHARES, shares = (s.N + images - 1) // images
+    cdef Py_ssize_t images = (s.N + SHARES - 1) // SHARES, shares = (s.N + images - 1) // images
+    cdef Py_ssize_t task, k, blocks = (s.OC + SUMMED - 1) // SUMMED, pixels = s.OD * s.OH * s.OW
     cdef floating[:, ::1] partial = aligned(shares, s.OC, grad_bias.base.dtype)
-    for task in prange(shares * s.OC, nogil=True, schedule="static", num_threads=n_threads):
-        partial[task // s.OC, task % s.OC] = sum_of_planes(grad_y, task // s.OC * images,
-                                                           min(task // s.OC * images + images, s.N), task % s.OC)
+    for task in prange(shares * blocks, nogil=True, schedule="static", num_threads=n_threads):
+        sum_planes(&grad_y[task // blocks * images, task % blocks * SUMMED, 0, 0, 0], s.OC * pixels, pixels,
+                   min(images, s.N - task // blocks * images), min(SUMMED, s.OC - task % blocks * SUMMED),
+                   &partial[task // blocks, task % blocks * SUMMED])
     for k in range(s.OC):
         grad_bias[k] = 0
         for task in range(shares):
             grad_bias[k] += partial[task, k]
 
 
-cdef floating sum_of_planes(const floating[:, :, :, :, ::1] grad_y, Py_ssize_t first, Py_ssize_t end,
-                            Py_ssize_t k) noexcept nogil:
-    """Sixteen running sums, so that the loop is not one long chain of additions waiting for each other."""
-    cdef floating[16] sums
-    cdef Py_ssize_t n, p, lane, pixels = grad_y.shape[2] * grad_y.shape[3] * grad_y.shape[4]
-    cdef const floating* plane
-    fill(sums, 16, <floating> 0)
-    for n in range(first, end):
-        plane = &grad_y[n, k, 0, 0, 0]
+cdef void sum_planes(const floating* image, Py_ssize_t image_step, Py_ssize_t pixels, Py_ssize_t images,
+                     Py_ssize_t filters, floating* result) noexcept nogil:
+    """Sixteen running sums for each of a few filters: no addition waits for the one before it."""
+    cdef floating[16 * SUMMED] sums
+    cdef Py_ssize_t n, p, k, lane
+    fill(sums, 16 * SUMMED, <floating> 0)
+    for n in range(images):
         for p in range(0, pixels - 15, 16):
-            for lane in range(16):
-                sums[lane] += plane[p + lane]
-        for p in range(pixels - pixels % 16, pixels):
-            sums[p % 16] += plane[p]
-    return total(sums, 16)
+            for k in range(filters):
+                for lane in range(16):
+                    sums[16 * k + lane] += image[k * pixels + p + lane]
+        for k in range(filters):
+            for p in range(pixels - pixels % 16, pixels):
+                sums[16 * k + p % 16] += image[k * pixels + p]
+        image += image_step
+    for k in range(filters):
+        result[k] = total(&sums[16 * k], 16)
 
 
 # the rows

@@ -431,6 +431,7 @@ cdef void add_sums(Plan* f, Py_ssize_t filters, Py_ssize_t Q, const Py_ssize_t* 
 cdef void transpose_gradients(const float* grad_y, Py_ssize_t P, Py_ssize_t filters, Py_ssize_t pixels,
                               Py_ssize_t pitch, float* target) noexcept nogil:
     """target[pixel, filter] = grad_y[filter, pixel], zeros behind the last filter."""
+    cdef float[vf_LANES * vf_LANES] square
     cdef Py_ssize_t k = 0, p, i, j
     while k + vf_LANES <= filters and pixels >= vf_LANES:
         for i in range(blocks(pixels, vf_LANES)):
@@ -439,7 +440,16 @@ cdef void transpose_gradients(const float* grad_y, Py_ssize_t P, Py_ssize_t filt
                 prefetch_second_level(grad_y + (k + j) * P + p + CHUNK)
             transpose_vf(grad_y + k * P + p, P, target + p * pitch + k, pitch)
         k += vf_LANES
-    for p in range(pixels):
+    if k < filters and pixels >= vf_LANES:                      # a square that filters do not fill
+        memset(square, 0, sizeof(square))
+        for i in range(blocks(pixels, vf_LANES)):
+            p = min(i * vf_LANES, pixels - vf_LANES)
+            for j in range(filters - k):
+                store_vf(square + j * vf_LANES, load_vf(grad_y + (k + j) * P + p))
+                prefetch_second_level(grad_y + (k + j) * P + p + CHUNK)
+            transpose_vf(square, vf_LANES, target + p * pitch + k, pitch)
+        return
+    for p in range(pixels if k < filters else 0):
         for j in range(k, filters):
             target[p * pitch + j] = grad_y[j * P + p]
         for j in range(filters, pitch):

@@ -107,10 +107,10 @@ cdef sum_together(Problem* p, Problem* gradients, Py_ssize_t group, float* x_til
         memset(sums + task * numbers, 0, numbers * sizeof(float))
     while band < p.bands:
         end = min(band + p.R, p.bands)
-        for task in prange(vectors * readers, nogil=True, schedule="dynamic", num_threads=n_threads):
-            read_part(p, gradients, band, end, group, task % readers, readers, task // readers, x_tiles, y_tiles,
+        for task in prange(vectors * readers, nogil=True, schedule="static", num_threads=n_threads):
+            read_part(p, gradients, band, end, group, task // vectors, readers, task % vectors, x_tiles, y_tiles,
                       &memory[threadid(), 0])
-        for task in prange(products, nogil=True, schedule="dynamic", num_threads=n_threads):
+        for task in prange(products, nogil=True, schedule="static", num_threads=n_threads):
             add_products(p, gradients, tiles_of(p, band, end), task, x_tiles, y_tiles, sums)
         band = end
 
