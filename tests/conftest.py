@@ -48,7 +48,7 @@ def variable(monkeypatch):
         forget()
 
     def forget():
-        for found in (environment, Setting.of_environment, dispatch._call, dispatch._chosen, dispatch._pooling):
+        for found in (environment, Setting.of_environment, dispatch._call, dispatch._chosen, dispatch._doing_more):
             found.cache_clear()
 
     yield put

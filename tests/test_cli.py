@@ -913,7 +913,7 @@ def test_profile(convcore, tmp_path):
     status, out, err = convcore("profile", "lenet5", "--steps", 5, "--threads", 1, "--batch-size", 16, *sum(flags, ()))
     assert (status, err) == (0, "")
     assert out.startswith("A step of 16 observations on 1 thread: ")
-    assert re.search(r"^conv2  +backward  +conv2d backward_weight  +mb16ic6ih14oc16oh10kh5 ", out, re.MULTILINE)
+    assert re.search(r"^conv2  +backward  +conv2d backward_weight_bias  +mb16ic6ih14oc16oh10kh5 ", out, re.MULTILINE)
     document = json.loads(files[0].read_text())
     assert [row["layer"] for row in document["rows"] if row["op"] == "conv2d" and row["pass"] == "forward"] == [
         "conv1", "conv2"]  # fmt: skip

@@ -27,6 +27,7 @@ include "depthwise_layout.pxi"
 include "depthwise_taps.pxi"
 include "depthwise_edges.pxi"
 include "max_pool_plane.pxi"
+include "plane_sums.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one
@@ -63,7 +64,7 @@ def supports(direction, geometry, dtype, level):
         return f"computes {band} rows at a time, which no whole windows fill"
     if direction == "backward_input" and s.SD * s.SH * s.SW > PLACES:
         return f"a step of the stride has {s.SD * s.SH * s.SW} places, more than {PLACES}"
-    cdef Py_ssize_t numbers = l.numbers + sum_numbers(&s, 1) * (direction == "backward_weight")
+    cdef Py_ssize_t numbers = l.numbers + sum_numbers(&s, 1) * direction.startswith("backward_weight")
     if numbers > SCRATCH_NUMBERS:
         return f"the least part of it works with {numbers} numbers, more than {SCRATCH_NUMBERS}"
     return None
@@ -320,15 +321,31 @@ def backward_weight(geometry,
                     float[:, :, :, :, ::1] grad_weight not None,        # OUT (OC, 1, KD, KH, KW)
                     int n_threads):
     """Write grad_weight; one task per few channels and share of the images; shares are added up in order."""
-    cdef Prepared ready = prepared(geometry)
+    correlate(prepared(geometry), &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &grad_weight[0, 0, 0, 0, 0], NULL, n_threads)
+
+
+def backward_weight_bias(geometry,
+                         const float[:, :, :, :, ::1] grad_y not None,      # IN  (N, OC, OD, OH, OW)
+                         const float[:, :, :, :, ::1] x not None,           # IN  (N, IC, ID, IH, IW)
+                         float[:, :, :, :, ::1] grad_weight not None,       # OUT (OC, 1, KD, KH, KW)
+                         float[::1] grad_bias not None,                     # OUT (OC,)
+                         int n_threads):
+    """Write grad_weight and grad_bias, while grad_y is at hand."""
+    cdef float[:, ::1] sums = aligned(1, grad_y.shape[0] * grad_y.shape[1], NUMBER)
+    correlate(prepared(geometry), &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &grad_weight[0, 0, 0, 0, 0], &sums[0, 0],
+              n_threads)
+    add_images(&sums[0, 0], grad_y.shape[0], grad_y.shape[1], &grad_bias[0])
+
+
+cdef correlate(Prepared ready, const float* grad_y, const float* x, float* total, float* plane_sums, int n_threads):
+    """Write the weights' gradient, and the sum of each plane of grad_y unless that is NULL."""
     cdef ConvSizes* s = &ready.sizes
     cdef Py_ssize_t images = images_of(s), shares = blocks(s.N, images), share, j
     cdef float[:, ::1] partial = aligned(shares, s.OC * s.KD * s.KH * s.KW, NUMBER)
-    cdef float* total = &grad_weight[0, 0, 0, 0, 0]
     if worth_copies(s):
-        backward_weight_by_pixels(s, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], partial, images, n_threads)
+        backward_weight_by_pixels(s, grad_y, x, partial, images, plane_sums, n_threads)
     else:
-        backward_weight_by_rows(ready, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], partial, images, n_threads)
+        backward_weight_by_rows(ready, grad_y, x, partial, images, plane_sums, n_threads)
     for j in range(s.OC * s.KD * s.KH * s.KW):
         total[j] = partial[0, j]
     for share in range(1, shares):
@@ -337,7 +354,7 @@ def backward_weight(geometry,
 
 
 cdef backward_weight_by_rows(Prepared ready, const float* grad_y, const float* x, float[:, ::1] partial,
-                             Py_ssize_t images, int n_threads):
+                             Py_ssize_t images, float* plane_sums, int n_threads):
     """Write a set of weights per share of the images; one task per share and few channels."""
     cdef ConvSizes* s = &ready.sizes
     cdef Layout* l = &ready.layout
@@ -351,6 +368,18 @@ cdef backward_weight_by_rows(Prepared ready, const float* grad_y, const float* x
         backward_weight_share(s, l, rows, grad_y, x, &partial[task // channel_blocks, 0],
                               task // channel_blocks * images, images, task % channel_blocks * channels, channels,
                               &scratch[threadid(), 0])
+        if plane_sums != NULL:
+            sum_share(s, grad_y, task // channel_blocks * images, images, task % channel_blocks * channels, channels,
+                      plane_sums)
+
+
+cdef void sum_share(ConvSizes* s, const float* grad_y, Py_ssize_t n, Py_ssize_t images, Py_ssize_t c, Py_ssize_t channels,
+                    float* plane_sums) noexcept nogil:
+    """The sums of the planes of some channels' filters, of some images."""
+    cdef Py_ssize_t i, plane, cells = s.OD * s.OH * s.OW
+    for i in range(n, min(n + images, s.N)):
+        plane = i * s.OC + c * s.FG
+        sum_planes(grad_y + plane * cells, cells, min(channels, s.IC - c) * s.FG, plane_sums + plane)
 
 
 cdef inline Py_ssize_t sum_numbers(ConvSizes* s, Py_ssize_t channels) noexcept nogil:

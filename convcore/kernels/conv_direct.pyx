@@ -9,12 +9,14 @@ from cython.parallel cimport prange, threadid
 from convcore.kernels.buffers import aligned
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, source_cell
 
+include "vectors.pxi"
+include "plane_sums.pxi"
+
 VOLUMETRIC = True
 
 cdef enum:
-    SUMMED = 8              # filters whose bias gradients are summed at once
     FILTERS = 4             # that share a row once it is laid out
-    SHARES = 16             # of the images, that the bias gradient is summed over by themselves
+    TASK_PLANES = 32        # that a task of the bias gradient sums up
 
 
 # A padded row. With a stride, neighbouring outputs read cells that lie apart; those that one tap reads, a phase, are
@@ -254,38 +256,14 @@ def backward_bias(geometry,
                   const floating[:, :, :, :, ::1] grad_y not None,      # IN  (N, OC, OD, OH, OW)
                   floating[::1] grad_bias not None,                     # OUT (OC,)
                   int n_threads):
-    """Write grad_bias; one task per share of the images and few filters, neighbouring images by the same thread."""
-    cdef ConvSizes s = conv_sizes(geometry)
-    cdef Py_ssize_t images = (s.N + SHARES - 1) // SHARES, shares = (s.N + images - 1) // images
-    cdef Py_ssize_t task, k, blocks = (s.OC + SUMMED - 1) // SUMMED, pixels = s.OD * s.OH * s.OW
-    cdef floating[:, ::1] partial = aligned(shares, s.OC, grad_bias.base.dtype)
-    for task in prange(shares * blocks, nogil=True, schedule="static", num_threads=n_threads):
-        sum_planes(&grad_y[task // blocks * images, task % blocks * SUMMED, 0, 0, 0], s.OC * pixels, pixels,
-                   min(images, s.N - task // blocks * images), min(SUMMED, s.OC - task % blocks * SUMMED),
-                   &partial[task // blocks, task % blocks * SUMMED])
-    for k in range(s.OC):
-        grad_bias[k] = 0
-        for task in range(shares):
-            grad_bias[k] += partial[task, k]
-
-
-cdef void sum_planes(const floating* image, Py_ssize_t image_step, Py_ssize_t pixels, Py_ssize_t images,
-                     Py_ssize_t filters, floating* result) noexcept nogil:
-    """Sixteen running sums for each of a few filters: no addition waits for the one before it."""
-    cdef floating[16 * SUMMED] sums
-    cdef Py_ssize_t n, p, k, lane
-    fill(sums, 16 * SUMMED, <floating> 0)
-    for n in range(images):
-        for p in range(0, pixels - 15, 16):
-            for k in range(filters):
-                for lane in range(16):
-                    sums[16 * k + lane] += image[k * pixels + p + lane]
-        for k in range(filters):
-            for p in range(pixels - pixels % 16, pixels):
-                sums[16 * k + p % 16] += image[k * pixels + p]
-        image += image_step
-    for k in range(filters):
-        result[k] = total(&sums[16 * k], 16)
+    """Write grad_bias; one task per few planes, those of neighbouring images by the same thread."""
+    cdef Py_ssize_t N = grad_y.shape[0], K = grad_y.shape[1], task
+    cdef Py_ssize_t cells = grad_y.shape[2] * grad_y.shape[3] * grad_y.shape[4]
+    cdef floating[:, ::1] sums = aligned(1, N * K, grad_bias.base.dtype)
+    for task in prange((N * K + TASK_PLANES - 1) // TASK_PLANES, nogil=True, schedule="static", num_threads=n_threads):
+        sum_planes(&grad_y[0, 0, 0, 0, 0] + task * TASK_PLANES * cells, cells,
+                   min(<Py_ssize_t> TASK_PLANES, N * K - task * TASK_PLANES), &sums[0, 0] + task * TASK_PLANES)
+    add_images(&sums[0, 0], N, K, &grad_bias[0])
 
 
 # the rows

@@ -26,6 +26,7 @@ include "images_plan.pxi"
 include "images_constant.pxi"
 include "images_prepared.pxi"
 include "images_pool.pxi"
+include "plane_sums.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one
@@ -73,7 +74,20 @@ def backward_weight(geometry,
                     int n_threads):
     """Write grad_weight; one task per share of the images, group and block of weights; shares are added up in order."""
     correlate(prepared(geometry, BACKWARD_WEIGHT), &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
-              &grad_weight[0, 0, 0, 0, 0], n_threads)
+              &grad_weight[0, 0, 0, 0, 0], NULL, n_threads)
+
+
+def backward_weight_bias(geometry,
+                         const float[:, :, :, :, ::1] grad_y not None,      # IN  (N, OC, OD, OH, OW)
+                         const float[:, :, :, :, ::1] x not None,           # IN  (N, IC, ID, IH, IW)
+                         float[:, :, :, :, ::1] grad_weight not None,       # OUT (OC, IC/G, KD, KH, KW)
+                         float[::1] grad_bias not None,                     # OUT (OC,)
+                         int n_threads):
+    """Write grad_weight and grad_bias, while grad_y is at hand."""
+    cdef float[:, ::1] sums = aligned(1, grad_y.shape[0] * grad_y.shape[1], NUMBER)
+    correlate(prepared(geometry, BACKWARD_WEIGHT), &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
+              &grad_weight[0, 0, 0, 0, 0], &sums[0, 0], n_threads)
+    add_images(&sums[0, 0], grad_y.shape[0], grad_y.shape[1], &grad_bias[0])
 
 
 def supports(direction, geometry, dtype, level):
@@ -82,7 +96,7 @@ def supports(direction, geometry, dtype, level):
         return "computes in float32 only"
     if not_pooled(direction, geometry):
         return not_pooled(direction, geometry)
-    if direction == "backward_weight" and geometry.padding_mode == CONSTANT and not isfinite(geometry.padding_value):
+    if direction.startswith("backward_weight") and geometry.padding_mode == CONSTANT and not isfinite(geometry.padding_value):
         return f"its sums would meet {geometry.padding_value} in lanes without an image"
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     cdef double cells = max(<double> s.ID * s.IH * s.IW, <double> s.OD * s.OH * s.OW)
@@ -258,8 +272,9 @@ cdef inline void pack_tap(const float* weight, Py_ssize_t source_step, Py_ssize_
 
 # backward_weight: a tap of a filter = sum over outputs and images of grad_y · x, channel by channel
 
-cdef correlate(Prepared ready, const float* grad_y, const float* x, float* grad_weight, int n_threads):
-    """Write grad_weight."""
+cdef correlate(Prepared ready, const float* grad_y, const float* x, float* grad_weight, float* plane_sums,
+               int n_threads):
+    """Write grad_weight, and the sum of each plane of grad_y unless that is NULL."""
     cdef Plan* p = &ready.plan
     cdef Py_ssize_t filter_blocks = blocks(p.target_channels, p.TB), channel_blocks = blocks(p.source_channels, p.SB)
     cdef Py_ssize_t weights = p.G * p.source_channels * p.target_channels * p.taps
@@ -284,9 +299,22 @@ cdef correlate(Prepared ready, const float* grad_y, const float* x, float* grad_
                         tiles + threadid() * own, tiles + threadid() * own + after_target,
                         <Run*> (tiles + threadid() * own + after_ends),
                         <Py_ssize_t*> (tiles + threadid() * own + after_totals))
+        if plane_sums != NULL and task % channel_blocks == 0:
+            sum_share(p, grad_y, share * share_images, min(p.N, (share + 1) * share_images),
+                      task // (filter_blocks * channel_blocks) % p.G, task // channel_blocks % filter_blocks * p.TB,
+                      plane_sums)
     for share in range(shares - 1):
         for j in range(weights):
             grad_weight[j] += partial[share * weights + j]
+
+
+cdef void sum_share(Plan* p, const float* grad_y, Py_ssize_t n_begin, Py_ssize_t n_end, Py_ssize_t g, Py_ssize_t f0,
+                    float* plane_sums) noexcept nogil:
+    """The sums of the planes of the filters from f0, of some images."""
+    cdef Py_ssize_t n, plane
+    for n in range(n_begin, n_end):
+        plane = (n * p.G + g) * p.target_channels + f0
+        sum_planes(grad_y + plane * p.target_cells, p.target_cells, min(p.TB, p.target_channels - f0), plane_sums + plane)
 
 
 cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* grad_weight, Py_ssize_t n_begin,

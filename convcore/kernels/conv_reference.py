@@ -92,3 +92,9 @@ def backward_weight(geometry, grad_y, x, grad_weight, n_threads):
 def backward_bias(geometry, grad_y, grad_bias, n_threads):
     """Write grad_bias: a filter's bias is added to every pixel of its outputs."""
     grad_bias[...] = grad_y.sum(axis=(0, *range(2, grad_y.ndim)))
+
+
+def backward_weight_bias(geometry, grad_y, x, grad_weight, grad_bias, n_threads):
+    """Write both of these gradients."""
+    backward_weight(geometry, grad_y, x, grad_weight, n_threads)
+    backward_bias(geometry, grad_y, grad_bias, n_threads)

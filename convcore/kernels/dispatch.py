@@ -65,15 +65,27 @@ def pooling(op, geometry, dtype):
     >>> pooling("conv2d", ConvGeometry.parse("mb64ic6ih14oc16kh5"), np.dtype(np.float32))
     'images'
     """
-    return _pooling(op, geometry, dtype, registry.circumstances())
+    return _doing_more(op, "forward", "forward_pool", "max_pool2d", geometry, dtype, registry.circumstances())
+
+
+def weight_and_bias(op, geometry, dtype):
+    """Return the variant that computes ``backward_weight`` and ``backward_bias`` in one pass; None: each by itself.
+
+    Examples
+    --------
+    >>> weight_and_bias("conv2d", ConvGeometry.parse("mb64ic6ih14oc16kh5"), np.dtype(np.float32))
+    'images'
+    """
+    return _doing_more(op, "backward_weight", "backward_weight_bias", op, geometry, dtype, registry.circumstances())
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _pooling(op, geometry, dtype, circumstances):
-    if not registry.is_left_alone("max_pool2d"):
+def _doing_more(op, direction, more, other, geometry, dtype, circumstances):
+    """Return who computes a direction, if that variant also does more, and nobody wants another to do the rest."""
+    if not registry.is_left_alone(other):
         return None
-    name, level = selected(op, "forward", geometry, dtype)
-    return name if registry.refusal(op, name, "forward_pool", geometry, dtype, level) is None else None
+    name, level = selected(op, direction, geometry, dtype)
+    return name if registry.refusal(op, name, more, geometry, dtype, level) is None else None
 
 
 def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=None, out=None, **parameters):

@@ -65,6 +65,21 @@ def backward_bias(geometry,
                   floating[::1] grad_bias not None,             # OUT (outputs,)
                   int n_threads):
     """Write grad_bias: the sum over the batch, in its order."""
+    add_rows(grad_y, grad_bias)
+
+
+def backward_weight_bias(geometry,
+                         const floating[:, ::1] grad_y not None,    # IN  (N, outputs)
+                         const floating[:, ::1] x not None,         # IN  (N, inputs)
+                         floating[:, ::1] grad_weight not None,     # OUT (outputs, inputs)
+                         floating[::1] grad_bias not None,          # OUT (outputs,)
+                         int n_threads):
+    """Write both of these gradients."""
+    product(grad_y, True, x, False, grad_weight, False, n_threads)
+    add_rows(grad_y, grad_bias)
+
+
+cdef void add_rows(const floating[:, ::1] grad_y, floating[::1] grad_bias) noexcept:
     cdef Py_ssize_t n, j
     memset(&grad_bias[0], 0, grad_bias.shape[0] * sizeof(floating))
     for n in range(grad_y.shape[0]):

@@ -23,3 +23,9 @@ def backward_weight(geometry, grad_y, x, grad_weight, n_threads):
 def backward_bias(geometry, grad_y, grad_bias, n_threads):
     """Write grad_bias."""
     grad_bias[...] = np.einsum("nj->j", grad_y)
+
+
+def backward_weight_bias(geometry, grad_y, x, grad_weight, grad_bias, n_threads):
+    """Write both of these gradients."""
+    backward_weight(geometry, grad_y, x, grad_weight, n_threads)
+    backward_bias(geometry, grad_y, grad_bias, n_threads)

@@ -151,6 +151,7 @@ class ConvGeometry:
         "backward_input": (("grad_y", "weight"), "grad_x"),
         "backward_weight": (("grad_y", "x"), "grad_weight"),
         "backward_bias": (("grad_y",), "grad_bias"),
+        "backward_weight_bias": (("grad_y", "x"), ("grad_weight", "grad_bias")),
     }
     OPTIONAL = ("bias",)
     DTYPES = {"index": np.int32}

@@ -14,7 +14,8 @@ function ``rounding_factor(direction, geometry, dtype, level)`` where that depen
 which is still at hand. It stands for the same problems as ``forward``, and is chosen by the same rules; where a variant
 has none, ReLU follows its ``forward`` (epilogues.py), so that every variant serves and the bits are the same.
 ``forward_pool`` is another: the maxima of ReLU in windows of 2×2 side by side. Variants that have it are asked for it
-where they are chosen for ``forward`` (`dispatch.pooling`).
+where they are chosen for ``forward`` (`dispatch.pooling`). So is ``backward_weight_bias``, both gradients in one pass,
+where they are chosen for ``backward_weight`` (`dispatch.weight_and_bias`).
 """
 
 import contextlib

@@ -3,6 +3,7 @@
 from convcore.arrays import same_dtype
 from convcore.autograd import as_tensor, record
 from convcore.kernels import ConvGeometry, run
+from convcore.kernels.dispatch import weight_and_bias
 
 RANKS = {f"{family}{rank}d": rank for family in ("conv", "conv_transpose") for rank in (1, 2, 3)}
 
@@ -40,6 +41,10 @@ def gradients(op, record, grad_y, needs):
     g, x, weight = record.geometry, record.saved["x"], record.saved["weight"]
     needs_x, needs_weight, needs_bias = needs
     grad_x = run(op, "backward_input", g, grad_y, weight, variant=record.variant) if needs_x else None
+    if needs_weight and needs_bias and record.variant is None:
+        both = weight_and_bias(op, g, grad_y.dtype)
+        if both is not None:
+            return grad_x, *run(op, "backward_weight_bias", g, grad_y, x, variant=both)
     grad_weight = run(op, "backward_weight", g, grad_y, x, variant=record.variant) if needs_weight else None
     grad_bias = run(op, "backward_bias", g, grad_y) if needs_bias else None
     return grad_x, grad_weight, grad_bias

@@ -6,6 +6,7 @@ import math
 from convcore.arrays import same_dtype
 from convcore.autograd import as_tensor, record
 from convcore.kernels import MatrixGeometry, run
+from convcore.kernels.dispatch import weight_and_bias
 
 
 def fully_connected(x, weight, bias=None):
@@ -56,9 +57,12 @@ def backward(record, grad_y, needs):
     g, x, weight = record.geometry, record.saved["x"], record.saved["weight"]
     needs_x, needs_weight, needs_bias = needs
     grad_x = run("fully_connected", "backward_input", g, grad_y, weight) if needs_x else None
+    grad_x = None if grad_x is None else grad_x.reshape(record.inputs[0].shape)
+    if needs_weight and needs_bias and weight_and_bias("fully_connected", g, grad_y.dtype):
+        return grad_x, *run("fully_connected", "backward_weight_bias", g, grad_y, x)
     grad_weight = run("fully_connected", "backward_weight", g, grad_y, x) if needs_weight else None
     grad_bias = run("fully_connected", "backward_bias", g, grad_y) if needs_bias else None
-    return None if grad_x is None else grad_x.reshape(record.inputs[0].shape), grad_weight, grad_bias
+    return grad_x, grad_weight, grad_bias
 
 
 def arguments(x, weight, bias):

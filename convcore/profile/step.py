@@ -179,8 +179,9 @@ def _rows(steps, labels, roof):
 
 
 def _why(made):
-    """Return why this variant computes a convolution; who pools what it computes was chosen for computing it."""
-    return explain(made.op, made.geometry, "forward" if made.direction == "forward_pool" else made.direction)
+    """Return why this variant computes a convolution; who does more in the same pass was chosen for the first of it."""
+    first = {"forward_pool": "forward", "backward_weight_bias": "backward_weight"}
+    return explain(made.op, made.geometry, first.get(made.direction, made.direction))
 
 
 def _events(steps, labels):

@@ -32,15 +32,12 @@ CALLS = [
     ("cross_entropy", "forward", "cross_entropy", "count_hits"),
     ("cross_entropy", "backward", "cross_entropy", "backward_input"),
     ("third", "backward", "fully_connected", "backward_input"),
-    ("third", "backward", "fully_connected", "backward_weight"),
-    ("third", "backward", "fully_connected", "backward_bias"),
+    ("third", "backward", "fully_connected", "backward_weight_bias"),
     ("second", "backward", "relu", "backward_input"),
     ("second", "backward", "fully_connected", "backward_input"),
-    ("second", "backward", "fully_connected", "backward_weight"),
-    ("second", "backward", "fully_connected", "backward_bias"),
+    ("second", "backward", "fully_connected", "backward_weight_bias"),
     ("first", "backward", "max_pool2d", "backward_input"),
-    ("first", "backward", "conv2d", "backward_weight"),
-    ("first", "backward", "conv2d", "backward_bias"),
+    ("first", "backward", "conv2d", "backward_weight_bias"),
     ("parameters", "update", "sgd", "update"),
 ]
 

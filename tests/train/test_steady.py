@@ -61,5 +61,8 @@ def test_calls(quiet):
     assert len(counts) == 40
     assert all(count == counts[0] for count in counts)
     assert (
-        counts[0]["conv2d", "forward_pool"] == counts[0]["conv2d", "backward_weight"] == counts[0]["sgd", "update"] == 1
+        counts[0]["conv2d", "forward_pool"]
+        == counts[0]["conv2d", "backward_weight_bias"]
+        == counts[0]["sgd", "update"]
+        == 1
     )
