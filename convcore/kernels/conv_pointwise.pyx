@@ -53,7 +53,6 @@ def forward(geometry,
     """Write y; one task per some groups of pixels, block of filters, and group."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Grid grid = grid_of(&s)
-    cdef Py_ssize_t i
     cdef float[:, ::1] start = aligned(1, s.OC, NUMBER)
     cdef const float[:, ::1] matrix
     cdef float[:, ::1] result
@@ -61,18 +60,14 @@ def forward(geometry,
     if bias is not None:
         start[0, :s.OC] = bias
     if s.G == 1 and grid.dense and grid.P == 1:
-        result = y.base.reshape(s.N, s.OC)
-        for i in range(s.N if bias is not None else 0):
-            memcpy(&result[i, 0], &start[0, 0], s.OC * sizeof(float))
-        product[float](x.base.reshape(s.N, s.IC), False, weight.base.reshape(s.OC, s.IC), True, result,
-                       bias is not None, n_threads)
+        product[float](x.base.reshape(s.N, s.IC), False, weight.base.reshape(s.OC, s.IC), True,
+                       y.base.reshape(s.N, s.OC), &start[0, 0] if bias is not None else NULL, False, False, n_threads)
     elif one_matrix(&s, &grid):
         source_is_x(&grid)
         matrix = matrix_of(&grid, x, s.IC)
         result = y.base.reshape(s.OC, grid.P) if s.N == 1 else aligned(s.OC, matrix.shape[1], NUMBER)
-        for i in range(s.OC if bias is not None else 0):
-            fill(&result[i, 0], bias[i], result.shape[1])
-        product[float](weight.base.reshape(s.OC, s.IC), False, matrix, False, result, bias is not None, n_threads)
+        product[float](weight.base.reshape(s.OC, s.IC), False, matrix, False, result,
+                       &start[0, 0] if bias is not None else NULL, True, False, n_threads)
         if s.N > 1:
             put(&grid, &result[0, 0], result.shape[1], s.OC, Range(0, s.OC), 0, s.N * grid.P, &y[0, 0, 0, 0, 0])
     else:
@@ -91,7 +86,7 @@ def backward_input(geometry,
     cdef const float[:, ::1] matrix
     if s.G == 1 and grid.dense and grid.P == 1:
         product[float](grad_y.base.reshape(s.N, s.OC), False, weight.base.reshape(s.OC, s.IC), False,
-                       grad_x.base.reshape(s.N, s.IC), False, n_threads)
+                       grad_x.base.reshape(s.N, s.IC), NULL, False, False, n_threads)
     elif one_matrix(&s, &grid):
         source_is_y(&grid)
         matrix = matrix_of(&grid, grad_y, s.OC)
@@ -99,7 +94,7 @@ def backward_input(geometry,
             result = grad_x.base.reshape(s.IC, grid.P)
         else:
             result = aligned(s.IC, matrix.shape[1], NUMBER)
-        product[float](weight.base.reshape(s.OC, s.IC), True, matrix, False, result, False, n_threads)
+        product[float](weight.base.reshape(s.OC, s.IC), True, matrix, False, result, NULL, False, False, n_threads)
         if s.N > 1 or not grid.dense:
             put(&grid, &result[0, 0], result.shape[1], s.IC, Range(0, s.IC), 0, s.N * grid.P, &grad_x[0, 0, 0, 0, 0])
     else:
@@ -279,12 +274,6 @@ cdef void multiply_group(Plan* p, const float* source, const float* packed, cons
     hurry(ahead)
 
 
-cdef inline void fill(float* target, float value, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(count):
-        target[i] = value
-
-
 cdef void sweep(Py_ssize_t M, Py_ssize_t v, Py_ssize_t K, const float* a, Py_ssize_t row_step, Py_ssize_t k_step,
                 const float* b, Py_ssize_t b_step, Py_ssize_t b_last, const float* start, float* c, Py_ssize_t ldc,
                 Py_ssize_t c_last, bint accumulate, Ahead* ahead) noexcept nogil:
@@ -333,11 +322,12 @@ def backward_weight(geometry,
     cdef const float[:, ::1] of_y, of_x
     if s.G == 1 and p.of_x.dense and p.of_x.P == 1:
         product[float](grad_y.base.reshape(s.N, s.OC), True, x.base.reshape(s.N, s.IC), False,
-                       grad_weight.base.reshape(s.OC, s.IC), False, n_threads)
+                       grad_weight.base.reshape(s.OC, s.IC), NULL, False, False, n_threads)
         return
     if one_matrix(&s, &p.of_x):
         of_y, of_x = matrix_of(&p.of_y, grad_y, s.OC), matrix_of(&p.of_x, x, s.IC)
-        product[float](of_y, False, of_x, True, grad_weight.base.reshape(s.OC, s.IC), False, n_threads)
+        product[float](of_y, False, of_x, True, grad_weight.base.reshape(s.OC, s.IC), NULL, False, False,
+                       n_threads)
         return
     cdef Py_ssize_t task, laid, transposed
     p.of_x.source_end = &x[0, 0, 0, 0, 0] + s.N * s.IC * p.of_x.source_cells

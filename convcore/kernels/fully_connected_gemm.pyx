@@ -1,12 +1,6 @@
 """The fully connected layer as matrix products; no matrix is transposed in memory."""
 
-from convcore.kernels.relu cimport apply_relu
-
 include "gemm_product.pxi"
-
-
-cdef enum:
-    SHARED = 1 << 15        # outputs whose ReLU is worth sharing
 
 
 def forward(geometry,
@@ -16,7 +10,7 @@ def forward(geometry,
             floating[:, ::1] y not None,                # OUT (N, outputs)
             int n_threads):
     """Write y = x · weightᵀ + bias."""
-    affine(x, weight, bias, y, n_threads)
+    product(x, False, weight, True, y, &bias[0] if bias is not None else NULL, False, False, n_threads)
 
 
 def forward_relu(geometry,
@@ -26,20 +20,7 @@ def forward_relu(geometry,
                  floating[:, ::1] y not None,               # OUT (N, outputs)
                  int n_threads):
     """Write y = ReLU(x · weightᵀ + bias)."""
-    cdef Py_ssize_t n, N = y.shape[0], outputs = y.shape[1]
-    affine(x, weight, bias, y, n_threads)
-    for n in prange(N, nogil=True, schedule="static", num_threads=n_threads if N * outputs >= SHARED else 1):
-        apply_relu(&y[n, 0], outputs)
-
-
-cdef affine(const floating[:, ::1] x, const floating[:, ::1] weight, const floating[::1] bias, floating[:, ::1] y,
-            int n_threads):
-    """Every row starts as the bias, the product is added."""
-    cdef Py_ssize_t n
-    if bias is not None:
-        for n in range(y.shape[0]):
-            memcpy(&y[n, 0], &bias[0], bias.shape[0] * sizeof(floating))
-    product(x, False, weight, True, y, bias is not None, n_threads)
+    product(x, False, weight, True, y, &bias[0] if bias is not None else NULL, False, True, n_threads)
 
 
 def backward_input(geometry,
@@ -48,7 +29,7 @@ def backward_input(geometry,
                    floating[:, ::1] grad_x not None,            # OUT (N, inputs)
                    int n_threads):
     """Write grad_x = grad_y · weight."""
-    product(grad_y, False, weight, False, grad_x, False, n_threads)
+    product(grad_y, False, weight, False, grad_x, NULL, False, False, n_threads)
 
 
 def backward_weight(geometry,
@@ -57,7 +38,7 @@ def backward_weight(geometry,
                     floating[:, ::1] grad_weight not None,      # OUT (outputs, inputs)
                     int n_threads):
     """Write grad_weight = grad_yᵀ · x."""
-    product(grad_y, True, x, False, grad_weight, False, n_threads)
+    product(grad_y, True, x, False, grad_weight, NULL, False, False, n_threads)
 
 
 def backward_bias(geometry,
@@ -75,7 +56,7 @@ def backward_weight_bias(geometry,
                          floating[::1] grad_bias not None,          # OUT (outputs,)
                          int n_threads):
     """Write both of these gradients."""
-    product(grad_y, True, x, False, grad_weight, False, n_threads)
+    product(grad_y, True, x, False, grad_weight, NULL, False, False, n_threads)
     add_rows(grad_y, grad_bias)
 
 

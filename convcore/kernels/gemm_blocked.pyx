@@ -10,4 +10,4 @@ def forward(geometry,
             int n_threads):
     """Write c."""
     cdef bint transpose_a = geometry.transpose_a, transpose_b = geometry.transpose_b
-    product(a, transpose_a, b, transpose_b, c, False, n_threads)
+    product(a, transpose_a, b, transpose_b, c, NULL, False, False, n_threads)

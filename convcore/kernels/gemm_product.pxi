@@ -1,4 +1,4 @@
-# The blocked matrix product, included by the kernels that are one: C (M × N) (+)= op(A) (M × K) · op(B) (K × N).
+# The blocked matrix product, included by the kernels that are one: C (M × N) = op(A) (M × K) · op(B) (K × N).
 #
 # tile_product takes A a number at a time and B a vector at a time; lanes are columns of C. Both are read in place as
 # long as that goes well, else packed into panels, all of it before the products begin. As Cᵀ = op(B)ᵀ · op(A)ᵀ, the two
@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 
 from convcore.kernels.common cimport floating
 from convcore.kernels.buffers import aligned, own_pages
+from convcore.kernels.relu cimport apply_relu
 
 include "gemm_tile.pxi"
 
@@ -25,6 +26,7 @@ cdef enum:
     CACHE_LINE = 64         # bytes
     CACHE_NUMBERS = 1 << 18 # numbers in a B that is read from memory again and again, at least: 1 MB in float32
     KEPT_NUMBERS = 1 << 17  # numbers in a B that stays in the second cache: half a megabyte in float32
+    FEW_NUMBERS = 1 << 16   # in a B that each thread packs for itself: that takes less than to fetch what another packed
     REQUEST = 4000          # what asking for working memory costs, in multiplications of vectors
     DOT_DEPTH = 4096        # summed indices per pass of the dot kernel
     DOT_ROWS_OF_TASK = 24
@@ -42,28 +44,32 @@ cdef struct Product:
     bint b_transposed                   # element (k, j) of B is b[j·ldb + k], else b[k·ldb + j]
     bint c_transposed                   # element (i, j) of C is c[j·ldc + i], else c[i·ldc + j]
     bint a_packed, b_packed             # read from panels
+    bint bias_of_rows                   # of C, else of its columns
     Py_ssize_t row_tasks, column_tasks, depths
 
 
 cdef product(const floating[:, ::1] a, bint transpose_a, const floating[:, ::1] b, bint transpose_b,
-             floating[:, ::1] c, bint accumulate, int n_threads):
-    """c (+)= op(a) · op(b)."""
+             floating[:, ::1] c, const floating* bias, bint bias_of_rows, bint relu, int n_threads):
+    """c = op(a) · op(b), plus a bias for each column, or row, unless that is NULL, and ReLU of that if wanted.
+
+    Each task begins and ends with its part of C: nobody else touches it, on one processor or the other.
+    """
     cdef Product p
     cdef Py_ssize_t M = c.shape[0], N = c.shape[1], K = a.shape[0] if transpose_a else a.shape[1]
     cdef int how = method(M, N, K, transpose_a, transpose_b, lanes(&c[0, 0]))
     p.K, p.ldc = K, N
     if how == DOT_LANES:
-        dot_product(M, N, K, &a[0, 0], &b[0, 0], &c[0, 0], accumulate, n_threads)
+        dot_product(M, N, K, &a[0, 0], &b[0, 0], &c[0, 0], bias, bias_of_rows, relu, n_threads)
     elif how == ROW_LANES:
         p.M, p.N, p.ldb = N, M, a.shape[1]
         p.row_step, p.k_step = K if transpose_b else 1, 1 if transpose_b else N
-        p.b_transposed, p.c_transposed = not transpose_a, True
-        tile_product(&p, &b[0, 0], &a[0, 0], &c[0, 0], accumulate, n_threads, c.base.dtype)
+        p.b_transposed, p.c_transposed, p.bias_of_rows = not transpose_a, True, not bias_of_rows
+        tile_product(&p, &b[0, 0], &a[0, 0], &c[0, 0], bias, relu, n_threads, c.base.dtype)
     else:
         p.M, p.N, p.ldb = M, N, b.shape[1]
         p.row_step, p.k_step = 1 if transpose_a else K, M if transpose_a else 1
-        p.b_transposed, p.c_transposed = transpose_b, False
-        tile_product(&p, &a[0, 0], &b[0, 0], &c[0, 0], accumulate, n_threads, c.base.dtype)
+        p.b_transposed, p.c_transposed, p.bias_of_rows = transpose_b, False, bias_of_rows
+        tile_product(&p, &a[0, 0], &b[0, 0], &c[0, 0], bias, relu, n_threads, c.base.dtype)
 
 
 cdef int method(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, bint transpose_a, bint transpose_b, Py_ssize_t W) noexcept:
@@ -78,10 +84,11 @@ cdef int method(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, bint transpose_a, bint
     return ROW_LANES if rows < columns else COLUMN_LANES
 
 
-cdef tile_product(Product* p, const floating* a, const floating* b, floating* c, bint accumulate, int n_threads, dtype):
-    """C (+)= A · B, a number of A at a time and a vector of B."""
+cdef tile_product(Product* p, const floating* a, const floating* b, floating* c, const floating* bias, bint relu,
+                  int n_threads, dtype):
+    """C = A · B, a number of A at a time and a vector of B."""
     cdef Py_ssize_t W = lanes(c), size = sizeof(floating), M = p.M, N = p.N, K = p.K
-    cdef Py_ssize_t i, j, k, block_i, block_j, block_k, height = M, width = N, depth = K
+    cdef Py_ssize_t i, j, k, block_i, block_j, block_k, height = M, width = N, depth = K, b_step = 0
     cdef bint narrow = W * size < CACHE_LINE
     cdef floating[:, ::1] store_a, store_b, blocks_c
     cdef floating* a_panels = NULL
@@ -105,8 +112,9 @@ cdef tile_product(Product* p, const floating* a, const floating* b, floating* c,
         store_a = aligned(1, height * depth, dtype)
         a_panels = &store_a[0, 0]
     if part.b_packed:
-        store_b = aligned(1, round_up(width, W) * depth, dtype)
+        store_b = own_pages(n_threads if N * K <= FEW_NUMBERS else 1, round_up(width, W) * depth, dtype)
         b_panels = &store_b[0, 0]
+        b_step = store_b.shape[1] if N * K <= FEW_NUMBERS else 0
     if part.c_transposed:
         blocks_c = own_pages(n_threads, ROWS * COLUMNS, dtype)
         own = &blocks_c[0, 0]
@@ -118,8 +126,9 @@ cdef tile_product(Product* p, const floating* a, const floating* b, floating* c,
                 cut(&part, W)
                 tile_pass(&part, a + i * p.row_step + k * p.k_step,
                           b + (j * p.ldb + k if p.b_transposed else k * p.ldb + j),
-                          c + (j * p.ldc + i if p.c_transposed else i * p.ldc + j), accumulate or k > 0,
-                          a_panels, b_panels, own, n_threads)
+                          c + (j * p.ldc + i if p.c_transposed else i * p.ldc + j),
+                          bias + (i if p.bias_of_rows else j) if bias != NULL else NULL, k == 0,
+                          relu and k + part.K == K, a_panels, b_panels, b_step, own, n_threads)
 
 
 cdef void cut(Product* p, Py_ssize_t W) noexcept:
@@ -143,30 +152,36 @@ cdef inline Range columns_of_task(Product* p, Py_ssize_t task, Py_ssize_t W) noe
     return r
 
 
-cdef void tile_pass(Product* p, const floating* a, const floating* b, floating* c, bint accumulate, floating* a_panels,
-                    floating* b_panels, floating* own, int n_threads) noexcept nogil:
-    """As much of the product as the working memory holds: pack what must be, then multiply."""
+cdef void tile_pass(Product* p, const floating* a, const floating* b, floating* c, const floating* bias, bint first,
+                    bint relu, floating* a_panels, floating* b_panels, Py_ssize_t b_step, floating* own,
+                    int n_threads) noexcept nogil:
+    """As much of the product as the working memory holds: pack what must be, then multiply.
+
+    b_step is how far the panels of B of two threads are apart; 0: they share them.
+    """
     cdef Py_ssize_t task, tasks = p.column_tasks * p.row_tasks
     cdef bint by_rows = p.N * p.K <= KEPT_NUMBERS
     with parallel(num_threads=n_threads):
         if p.a_packed:
             for task in prange(p.row_tasks * p.depths, schedule="dynamic"):
                 pack_rows_of_a(p, a, a_panels, task // p.depths, task % p.depths)
-        if p.b_packed:
+        if p.b_packed and b_step > 0:
+            pack_all_of_b(p, b, b_panels + threadid() * b_step)
+        elif p.b_packed:
             for task in prange(p.column_tasks * p.depths, schedule="dynamic"):
                 pack_columns_of_b(p, b, b_panels, task // p.depths, task % p.depths)
         # The threads' shares of small products are always the same, and rows of C where all of B stays in the second
         # cache: what follows finds in its own what it wrote, the update of weights above all.
         if tasks <= TASKS:
             for task in prange(tasks, schedule="static"):
-                multiply_block(p, a, a_panels, b, b_panels, c, accumulate,
-                               own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
+                multiply_block(p, a, a_panels, b, b_panels + threadid() * b_step, c, bias, first,
+                               relu, own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
                                task % p.column_tasks if by_rows else task // p.row_tasks,
                                task // p.column_tasks if by_rows else task % p.row_tasks)
         else:
             for task in prange(tasks, schedule="dynamic"):
-                multiply_block(p, a, a_panels, b, b_panels, c, accumulate,
-                               own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
+                multiply_block(p, a, a_panels, b, b_panels + threadid() * b_step, c, bias, first,
+                               relu, own + threadid() * ROWS * COLUMNS if p.c_transposed else NULL,
                                task // p.row_tasks, task % p.row_tasks)
 
 
@@ -188,10 +203,16 @@ cdef void pack_columns_of_b(Product* p, const floating* b, floating* panels, Py_
         pack_straight(b + k.start * p.ldb + columns.start, p.ldb, columns.size, k.size, panels)
 
 
+cdef void pack_all_of_b(Product* p, const floating* b, floating* panels) noexcept nogil:
+    cdef Py_ssize_t task
+    for task in range(p.column_tasks * p.depths):
+        pack_columns_of_b(p, b, panels, task // p.depths, task % p.depths)
+
+
 cdef void multiply_block(Product* p, const floating* a, const floating* a_panels, const floating* b,
-                         const floating* b_panels, floating* c, bint accumulate, floating* own,
+                         const floating* b_panels, floating* c, const floating* bias, bint first, bint relu, floating* own,
                          Py_ssize_t column_task, Py_ssize_t row_task) noexcept nogil:
-    cdef Py_ssize_t W = lanes(c), row_step = p.row_step, k_step = p.k_step, ldb = p.ldb, ldc = p.ldc, block_k
+    cdef Py_ssize_t W = lanes(c), row_step = p.row_step, k_step = p.k_step, ldb = p.ldb, ldc = p.ldc, block_k, i
     cdef Range columns = columns_of_task(p, column_task, W), rows = share(p.M, p.row_tasks, row_task), k
     cdef const floating* left
     cdef const floating* right
@@ -199,8 +220,11 @@ cdef void multiply_block(Product* p, const floating* a, const floating* a_panels
     if p.c_transposed:
         c += columns.start * p.ldc + rows.start
         target, ldc = own, columns.size
-        if accumulate:
+        if not first:
             transpose(c, p.ldc, columns.size, rows.size, target, ldc)
+    if first and bias != NULL:
+        put_bias(bias + (rows.start if p.bias_of_rows else columns.start), p.bias_of_rows, rows.size, columns.size,
+                 target, ldc)
     if p.a_packed:
         row_step = k_step = PANELS
     if p.b_packed:
@@ -214,9 +238,22 @@ cdef void multiply_block(Product* p, const floating* a, const floating* a_panels
         if p.b_packed:
             right = b_panels + k.start * round_up(p.N, W) + columns.start * k.size
         multiply(rows.size, columns.size, k.size, left, row_step, k_step, right, ldb, TILE_VECTORS, target,
-                 ldc, accumulate or block_k > 0)
+                 ldc, not first or bias != NULL or block_k > 0)
+    for i in range(rows.size if relu else 0):
+        apply_relu(target + i * ldc, columns.size)
     if p.c_transposed:
         transpose(target, ldc, rows.size, columns.size, c, p.ldc)
+
+
+cdef void put_bias(const floating* bias, bint of_rows, Py_ssize_t rows, Py_ssize_t columns, floating* c,
+                   Py_ssize_t ldc) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for i in range(rows):
+        if of_rows:
+            for j in range(columns):
+                c[i * ldc + j] = bias[i]
+        else:
+            memcpy(c + i * ldc, bias, columns * sizeof(floating))
 
 
 cdef void pack_straight(const floating* b, Py_ssize_t ldb, Py_ssize_t N, Py_ssize_t K, floating* panels) noexcept nogil:
@@ -260,29 +297,37 @@ cdef inline void copy_vector(const floating* source, floating* target) noexcept 
 
 
 cdef void dot_product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* a, const floating* b, floating* c,
-                      bint accumulate, int n_threads) noexcept nogil:
-    """C (M × N) (+)= A (M × K) · B (N × K)ᵀ, lanes are the summed index."""
+                      const floating* bias, bint bias_of_rows, bint relu, int n_threads) noexcept nogil:
+    """C (M × N) = A (M × K) · B (N × K)ᵀ, lanes are the summed index."""
     cdef Py_ssize_t row_tasks = blocks(M, DOT_ROWS_OF_TASK), column_tasks = blocks(N, DOT_COLUMNS_OF_TASK), task
-    if not accumulate:
-        memset(c, 0, M * N * sizeof(floating))
     if row_tasks * column_tasks <= TASKS:       # see `tile_pass`
         for task in prange(row_tasks * column_tasks, schedule="static", num_threads=n_threads):
-            dot_task(a, b, c, M, N, K, task, row_tasks, column_tasks)
+            dot_task(a, b, c, bias, bias_of_rows, relu, M, N, K, task, row_tasks, column_tasks)
     else:
         for task in prange(row_tasks * column_tasks, schedule="dynamic", num_threads=n_threads):
-            dot_task(a, b, c, M, N, K, task, row_tasks, column_tasks)
+            dot_task(a, b, c, bias, bias_of_rows, relu, M, N, K, task, row_tasks, column_tasks)
 
 
-cdef void dot_task(const floating* a, const floating* b, floating* c, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
-                   Py_ssize_t task, Py_ssize_t row_tasks, Py_ssize_t column_tasks) noexcept nogil:
-    dot_block(a, b, c, N, K, share(M, row_tasks, task // column_tasks), share(N, column_tasks, task % column_tasks))
+cdef void dot_task(const floating* a, const floating* b, floating* c, const floating* bias, bint bias_of_rows,
+                   bint relu, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, Py_ssize_t task, Py_ssize_t row_tasks,
+                   Py_ssize_t column_tasks) noexcept nogil:
+    cdef Range rows = share(M, row_tasks, task // column_tasks), columns = share(N, column_tasks, task % column_tasks)
+    cdef Py_ssize_t i
+    c += rows.start * N + columns.start
+    if bias != NULL:
+        put_bias(bias + (rows.start if bias_of_rows else columns.start), bias_of_rows, rows.size, columns.size, c, N)
+    for i in range(rows.size if bias == NULL else 0):
+        memset(c + i * N, 0, columns.size * sizeof(floating))
+    dot_block(a + rows.start * K, b + columns.start * K, c, N, K, rows.size, columns.size)
+    for i in range(rows.size if relu else 0):
+        apply_relu(c + i * N, columns.size)
 
 
-cdef void dot_block(const floating* a, const floating* b, floating* c, Py_ssize_t N, Py_ssize_t K, Range rows,
-                    Range columns) noexcept nogil:
+cdef void dot_block(const floating* a, const floating* b, floating* c, Py_ssize_t N, Py_ssize_t K, Py_ssize_t rows,
+                    Py_ssize_t columns) noexcept nogil:
+    """C += A · Bᵀ, some of the summed index at a time."""
     cdef Py_ssize_t depths = blocks(K, DOT_DEPTH), block_k
     cdef Range k
     for block_k in range(depths):
         k = share(K, depths, block_k)
-        add_dots(rows.size, columns.size, k.size, a + rows.start * K + k.start, K, b + columns.start * K + k.start, K,
-                 c + rows.start * N + columns.start, N)
+        add_dots(rows, columns, k.size, a + k.start, K, b + k.start, K, c, N)
