@@ -97,7 +97,7 @@ cdef tile_product(Product* p, const floating* a, const floating* b, floating* c,
     cdef Product part = p[0]
     # Rows of B a power of two apart share few places in the caches, and most vectors of an odd B straddle two lines of
     # them; vectors as long as a line suffer least.
-    part.b_packed = (p.b_transposed or N < W or (M >= 256 and N * K > CACHE_NUMBERS)
+    part.b_packed = (p.b_transposed or N < W or (M >= 256 and N * K >= CACHE_NUMBERS)
                      or (narrow and (M >= 128 or (M >= 32 and p.ldb * size % 1024 == 0))))
     # Tiles of narrow vectors pass over A more often, and over columns of A with a cache line for every few numbers.
     part.a_packed = N >= 16 * W and p.k_step > 1 and (K > 256 if narrow else p.k_step * size >= 4096)
