@@ -107,7 +107,7 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     out : ndarray or tuple of ndarray, optional
         Where to write, C-contiguous, of the right shape and dtype; otherwise fresh arrays.
     **parameters
-        Plain numbers that a kernel takes besides arrays.
+        Numbers, and arrays of some, that a kernel takes besides what SIGNATURES name.
 
     Returns
     -------

@@ -60,7 +60,7 @@ def backward_weight_bias(geometry,
     add_rows(grad_y, grad_bias)
 
 
-cdef void add_rows(const floating[:, ::1] grad_y, floating[::1] grad_bias) noexcept:
+cdef void add_rows(const floating[:, ::1] grad_y, floating[::1] grad_bias) noexcept nogil:
     cdef Py_ssize_t n, j
     memset(&grad_bias[0], 0, grad_bias.shape[0] * sizeof(floating))
     for n in range(grad_y.shape[0]):
