@@ -55,6 +55,7 @@ def test_batches_around_the_number_of_lanes(problem, batch, level, direction):
         "mb20ic2id30ih9iw7oc3kd3pd1",  # tasks of a few planes
         "mb150ic3ih6oc4kh3",  # several vectors of images in a share of the weight gradient
         "g3mb40ic21ih9oc63kh3",
+        "g2mb18ic80ih8oc90kh3ph1",  # more weights than each thread packs for itself
         "mb18ic100ih12oc90kh3ph1pv-2",  # a number around the image, in each of these ways
         "mb40ic3ih40iw33oc5kh3kw5ph1pv3",
         "mb20ic2iw1500oc3kw5sw2pw9pv3",

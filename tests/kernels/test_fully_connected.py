@@ -97,3 +97,16 @@ def test_without_inputs_the_bias_is_left(variant):
     assert_array_equal(run(OP, "forward", geometry, x, weight, None, variant=variant), np.zeros((2, 3)))
     assert run(OP, "backward_input", geometry, np.ones((2, 3)), weight, variant=variant).shape == (2, 0)
     assert_array_equal(run(OP, "backward_bias", geometry, np.ones((2, 3)), variant=variant), [2, 2, 2])
+
+
+@pytest.mark.parametrize("level", kernels.levels_of("fully_connected", "gemm"))
+def test_several_passes_over_the_summed_index(level):
+    """Operands larger than the working memory: the bias is added once, and ReLU waits for the last pass."""
+    geometry = MatrixGeometry("fully_connected", 2048, 2048, 520)
+    x, weight, bias = (
+        integers(geometry.shapes[name], "f4", [3, i], 3) for i, name in enumerate(("x", "weight", "bias"))
+    )
+    y = x.astype("f8") @ weight.T.astype("f8") + bias
+    for direction, expected in (("forward", y), ("forward_relu", np.maximum(y, 0))):
+        got = run("fully_connected", direction, geometry, x, weight, bias, variant="gemm", level=level, n_threads=2)
+        np.testing.assert_array_equal(got, expected.astype("f4"))
