@@ -12,7 +12,7 @@ import threading
 import numpy as np
 
 CACHE_LINE = 64  # bytes
-PAGE = 4096
+PAGE = 4096  # bytes
 SMALLEST = 2**15  # bytes: below, the C library keeps memory in hand by itself
 LARGEST = 2**26  # bytes: above, one array would fill the store
 STORE = 2**28  # bytes kept in all, per thread

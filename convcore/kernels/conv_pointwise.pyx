@@ -326,8 +326,7 @@ def backward_weight(geometry,
         return
     if one_matrix(&s, &p.of_x):
         of_y, of_x = matrix_of(&p.of_y, grad_y, s.OC), matrix_of(&p.of_x, x, s.IC)
-        product[float](of_y, False, of_x, True, grad_weight.base.reshape(s.OC, s.IC), NULL, False, False,
-                       n_threads)
+        product[float](of_y, False, of_x, True, grad_weight.base.reshape(s.OC, s.IC), NULL, False, False, n_threads)
         return
     cdef Py_ssize_t task, laid, transposed
     p.of_x.source_end = &x[0, 0, 0, 0, 0] + s.N * s.IC * p.of_x.source_cells

@@ -440,20 +440,22 @@ cdef void transpose_gradients(const float* grad_y, Py_ssize_t P, Py_ssize_t filt
                 prefetch_second_level(grad_y + (k + j) * P + p + CHUNK)
             transpose_vf(grad_y + k * P + p, P, target + p * pitch + k, pitch)
         k += vf_LANES
-    if k < filters and pixels >= vf_LANES:                      # a square that filters do not fill
-        memset(square, 0, sizeof(square))
-        for i in range(blocks(pixels, vf_LANES)):
-            p = min(i * vf_LANES, pixels - vf_LANES)
-            for j in range(filters - k):
-                store_vf(square + j * vf_LANES, load_vf(grad_y + (k + j) * P + p))
-                prefetch_second_level(grad_y + (k + j) * P + p + CHUNK)
-            transpose_vf(square, vf_LANES, target + p * pitch + k, pitch)
+    if k == filters:
         return
-    for p in range(pixels if k < filters else 0):
-        for j in range(k, filters):
-            target[p * pitch + j] = grad_y[j * P + p]
-        for j in range(filters, pitch):
-            target[p * pitch + j] = 0
+    if pixels < vf_LANES:
+        for p in range(pixels):
+            for j in range(k, filters):
+                target[p * pitch + j] = grad_y[j * P + p]
+            for j in range(filters, pitch):
+                target[p * pitch + j] = 0
+        return
+    memset(square, 0, sizeof(square))                           # filters do not fill it
+    for i in range(blocks(pixels, vf_LANES)):
+        p = min(i * vf_LANES, pixels - vf_LANES)
+        for j in range(filters - k):
+            store_vf(square + j * vf_LANES, load_vf(grad_y + (k + j) * P + p))
+            prefetch_second_level(grad_y + (k + j) * P + p + CHUNK)
+        transpose_vf(square, vf_LANES, target + p * pitch + k, pitch)
 
 
 cdef void collect_sums(Py_ssize_t filters, Py_ssize_t Q, const float* sums_of, Py_ssize_t width, float* target,

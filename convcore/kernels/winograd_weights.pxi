@@ -105,6 +105,8 @@ cdef sum_together(Problem* p, Problem* gradients, Py_ssize_t group, float* x_til
     cdef Py_ssize_t band = 0, end, task
     for task in prange(p.points, nogil=True, schedule="static", num_threads=n_threads):
         memset(sums + task * numbers, 0, numbers * sizeof(float))
+    # A thread has the same parts of all blocks, with all their channels, and then the same points: the sums of these stay
+    # in its cache, and no lines of the tiles that it writes lie between those of another.
     while band < p.bands:
         end = min(band + p.R, p.bands)
         for task in prange(vectors * readers, nogil=True, schedule="static", num_threads=n_threads):

@@ -45,8 +45,12 @@ def relu(x):
 
 def relu_backward(record, grad_y, needs):
     """The gradient passes where the output is positive."""
-    y = record.saved["y"]
-    return (run("relu", "backward_input", record.geometry, grad_y.reshape(-1), y.reshape(-1)).reshape(y.shape),)
+    return (relu_gradient(grad_y, record.saved["y"]),)
+
+
+def relu_gradient(grad_y, y):
+    """Return the gradient of ReLU's input from that of its output and the output, arrays of one shape."""
+    return run("relu", "backward_input", _flat("relu", y.size), grad_y.reshape(-1), y.reshape(-1)).reshape(y.shape)
 
 
 def leaky_relu(x, scale=0.01):

@@ -5,12 +5,11 @@ for the way back: ReLU tells by its output where its input was positive, and of 
 the only ones that a gradient flows through, whether ReLU stands before the window or behind it.
 """
 
-import math
-
 from convcore.autograd import as_tensor, record
-from convcore.kernels import ConvGeometry, FlatGeometry, PoolGeometry, registry, run
+from convcore.kernels import ConvGeometry, PoolGeometry, registry, run
 from convcore.kernels.dispatch import pooling
 from convcore.ops import conv
+from convcore.ops.activation import relu_gradient
 from convcore.ops.fully_connected import arguments as fully_connected_arguments
 from convcore.ops.fully_connected import backward as fully_connected_backward
 
@@ -32,7 +31,7 @@ def conv_relu(op, x, weight, bias=None, *, stride=1, padding=0, padding_value=0,
 
 def conv_relu_backward(record, grad_y, needs):
     """The gradient passes where the output is positive, and on to the convolution's input, weight and bias."""
-    grad = _relu_backward(grad_y, record.saved["y"])
+    grad = relu_gradient(grad_y, record.saved["y"])
     return conv.gradients(record.attributes["convolution"], record, grad, needs)
 
 
@@ -85,13 +84,7 @@ def fully_connected_relu(x, weight, bias=None):
 
 def fully_connected_relu_backward(record, grad_y, needs):
     """The gradient passes where the output is positive, and on through the matrix."""
-    return fully_connected_backward(record, _relu_backward(grad_y, record.saved["y"]), needs)
-
-
-def _relu_backward(grad_y, y):
-    """Return the gradient of ReLU's input, from its output."""
-    flat = FlatGeometry("relu", math.prod(y.shape))
-    return run("relu", "backward_input", flat, grad_y.reshape(-1), y.reshape(-1)).reshape(y.shape)
+    return fully_connected_backward(record, relu_gradient(grad_y, record.saved["y"]), needs)
 
 
 def _in_quads(pool):

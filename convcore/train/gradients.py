@@ -54,8 +54,7 @@ class Gradients:
 
     def by_tape(self, x, y, rng=None):
         """The same, along a tape."""
-        loss, hits = self.walk(x, y, rng)
-        return loss.item(), None if hits is None else hits.item()
+        return _numbers(*self.walk(x, y, rng))
 
     def walk(self, x, y, rng=None):
         """Go forward and back along a tape, and return the loss, a Tensor, and the number of right rows, an array."""
@@ -65,6 +64,11 @@ class Gradients:
         if math.isfinite(loss.item()):
             tape.backward(loss)
         return loss, hits
+
+
+def _numbers(loss, hits):
+    """Return the loss and the number of right rows as plain numbers; None where no rows were counted."""
+    return loss.item(), None if hits is None else hits.item()
 
 
 def _kernels_may_be_all(net, objective):
@@ -112,7 +116,7 @@ class _Plan:
                 self._plan(loss, hits)
         elif self.program.differs_from(calls.made, (*x.arrays, y)):
             self._give_up()
-        return loss.item(), None if hits is None else hits.item()
+        return _numbers(loss, hits)
 
     def _plan(self, loss, hits):
         """Make a program of two observations."""
@@ -142,7 +146,7 @@ class _Plan:
             parameter.grad = gradient
         for layer, mean, variance in zip(self.gradients.statistics, results, results, strict=True):
             layer.learn(mean, variance)
-        return loss.item(), None if hits is None else hits.item()
+        return _numbers(loss, hits)
 
 
 class _Calls:

@@ -69,7 +69,7 @@ def directions(geometry, **how):
     return found, [t.grad for t in (x, w, b)]
 
 
-def test_who_is_asked_for_it(monkeypatch):
+def test_who_is_asked_for_it():
     """Whoever computes the weights, unless a variant is asked for or is the user's own."""
     geometry = ConvGeometry.parse("mb64ic6ih14oc16kh5ph2")
     apart = ["backward_input", "backward_weight", "backward_bias"]
