@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "teach": BELOW,
     "profile": {*BELOW, "isa", "threads", "_compiled"},
     # The last ones: a checkpoint stores the level and the variants, which the bits depend on; a step that repeats
-    # itself is made of kernels again.
+    # itself is made of kernels again, as is a prediction.
     "train": {
         "network",
         "optim",
@@ -39,7 +39,7 @@ MAY_IMPORT = {
     },
     "models": {"layers", "network"},
     "optim": {"layers.parameter", "kernels"},
-    "network": {"layers", "ops", "autograd"},
+    "network": {"layers", "ops", "autograd", "kernels.program"},
     # The last three: a layer infers sizes, without running a kernel.
     "layers": {"ops", "autograd", "kernels.windows", "kernels.ConvGeometry", "kernels.PoolGeometry"},
     "ops": {"autograd", "kernels"},

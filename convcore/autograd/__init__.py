@@ -1,10 +1,10 @@
 """Tensors, the tape, and the check of gradients: an engine that knows no op."""
 
 from convcore.autograd.gradcheck import GradientError, gradcheck
-from convcore.autograd.tape import Record, Step, Tape, gradient, paused, record, value_and_gradient
+from convcore.autograd.tape import Record, Step, Tape, gradient, paused, record, recording, value_and_gradient
 from convcore.autograd.tensor import Tensor, as_tensor
 
 __all__ = [
     "GradientError", "Record", "Step", "Tape", "Tensor", "as_tensor", "gradcheck", "gradient", "paused", "record",
-    "value_and_gradient",
+    "recording", "value_and_gradient",
 ]  # fmt: skip

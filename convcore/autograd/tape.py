@@ -157,6 +157,20 @@ def paused():
         _active.reset(token)
 
 
+def recording():
+    """Whether a tape is open that notes what is computed now.
+
+    Examples
+    --------
+    >>> with Tape():
+    ...     recording()
+    True
+    >>> recording()
+    False
+    """
+    return _active.get() is not None
+
+
 class Step:
     """One record on the way back, with the gradients that flow through it.
 

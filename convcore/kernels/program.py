@@ -9,15 +9,14 @@ import time
 
 import numpy as np
 
-from convcore.kernels import buffers
 from convcore.kernels.calls import Computing, observer, observing, unobserved
 from convcore.kernels.dispatch import conditions
+from convcore.kernels.places import NotRepeatable, Places, address, uses
 
-__all__ = ["NotRepeatable", "Program", "conditions", "observing"]
+__all__ = ["NotRepeatable", "Planned", "Program", "conditions", "observing"]
 
-
-class NotRepeatable(Exception):
-    """The work cannot be made into a program; the text says why."""
+OBSERVED, COMPARED = (2, 3), 4  # which times work is observed, and which time it is done both ways
+LARGEST = 2**26  # bytes: see Planned
 
 
 class Program:
@@ -54,9 +53,9 @@ class Program:
         self.inputs = [np.empty_like(array) for array in inputs[1]]
         _check_alike(first, second)
         results = [array for made in second for array in made.outputs]
-        self._places = _Places(results, _uses(second, results, wanted), together)
+        self._places = Places(results, uses(second, results, wanted), together)
         self.bytes = self._places.bytes
-        brought_in = {_address(array): mine for array, mine in zip(inputs[1], self.inputs, strict=True)}
+        brought_in = {address(array): mine for array, mine in zip(inputs[1], self.inputs, strict=True)}
         for before, made in zip(first, second, strict=True):
             arrays = [
                 self._array(old, new, brought_in, made) for old, new in zip(before.arrays, made.arrays, strict=True)
@@ -74,9 +73,9 @@ class Program:
             return None
         array = self._places.of(new)
         if array is None:
-            array = brought_in.get(_address(new))
+            array = brought_in.get(address(new))
             array = None if array is None else array.reshape(new.shape)
-        if array is None and _address(old) == _address(new):
+        if array is None and address(old) == address(new):
             array = new  # it was there before, and has stayed
         if array is None and new.size == 1 and old.item() == new.item() == 1.0:
             array = new  # the gradient that a walk back begins with
@@ -107,77 +106,16 @@ class Program:
             step()
             watcher(made.timed(time.perf_counter() - start))
 
-    def differs_from(self, observed, inputs):
-        """Make all calls, and return the first of them whose results have not the bits of an observation, or None."""
+    def check(self, observed, inputs, wanted):
+        """Make all calls, and raise NotRepeatable unless they are those of an observation, with the same bits."""
+        _check_alike(self.calls, observed)
         self._bring_in(inputs)
         for made, other in zip(self.calls, observed, strict=True):
             made.make()
-            pairs = zip(made.outputs, other.outputs, strict=True)
-            if any(a.tobytes() != b.tobytes() for a, b in pairs):
-                return f"{made.op} {made.direction}"
-        return None
-
-
-def _uses(calls, results, wanted):
-    """Return per result [first call, last call] between which it is needed; what is wanted is needed to the end."""
-    spans = _spans(results)
-    uses = [[place, place] for place, made in enumerate(calls) for _ in made.outputs]
-    for place, made in enumerate(calls):
-        for array in made.arrays:
-            index = None if array is None else _inside(spans, array)
-            if index is not None:
-                uses[index][1] = place
-    for array in wanted:
-        index = _inside(spans, array)
-        if index is not None:
-            uses[index][1] = len(calls)
-    return uses
-
-
-class _Places:
-    """Where each result lies in one piece of memory: those that are needed at the same time lie apart.
-
-    Larger ones choose first, and take the lowest place that is free as long as they live ("greedy by size": Pisarchyk
-    and Lee, Efficient memory management for deep neural net inference, arXiv:2001.03288).
-    """
-
-    def __init__(self, results, uses, together=()):
-        placed = []  # (offset, end, first, last)
-        self._spans = _spans(results)
-        self._offsets = [0] * len(results)
-        groups = self._groups(together)
-        for group in sorted(groups, key=lambda group: -sum(results[i].nbytes for i in group)):
-            first, last = min(uses[i][0] for i in group), max(uses[i][1] for i in group)
-            size = sum(results[i].nbytes for i in group)
-            size = -(-size // buffers.CACHE_LINE) * buffers.CACHE_LINE
-            offset = 0
-            for start, end, born, dead in sorted(placed):
-                if born <= last and first <= dead:
-                    if offset + size <= start:
-                        break
-                    offset = max(offset, end)
-            placed.append((offset, offset + size, first, last))
-            for index in group:
-                self._offsets[index] = offset
-                offset += results[index].nbytes
-        self.bytes = max((end for _, end, _, _ in placed), default=0)
-        self._memory = buffers.aligned(1, max(1, self.bytes), np.dtype(np.uint8))
-
-    def _groups(self, together):
-        """Return the indices of the results in groups that are placed as one."""
-        group = [_inside(self._spans, array) for array in together]
-        if None in group or any(self._spans[i][1] - self._spans[i][0] != a.nbytes
-                                for i, a in zip(group, together, strict=True)):  # fmt: skip
-            raise NotRepeatable("what shall lie together is not each an array of its own")
-        return [*([group] if group else []), *([i] for i in range(len(self._spans)) if i not in group)]
-
-    def of(self, array):
-        """Return the array of this shape at its place, or None if it is no part of a result."""
-        index = _inside(self._spans, array)
-        if index is None:
-            return None
-        offset = self._offsets[index] + _address(array) - self._spans[index][0]
-        return np.ndarray(array.shape, array.dtype, self._memory, offset)
+            if not all(map(_same_bits, made.outputs, other.outputs)):
+                raise NotRepeatable(f"{made.direction} of {made.op} gives other bits")
+        if not all(map(_same_bits, self.results, wanted)):
+            raise NotRepeatable("what is wanted is not what a kernel wrote")
 
 
 def _check_alike(first, second):
@@ -193,20 +131,102 @@ def _check_alike(first, second):
             raise NotRepeatable(f"{a.op} takes an empty array")
 
 
-def _address(array):
-    return array.__array_interface__["data"][0]
+def _same_bits(a, b):
+    return a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def _spans(arrays):
-    """Return (first address, one past the last) of each array; later ones may have taken the memory of earlier ones."""
-    return [(_address(array), _address(array) + array.nbytes) for array in arrays]
+class Planned:
+    """Work of one kind that is done again and again: first as it is written, then by a `Program` of the calls it makes.
+
+    The first time it goes its own way; things may be made then that last. So it does the second and the third time,
+    and each call of a kernel is noted: where both made the same calls, and kernels alone have computed, the calls
+    become a program. The fourth time the work is done both ways. If all results of all kernels agree bit by bit, the
+    program is `ready` to do it from then on. Whatever does anything else besides goes its own way for ever.
+
+    Parameters
+    ----------
+    largest : int, optional
+        Bytes of results that are kept of each of the two observations. Beyond, what a program saves is nothing beside
+        what kernels take.
+
+    Attributes
+    ----------
+    program : Program or None
+
+    Examples
+    --------
+    >>> from convcore.kernels import FlatGeometry, run
+    >>> plan = Planned()
+    >>> for i in range(4):
+    ...     x = np.array([i, -i], np.float32)
+    ...     y = plan.watch([x], lambda: run("relu", "forward", FlatGeometry("relu", 2), x), lambda y, calls: ([y], []))
+    >>> plan.ready
+    True
+    >>> plan.program.run([np.array([7, -7], np.float32)])
+    >>> plan.program.results
+    [array([7., 0.], dtype=float32)]
+    """
+
+    def __init__(self, largest=None):
+        self._largest = LARGEST if largest is None else largest
+        self.begin()
+
+    def begin(self):
+        """Forget what was seen."""
+        self._times, self._seen, self.program, self._hopeless = 0, [], None, False
+
+    @property
+    def ready(self):
+        """Whether the program does the work from now on."""
+        return self._times >= COMPARED and self.program is not None
+
+    def watch(self, inputs, work, wanted):
+        """Do the work as it is written, and learn from it.
+
+        Parameters
+        ----------
+        inputs : sequence of ndarray
+            What comes in from outside.
+        work : function without arguments
+        wanted : function
+            Takes what `work` returned and the calls that it made, and returns the `wanted` and the `together` of
+            `Program`; raises NotRepeatable where these cannot be told.
+
+        Returns
+        -------
+        What `work` returned.
+        """
+        self._times += 1
+        if self._hopeless or self._times < OBSERVED[0]:
+            return work()
+        calls = _Calls(self._largest)
+        with observing(calls.add):
+            result = work()
+        try:
+            self._learn(calls, inputs, *wanted(result, calls.made))
+        except NotRepeatable:
+            self._hopeless, self.program, self._seen = True, None, []
+        return result
+
+    def _learn(self, calls, inputs, wanted, together):
+        if calls.too_large:
+            raise NotRepeatable("the results are too large to be kept")
+        if self._times == COMPARED:
+            return self.program.check(calls.made, inputs, wanted)
+        self._seen.append((calls.made, inputs))
+        if self._times == OBSERVED[-1]:
+            (first, earlier), (second, _) = self._seen
+            self.program, self._seen = Program(first, second, (earlier, inputs), wanted, together), []
 
 
-def _inside(spans, array):
-    """Return the index of the span that an array lies in, or None."""
-    start = _address(array)
-    for index in range(len(spans) - 1, -1, -1):
-        first, end = spans[index]
-        if first <= start and start + array.nbytes <= end and array.nbytes:
-            return index
-    return None
+class _Calls:
+    """The calls of kernels in some work, as long as their results are not too large to be kept."""
+
+    def __init__(self, largest):
+        self.made, self.left, self.too_large = [], largest, False
+
+    def add(self, made):
+        """Note a call."""
+        self.left -= sum(array.nbytes for array in made.outputs)
+        self.too_large = self.left < 0
+        self.made = [] if self.too_large else [*self.made, made]

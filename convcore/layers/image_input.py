@@ -1,5 +1,7 @@
 """The layer that takes images in and normalizes them."""
 
+import operator
+
 import numpy as np
 
 from convcore.arrays import as_numbers
@@ -72,7 +74,7 @@ class ImageInput(Layer):
         elif not callable(normalization):
             raise TypeError(f"ImageInput: normalization must be a name or a function, got {normalization!r}")
         self.normalization = normalization
-        self._made_of, self._scaling = None, None  # the statistics that scale and shift were computed from
+        self._made_of, self._scaling = (), None  # the statistics that scale and shift were computed from
 
     @property
     def data_shape(self):
@@ -156,9 +158,10 @@ class ImageInput(Layer):
 
     def _scale_and_shift(self, dtype):
         """Every normalization is x · scale + shift per channel; the same two arrays as long as the statistics last."""
-        known = self.remembered
-        if self._made_of is not known or self._scaling[0].dtype != dtype:
-            self._made_of, self._scaling = known, self._scaling_of(known, dtype)
+        known = tuple(self.remembered.values())
+        same = len(known) == len(self._made_of) and all(map(operator.is_, known, self._made_of))
+        if not same or self._scaling[0].dtype != dtype:
+            self._made_of, self._scaling = known, self._scaling_of(self.remembered, dtype)
         return self._scaling
 
     def _scaling_of(self, known, dtype):

@@ -2,5 +2,6 @@
 
 from convcore.network.chains import fusion, get_fusion, set_fusion
 from convcore.network.network import Network, load
+from convcore.network.prediction import calls_nobody
 
-__all__ = ["Network", "fusion", "get_fusion", "load", "set_fusion"]
+__all__ = ["Network", "calls_nobody", "fusion", "get_fusion", "load", "set_fusion"]

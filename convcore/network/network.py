@@ -1,16 +1,18 @@
 """A network: layers, their parameters, and the data that flows through them."""
 
 import collections
+from collections.abc import Iterator
 
 import numpy as np
 
 from convcore.arrays import FLOATS, as_numbers
-from convcore.autograd import Tensor, paused
+from convcore.autograd import Tensor, paused, recording
 from convcore.layers import ClassificationOutput, Function, Layer, formats
 from convcore.layers.layer import positive_int
 from convcore.network.file import Stored
 from convcore.network.graph import Graph, chain, check_unique
 from convcore.network.inputs import Inputs, check_batch
+from convcore.network.prediction import Prediction
 from convcore.summary import Summary
 
 
@@ -130,6 +132,7 @@ class Network(Stored):
         self.input_names, self.output_names = self._graph.input_names, self._graph.output_names
         self._is_list = self._graph.is_chain and chain(layers) == self.connections
         self._inputs = Inputs(self.input_names, layers)
+        self._prediction = Prediction(self)
         last = self.output_layer
         self.class_names = last.classes if isinstance(last, ClassificationOutput) else None
         self._initialized = False
@@ -347,11 +350,16 @@ class Network(Stored):
         """
         if not isinstance(training, (bool, np.bool_)):
             raise TypeError(f"Network: training must be True or False, got {training!r}")
+        outputs = None if training or recording() else self._prediction.outputs(x, logits)
+        if outputs is None:
+            outputs = self.by_layers(x, training, rng, logits)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def by_layers(self, x, training=False, rng=None, logits=False):
+        """Return the tuple of outputs for a batch, as each layer in its turn computes it; see `forward`."""
         inputs, given = self._take_in(x)
         outputs = self._graph.run(inputs, training, rng, logits)
-        if given is not None:
-            outputs = tuple(_in_order_of(y, given) for y in outputs)
-        return outputs[0] if len(outputs) == 1 else outputs
+        return outputs if given is None else tuple(_in_order_of(y, given) for y in outputs)
 
     def _take_in(self, x):
         """Return the inputs as Tensors, axes in order, and the format that counts for outputs; the first tell sizes."""
@@ -393,7 +401,7 @@ class Network(Stored):
 
         Parameters
         ----------
-        x : array, shape (N, ...), or Tensor with a format
+        x : array, shape (N, ...), or Tensor with a format; or an iterator of these
             Any numbers; cast batch by batch, so memory stays bounded. Of a network with several inputs a tuple, list or
             dict by name of these.
         batch_size : int
@@ -401,7 +409,8 @@ class Network(Stored):
         Returns
         -------
         ndarray, shape (N, ...), or a tuple of them
-            For an input with a format in the input's axis order.
+            For an input with a format in the input's axis order. Of an iterator an iterator: each part is taken when
+            its outputs are asked for, and may have any length.
 
         Raises
         ------
@@ -413,13 +422,27 @@ class Network(Stored):
         -----
         The bits do not depend on the number of threads. They may depend on `batch_size`: which kernel is the fastest
         is a question of the batch, too, and each adds in an order of its own.
+
+        Examples
+        --------
+        >>> from convcore.layers import FullyConnected
+        >>> net = Network([FullyConnected(2)], seed=0)
+        >>> net.predict(np.ones((3, 5))).shape
+        (3, 2)
+        >>> parts = (np.ones((count, 5)) for count in (3, 1))
+        >>> for y in net.predict(parts):
+        ...     print(y.shape)
+        (3, 2)
+        (1, 2)
         """
+        batch_size = positive_int(batch_size, "predict: batch_size")
+        if isinstance(x, Iterator):
+            return (self.predict(part, batch_size) for part in x)
         outputs = [y.data for y in self._predict(x, batch_size, "predict")]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def _predict(self, x, batch_size, op):
         """Return the outputs for all observations as Tensors."""
-        batch_size = positive_int(batch_size, f"{op}: batch_size")
         inputs, given = [], None
         for part in self._inputs.parts(x, f"{op}: x"):
             format = part.format if isinstance(part, Tensor) else None
@@ -456,7 +479,13 @@ class Network(Stored):
         return results
 
     def classify(self, x, batch_size=256):
-        """Return the index of the largest output of each observation, shape (N,), int64; see `predict`."""
+        """Return the index of the largest output of each observation, shape (N,), int64; see `predict`.
+
+        Of an iterator an iterator of these.
+        """
+        batch_size = positive_int(batch_size, "classify: batch_size")
+        if isinstance(x, Iterator):
+            return (self.classify(part, batch_size) for part in x)
         outputs = self._predict(x, batch_size, "classify")
         if len(outputs) > 1:
             raise ValueError(f"classify: the network has {len(outputs)} outputs: {', '.join(self.output_names)}")

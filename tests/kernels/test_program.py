@@ -110,13 +110,19 @@ def test_a_watcher_sees_every_call():
 def test_comparing_with_an_observation():
     made = program(forward, lambda: [images()])
     x = images()
-    calls, _ = observed(forward, x)
-    assert made.differs_from(calls, [x]) is None
+    calls, results = observed(forward, x)
+    made.check(calls, [x], list(results))
     other = calls[1].outputs[0].copy()
     other[7] += 1
     wrong = [calls[0], calls[1]._replace(outputs=(other,)), *calls[2:]]
-    assert made.differs_from(wrong, [x]) == "relu forward"
-    assert made.differs_from(calls, [images()]) == "conv2d forward"
+    with pytest.raises(NotRepeatable, match="forward of relu gives other bits"):
+        made.check(wrong, [x], list(results))
+    with pytest.raises(NotRepeatable, match="forward of conv2d gives other bits"):
+        made.check(calls, [images()], list(results))
+    with pytest.raises(NotRepeatable, match="what is wanted is not what a kernel wrote"):
+        made.check(calls, [x], [results[0] + 1, results[1]])
+    with pytest.raises(NotRepeatable, match="one run made 4 calls, the next 3"):
+        made.check(calls[:3], [x], list(results))
 
 
 def test_the_gradient_that_a_walk_begins_with():

@@ -6,6 +6,7 @@ from strategies import THREADS
 
 import convcore as cc
 from convcore.data import Augment
+from convcore.kernels import program
 from convcore.train import gradients
 from convcore.train.gradients import Gradients
 from convcore.train.objective import Objective
@@ -34,20 +35,21 @@ def branched():
 
 @pytest.fixture
 def programs(monkeypatch):
-    """The programs that are made."""
+    """The programs that are made of steps; those of validation have no gradients to lay together."""
     made = []
 
-    class Noted(gradients.Program):
-        def __init__(self, *arguments, **options):
-            super().__init__(*arguments, **options)
+    class Noted(program.Program):
+        def __init__(self, first, second, inputs, wanted, together):
+            super().__init__(first, second, inputs, wanted, together)
             self.runs = 0
-            made.append(self)
+            if together:
+                made.append(self)
 
         def run(self, inputs):
             self.runs += 1
             super().run(inputs)
 
-    monkeypatch.setattr(gradients, "Program", Noted)
+    monkeypatch.setattr(program, "Program", Noted)
     return made
 
 
@@ -55,7 +57,7 @@ def train(net, x=X, y=Y, repeated=True, monkeypatch=None, **options):
     options = {"max_epochs": 4, "mini_batch_size": 10, "initial_learn_rate": 0.01, "verbose": False, **options}
     solver = options.pop("solver", "sgdm")
     if not repeated:
-        monkeypatch.setattr(gradients, "_kernels_may_be_all", lambda *_: False)
+        monkeypatch.setattr(gradients, "calls_nobody", lambda _: False)
     history = cc.train(net, (x, y), options=cc.TrainingOptions(solver, **options))
     arrays = {**{name: p.data for name, p in net.parameters().items()}, **net.states()}
     return {name: a.tobytes() for name, a in arrays.items()}, [history.row(i)["loss"] for i in range(len(history))]
@@ -178,7 +180,7 @@ def test_another_word_begins_another_program(programs):
 
 
 def test_results_that_are_too_large_to_be_kept(programs, monkeypatch):
-    monkeypatch.setattr(gradients, "LARGEST", 1000)
+    monkeypatch.setattr(program, "LARGEST", 1000)
     train(convolutional())
     assert programs == []
 
