@@ -22,7 +22,7 @@ def cells(op):
         for variant in kernels.variants(op)
         if variant != "reference"
         for level in kernels.levels_of(op, variant)
-        for direction in (*DIRECTIONS, *registry.EPILOGUES)
+        for direction in (*DIRECTIONS, *registry.EPILOGUES, "backward_relu")
         if hasattr(registry.load(op, variant, level), direction)
     ]
 

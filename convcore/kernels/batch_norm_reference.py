@@ -27,6 +27,12 @@ def backward(geometry, grad_y, x, scale, mean, variance, grad_x, grad_scale, gra
     grad_x[...] = _column(scale) / np.sqrt(_column(variance) + epsilon) * g
 
 
+def backward_relu(geometry, grad_y, y, x, scale, mean, variance, grad_x, grad_scale, grad_offset, n_threads, **given):
+    """The same behind ReLU, whose output y tells where its input was positive."""
+    g = np.where(y <= 0, 0, grad_y)
+    backward(geometry, g, x, scale, mean, variance, grad_x, grad_scale, grad_offset, n_threads, **given)
+
+
 def _normalized(x, mean, variance, epsilon):
     return (x - _column(mean)) / np.sqrt(_column(variance) + epsilon)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convcore.kernels.pool_geometry import PoolGeometry
+
 
 def channel_sizes(shape):
     """Return (N, C, S) of a shape (N, C, ...): the axes behind the channels count as one.
@@ -22,6 +24,17 @@ def channel_sizes(shape):
 class BatchNormGeometry:
     """N observations of C channels of S values, each channel normalized by a mean and a variance of its own.
 
+    Parameters
+    ----------
+    N, C, S : int
+    pooling : PoolGeometry, optional
+        A max-pooling of N · C planes of S cells, ReLU in between: for the directions that end in ``_pool``.
+
+    Raises
+    ------
+    ValueError
+        A pooling of other planes.
+
     Examples
     --------
     >>> str(BatchNormGeometry(64, 16, 784))
@@ -31,30 +44,64 @@ class BatchNormGeometry:
     N: int
     C: int
     S: int
+    pooling: PoolGeometry | None = None
     op = "batch_norm"
+
+    def __post_init__(self):
+        pooling = self.pooling
+        if pooling is not None and (
+            not pooling.op.startswith("max")
+            or (pooling.batch, pooling.channels, math.prod(pooling.in_size)) != (self.N, self.C, self.S)
+        ):
+            raise ValueError(
+                f"batch_norm: the pooling must be a max-pooling of ({self.N}, {self.C}) planes of {self.S} cells, "
+                f"got {pooling.op} {pooling}"
+            )
 
     @functools.cached_property
     def shapes(self):
         """The shape of each array of the problem, by name."""
         values = dict.fromkeys(("x", "y", "grad_x", "grad_y"), (self.N, self.C, self.S))
-        channels = ("scale", "offset", "mean", "variance", "grad_scale", "grad_offset")
-        return {**values, **dict.fromkeys(channels, (self.C,))}
+        channels = (
+            "scale", "offset", "mean", "variance", "trained_mean", "trained_variance", "grad_scale", "grad_offset"
+        )  # fmt: skip
+        pooled = 0 if self.pooling is None else math.prod(self.pooling.out_size)
+        pools = dict.fromkeys(("pooled", "grad_pooled", "index"), (self.N, self.C, pooled))
+        return {**values, **pools, **dict.fromkeys(channels, (self.C,))}
 
-    SIGNATURES = {
-        "forward": (("x", "scale", "offset", "mean", "variance"), "y"),
-        "forward_training": (("x", "scale", "offset"), ("y", "mean", "variance")),
-        "backward": (("grad_y", "x", "scale", "mean", "variance"), ("grad_x", "grad_scale", "grad_offset")),
-    }
+    @property
+    def SIGNATURES(self):
+        """What each direction takes and returns."""
+        trained, gradients = ("trained_mean", "trained_variance"), ("grad_x", "grad_scale", "grad_offset")
+        x, saved = ("x", "scale", "offset"), ("x", "scale", "mean", "variance")
+        plain = {
+            "forward": ((*x, *trained), "y"),
+            "forward_relu": ((*x, *trained), "y"),
+            "forward_training": (x, ("y", "mean", "variance")),
+            "forward_training_relu": (x, ("y", "mean", "variance")),
+            "backward": (("grad_y", *saved), gradients),
+            "backward_relu": (("grad_y", "y", *saved), gradients),
+        }
+        if self.pooling is None:
+            return plain
+        return {
+            **plain,
+            "forward_pool": ((*x, *trained), ("pooled", "index")),
+            "forward_training_pool": (x, ("pooled", "index", "mean", "variance")),
+            "backward_pool": (("grad_pooled", "index", *saved), gradients),
+        }
+
     OPTIONAL = ()
     # Of a dtype of their own: in float32 a mean a million times the standard deviation would shift every result.
-    DTYPES = {"mean": np.float64, "variance": np.float64}
+    DTYPES = {"mean": np.float64, "variance": np.float64, "index": np.int32}
 
     def operations(self, direction):
         """Return the floating-point operations of a direction: the sums over a channel, then one formula per value."""
-        return self.N * self.C * self.S * {"forward": 3, "forward_training": 8, "backward": 9}[direction]
+        per_value = 9 if direction.startswith("backward") else 8 if "training" in direction else 3
+        return self.N * self.C * self.S * per_value
 
     def __str__(self):
-        return f"mb{self.N}c{self.C}s{self.S}"
+        return f"mb{self.N}c{self.C}s{self.S}" if self.pooling is None else str(self.pooling)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def pooling(op, geometry, dtype):
     >>> pooling("conv2d", ConvGeometry.parse("mb64ic6ih14oc16kh5"), np.dtype(np.float32))
     'images'
     """
-    return _doing_more(op, "forward", "forward_pool", "max_pool2d", geometry, dtype, registry.circumstances())
+    return doing_more(op, "forward", "forward_pool", "max_pool2d", geometry, dtype)
 
 
 def weight_and_bias(op, geometry, dtype):
@@ -76,12 +76,24 @@ def weight_and_bias(op, geometry, dtype):
     >>> weight_and_bias("conv2d", ConvGeometry.parse("mb64ic6ih14oc16kh5"), np.dtype(np.float32))
     'images'
     """
-    return _doing_more(op, "backward_weight", "backward_weight_bias", op, geometry, dtype, registry.circumstances())
+    return doing_more(op, "backward_weight", "backward_weight_bias", op, geometry, dtype)
+
+
+def doing_more(op, direction, more, other, geometry, dtype):
+    """Return the variant that computes a direction, if it does `more`, too, and nobody wants another `other`; or None.
+
+    Examples
+    --------
+    >>> from convcore.kernels import BatchNormGeometry
+    >>> geometry = BatchNormGeometry(64, 16, 784)
+    >>> doing_more("batch_norm", "backward", "backward_relu", "relu", geometry, np.dtype(np.float32))
+    'direct'
+    """
+    return _doing_more(op, direction, more, other, geometry, dtype, registry.circumstances())
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _doing_more(op, direction, more, other, geometry, dtype, circumstances):
-    """Return who computes a direction, if that variant also does more, and nobody wants another to do the rest."""
     if not registry.is_left_alone(other):
         return None
     name, level = selected(op, direction, geometry, dtype)

@@ -83,16 +83,5 @@ cdef void backward_task(PoolSizes* s, const floating* grad_y, const int* index, 
     """The planes from `first` on and before `end`."""
     cdef Py_ssize_t plane
     for plane in range(first, end):
-        backward_plane(s, grad_y + plane * s.out_cells, index + plane * s.out_cells, (s.planes - plane) * s.out_cells,
-                       grad_x + plane * s.in_cells, (end - plane) * s.in_cells)
-
-
-cdef void backward_plane(PoolSizes* s, const floating* grad_y, const int* index, Py_ssize_t y_room, floating* grad_x,
-                         Py_ssize_t x_room) noexcept nogil:
-    """One plane; y_room cells may be read from its beginning on, x_room written."""
-    cdef Py_ssize_t j, row = spread_quads(s, grad_y, index, y_room, grad_x, x_room) if in_quads(s) else 0
-    for j in range(2 * row * s.IW, s.in_cells):
-        grad_x[j] = 0
-    for j in range(row * s.OW, s.out_cells):
-        if 0 <= index[j] < s.in_cells:          # -1: no gradient; and no index, however wrong, may write elsewhere
-            grad_x[index[j]] += grad_y[j]
+        spread_plane(s, grad_y + plane * s.out_cells, index + plane * s.out_cells, (s.planes - plane) * s.out_cells,
+                     grad_x + plane * s.in_cells, (end - plane) * s.in_cells)

@@ -1,4 +1,4 @@
-# The maxima of a plane and their places, for max-pooling and for what is pooled while it is at hand.
+# The maxima of a plane and their places, and the way back, for max-pooling and for what is pooled while it is at hand.
 #
 # One output row at a time, one cell of the window at a time; the innermost loop runs along the output row without a
 # branch, so the compiler can turn it into vector instructions.
@@ -60,3 +60,14 @@ cdef inline void raise_row(floating* y, int* index, const floating* x, Py_ssize_
         best, best_place, value = y[j], index[j], x[j * step]
         contest(best, best_place, value, place + <int> (j * step))
         y[j], index[j] = best, best_place
+
+
+cdef void spread_plane(PoolSizes* s, const floating* grad_y, const int* index, Py_ssize_t y_room, floating* grad_x,
+                       Py_ssize_t x_room) noexcept nogil:
+    """The way back: each gradient goes to the cell that won; y_room cells may be read from its beginning on, x_room written."""
+    cdef Py_ssize_t j, row = spread_quads(s, grad_y, index, y_room, grad_x, x_room) if in_quads(s) else 0
+    for j in range(2 * row * s.IW, s.in_cells):
+        grad_x[j] = 0
+    for j in range(row * s.OW, s.out_cells):
+        if 0 <= index[j] < s.in_cells:          # -1: no gradient; and no index, however wrong, may write elsewhere
+            grad_x[index[j]] += grad_y[j]

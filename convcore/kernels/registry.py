@@ -13,9 +13,10 @@ function ``rounding_factor(direction, geometry, dtype, level)`` where that depen
 ``forward_relu`` is a direction that a variant may have for the sake of speed: ReLU applied to what it has just written,
 which is still at hand. It stands for the same problems as ``forward``, and is chosen by the same rules; where a variant
 has none, ReLU follows its ``forward`` (epilogues.py), so that every variant serves and the bits are the same.
-``forward_pool`` is another: the maxima of ReLU in windows of 2×2 side by side. Variants that have it are asked for it
-where they are chosen for ``forward`` (`dispatch.pooling`). So is ``backward_weight_bias``, both gradients in one pass,
-where they are chosen for ``backward_weight`` (`dispatch.weight_and_bias`).
+``forward_pool`` is another: the maxima of ReLU, of convolutions in windows of 2×2 side by side. Variants that have it
+are asked for it where they are chosen for ``forward`` (`dispatch.pooling`). So is ``backward_weight_bias``, both
+gradients in one pass, where they are chosen for ``backward_weight`` (`dispatch.weight_and_bias`), and what goes back
+through ReLU or max-pooling and a normalization at once (`dispatch.doing_more`).
 """
 
 import contextlib
@@ -53,7 +54,8 @@ VARIANTS = {
     "rmsprop": ["direct", "reference"],
     "affine2d": ["direct", "reference"],
 }  # fmt: skip
-EPILOGUES = {"forward_relu": "forward"}  # directions that are others with something behind them
+# Directions that are others with something behind them.
+EPILOGUES = {"forward_relu": "forward", "forward_training_relu": "forward_training"}
 _VARIABLES = {op: f"CONVCORE_{op.upper()}_VARIANT" for op in VARIANTS}
 _users_own = {}  # (op, variant) -> the module or object that register was given
 _version = 0  # counts what was registered and unregistered: choices that were remembered end with it

@@ -7,8 +7,7 @@ from convcore.layers import initializers
 from convcore.layers.layer import given_array, positive_int
 from convcore.layers.learnable import ParameterLayer
 from convcore.layers.spec_values import spec_channels, spec_number, spec_value
-from convcore.ops import batch_norm
-from convcore.ops.batch_norm import moving, normalize_by_batch
+from convcore.ops.batch_norm import moving, normalize
 
 # What draws from numbers of connections makes no sense for one value per channel.
 INITIALIZERS = {name: initializers.NAMED[name] for name in ("narrow-normal", "zeros", "ones")}
@@ -157,13 +156,15 @@ class BatchNorm(ParameterLayer):
 
     def forward(self, x, training, rng):
         """Return the normalized values (N, channels, ...); in training, learn from the batch's statistics."""
-        if not training:
-            return batch_norm(x, self.scale, self.offset, self.trained_mean, self.trained_variance, training=False,
-                              epsilon=self.epsilon)  # fmt: skip
-        y, mean, variance = normalize_by_batch(x, self.scale, self.offset, epsilon=self.epsilon)
-        if x.size and self._population is not None:
+        return self.normalize(x, training, normalize)
+
+    def normalize(self, x, training, function):
+        """Return what a function makes of x: `ops.batch_norm.normalize`, or one that does more; in training, learn."""
+        statistics = None if training else (self.trained_mean, self.trained_variance)
+        y, mean, variance = function(x, self.scale, self.offset, statistics, self.epsilon)
+        if training and x.size and self._population is not None:
             self._population.add(x.size // len(mean), mean, variance)
-        elif x.size:
+        elif training and x.size:
             self.learn(mean, variance)
         return y
 

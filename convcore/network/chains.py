@@ -3,7 +3,7 @@
 import collections
 import functools
 
-from convcore.layers import FullyConnected, ImageInput, MaxPool1D, MaxPool2D, MaxPool3D, ReLU, formats
+from convcore.layers import BatchNorm, FullyConnected, ImageInput, MaxPool1D, MaxPool2D, MaxPool3D, ReLU, formats
 from convcore.layers.convolution import Convolution
 from convcore.ops import conv1d, conv2d, conv3d, fused
 from convcore.settings import Setting
@@ -42,9 +42,9 @@ def get_fusion():
 def fusion(kind):
     """Let networks compute layers that follow each other as one ("on") or one by one ("off"), in this thread only.
 
-    A convolution or a fully connected layer and the ReLU behind it, and the max-pooling behind that, are one function
-    where nobody else takes what lies between; an ImageInput normalizes bytes as it makes numbers of them. The bits are
-    the same; a tape then holds one record in place of several.
+    A convolution, a batch normalization or a fully connected layer and the ReLU behind it, and the max-pooling behind
+    that, are one function where nobody else takes what lies between; an ImageInput normalizes bytes as it makes numbers
+    of them. The bits are the same; a tape then holds one record in place of several.
 
     Parameters
     ----------
@@ -76,22 +76,31 @@ def fusion(kind):
 # ---------------------------------------------------------------- which layers, and by which function
 
 
-def _conv_relu(x, conv, relu):
+def _conv_relu(x, training, conv, relu):
     function = functools.partial(fused.conv_relu, conv.op.__name__)
     return conv.convolve(x, conv.weights, conv.bias, function)
 
 
-def _conv_relu_max_pool(x, conv, relu, pool):
+def _conv_relu_max_pool(x, training, conv, relu, pool):
     function = functools.partial(fused.conv_relu_max_pool, conv.op.__name__, window=_window(pool))
     return conv.convolve(x, conv.weights, conv.bias, function)
 
 
-def _relu_max_pool(x, relu, pool):
+def _relu_max_pool(x, training, relu, pool):
     return fused.relu_max_pool(x, pool.rank, _window(pool))
 
 
-def _fully_connected_relu(x, layer, relu):
+def _fully_connected_relu(x, training, layer, relu):
     return fused.fully_connected_relu(x, layer.weights, layer.bias)
+
+
+def _batch_norm_relu(x, training, layer, relu):
+    return layer.normalize(x, training, fused.batch_norm_relu)
+
+
+def _batch_norm_relu_max_pool(x, training, layer, relu, pool):
+    function = functools.partial(fused.batch_norm_relu_max_pool, rank=pool.rank, window=_window(pool))
+    return layer.normalize(x, training, function)
 
 
 def _window(pool):
@@ -103,6 +112,8 @@ FUNCTIONS = {
     ("convolution", "relu", "max_pool"): (_conv_relu_max_pool, 0),
     ("convolution", "relu"): (_conv_relu, 0),
     ("fully_connected", "relu"): (_fully_connected_relu, 0),
+    ("batch_norm", "relu", "max_pool"): (_batch_norm_relu_max_pool, 2),
+    ("batch_norm", "relu"): (_batch_norm_relu, 0),
     ("relu", "max_pool"): (_relu_max_pool, 1),
 }
 # The methods of each kind that the functions stand for: what a layer with others computes may be anything.
@@ -112,6 +123,7 @@ KINDS = [
         ("relu", ReLU, ()),
         ("fully_connected", FullyConnected, ()),
         ("convolution", Convolution, ("convolve",)),
+        ("batch_norm", BatchNorm, ("normalize", "learn")),
         *[("max_pool", pool, ()) for pool in (MaxPool1D, MaxPool2D, MaxPool3D)],
     )
 ]
@@ -168,7 +180,7 @@ class Chain:
         return formats.apply(self._leading, x, training, rng, self._forward)
 
     def _forward(self, x, training, rng):
-        return self._function(x, *self.layers)
+        return self._function(x, training, *self.layers)
 
 
 def chains(steps, first):

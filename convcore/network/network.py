@@ -350,9 +350,8 @@ class Network(Stored):
         """
         if not isinstance(training, (bool, np.bool_)):
             raise TypeError(f"Network: training must be True or False, got {training!r}")
-        outputs = None if training or recording() else self._prediction.outputs(x, logits)
-        if outputs is None:
-            outputs = self.by_layers(x, training, rng, logits)
+        planned = None if training or recording() else self._prediction.outputs(x, logits)
+        outputs = planned or self.by_layers(x, training, rng, logits)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def by_layers(self, x, training=False, rng=None, logits=False):
@@ -462,13 +461,14 @@ class Network(Stored):
 
     def _in_batches(self, inputs, batch_size):
         count = len(inputs[0][0])
-        results = None
+        results = planned = None
         for start in range(0, max(count, 1), batch_size):
             batch = [part[start : start + batch_size] for part, _ in inputs]
             batch = [part if format is None else Tensor(part, format=format)
                      for part, (_, format) in zip(batch, inputs, strict=True)]  # fmt: skip
-            outputs = self.forward(batch if len(batch) > 1 else batch[0])
-            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            batch = batch if len(batch) > 1 else batch[0]
+            planned = self._prediction.outputs(batch, False, unchanged=planned is not None)
+            outputs = planned or self.by_layers(batch)
             if results is None:
                 axes = [0 if y.format is None else y.format.index("B") for y in outputs]
                 shapes = [(*y.shape[:axis], count, *y.shape[axis + 1 :]) for y, axis in zip(outputs, axes, strict=True)]

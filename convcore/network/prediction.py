@@ -34,7 +34,7 @@ class Prediction:
         """A copied network makes plans of its own."""
         return Prediction, (self._net,)
 
-    def outputs(self, x, logits):
+    def outputs(self, x, logits, unchanged=False):
         """Return the outputs for a batch as a tuple of Tensors; or None if it is none to be planned for.
 
         Parameters
@@ -42,12 +42,15 @@ class Prediction:
         x : anything
             As in `Network.forward`.
         logits : bool
+        unchanged : bool
+            Whether nothing can have changed since the last batch, for which outputs were returned.
         """
         batch = self._batch(x)
         if batch is None or not self._lock.acquire(blocking=False):
             return None
         try:
-            self._look_around()
+            if not unchanged:
+                self._look_around()
             return self._compute(batch, logits) if self._possible else None
         finally:
             self._lock.release()

@@ -69,9 +69,9 @@ def batch_norm(x, scale, offset, running_mean, running_var, *, training, momentu
     if not isinstance(training, (bool, np.bool_)):
         raise TypeError(f"batch_norm: training must be True or False, got {training!r}")
     running = _running(x, {"running_mean": running_mean, "running_var": running_var}, bool(training))
+    y, *statistics = normalize(x, scale, offset, None if training else running, epsilon)
     if not training:
-        return _normalize(x, scale, offset, *running, epsilon)
-    y, *statistics = normalize_by_batch(x, scale, offset, epsilon=epsilon)
+        return y
     if x.size and running_mean is not None:
         for target, old, new in zip((running_mean, running_var), running, statistics, strict=True):
             moved = moving(old, new, momentum)
@@ -82,50 +82,91 @@ def batch_norm(x, scale, offset, running_mean, running_var, *, training, momentu
     return y
 
 
-def _normalize(x, scale, offset, mean, variance, epsilon):
-    """Return y for given statistics."""
-    geometry = BatchNormGeometry(*channel_sizes(x.shape))
-    values = x.data.reshape(geometry.shapes["x"])
-    mean, variance = mean.astype(np.float64), variance.astype(np.float64)  # copies: the caller's may change
-    y = run("batch_norm", "forward", geometry, values, scale.data, offset.data, mean, variance, epsilon=epsilon)
-    return _record(y, x, scale, offset, values, mean, variance, epsilon, geometry, training=False)
+def normalize(x, scale, offset, statistics, epsilon):
+    """Return `batch_norm`, and the mean and biased variance of the batch, shape (C,), float64; nothing is updated.
 
-
-def normalize_by_batch(x, scale, offset, *, epsilon):
-    """Return `batch_norm` in training, and the batch's mean and biased variance, shape (C,), float64.
-
-    For whoever keeps running values of another kind; an empty batch has zeros for statistics.
+    Parameters
+    ----------
+    x, scale, offset, epsilon
+        As for `batch_norm`.
+    statistics : (mean, variance), arrays, or None
+        None: those of the batch. Otherwise the two come back as None.
 
     Examples
     --------
-    >>> y, mean, variance = normalize_by_batch([[1.0], [3.0]], [1.0], [0.0], epsilon=1e-5)
+    >>> y, mean, variance = normalize([[1.0], [3.0]], [1.0], [0.0], None, epsilon=1e-5)
     >>> mean, variance
     (array([2.]), array([1.]))
     """
-    x, scale, offset = _inputs(x, scale, offset)
-    geometry = BatchNormGeometry(*channel_sizes(x.shape))
-    values = x.data.reshape(geometry.shapes["x"])
-    y, mean, variance = run("batch_norm", "forward_training", geometry, values, scale.data, offset.data,
-                            epsilon=epsilon)  # fmt: skip
-    return _record(y, x, scale, offset, values, mean, variance, epsilon, geometry, training=True), mean, variance
+    problem = Problem(x, scale, offset, statistics, epsilon)
+    y, *found = problem.run("")
+    return problem.record("batch_norm", y, backward, {}, *found), *problem.learned(*found)
 
 
-def _record(y, x, scale, offset, values, mean, variance, epsilon, geometry, training):
-    return record("batch_norm", y.reshape(x.shape), inputs=(x, scale, offset), backward=backward, geometry=geometry,
-                  saved={"x": values, "scale": scale.data, "mean": mean, "variance": variance},
-                  attributes={"training": training, "epsilon": epsilon})  # fmt: skip
+class Problem:
+    """One normalization, whatever follows it: its arguments, checked, as the kernels take them.
+
+    Parameters
+    ----------
+    x, scale, offset, statistics, epsilon
+        As for `normalize`.
+    pooling : function, optional
+        Takes the shape of x and returns the PoolGeometry of what follows.
+    """
+
+    def __init__(self, x, scale, offset, statistics, epsilon, pooling=None):
+        self.inputs = self.x, self.scale, self.offset = _inputs(x, scale, offset)
+        self.training = statistics is None
+        self.statistics = () if self.training else statistics
+        if not self.training:
+            _check_variance(statistics[1])
+        self.epsilon = epsilon
+        self.pooling = None if pooling is None else pooling(self.x.shape)
+        self.geometry = BatchNormGeometry(*channel_sizes(self.x.shape), self.pooling)
+        self.values = self.x.data.reshape(self.geometry.shapes["x"])
+
+    @property
+    def direction(self):
+        """What is computed forward, when nothing follows."""
+        return "forward_training" if self.training else "forward"
+
+    def run(self, following, variant=None):
+        """Return the results of a kernel as a tuple, `following` being the end of the direction's name."""
+        arrays = self.values, self.scale.data, self.offset.data, *self.statistics
+        found = run("batch_norm", self.direction + following, self.geometry, *arrays, variant=variant,
+                    epsilon=self.epsilon)  # fmt: skip
+        return found if isinstance(found, tuple) else (found,)
+
+    def learned(self, *found):
+        """Return the statistics of the batch, which stand behind the other results; (None, None) if they were given."""
+        return found[-2:] if self.training else (None, None)
+
+    def record(self, op, y, backward, saved, *found):
+        """Record a result of the shape of x, or of what the pooling leaves of it."""
+        if not self.training:
+            found = [values.astype(np.float64) for values in self.statistics]  # copies: the caller's may change
+        mean, variance = found[-2:]
+        shape = self.x.shape if self.pooling is None else self.pooling.shapes["y"]
+        return record(op, y.reshape(shape), inputs=self.inputs, backward=backward, geometry=self.geometry,
+                      saved={"x": self.values, "scale": self.scale.data, "mean": mean, "variance": variance, **saved},
+                      attributes={"training": self.training, "epsilon": self.epsilon})  # fmt: skip
 
 
 def backward(record, grad_y, needs):
     """With z = (x − mean) / sqrt(variance + epsilon): grad_offset = Σ grad_y, grad_scale = Σ grad_y · z, and
     grad_x = scale / sqrt(variance + epsilon) · grad_y; in training also minus what goes through the statistics."""
-    saved, geometry = record.saved, record.geometry
+    return gradients(record, "backward", [grad_y.reshape(record.geometry.shapes["x"])], needs)
+
+
+def gradients(record, direction, arrays, needs, variant=None):
+    """Return the gradients of x, scale and offset, None where none is needed, from what a direction takes first."""
+    saved = record.saved
     grad_x, grad_scale, grad_offset = run(
-        "batch_norm", "backward", geometry, grad_y.reshape(geometry.shapes["x"]), saved["x"], saved["scale"],
-        saved["mean"], saved["variance"], **record.attributes,
+        "batch_norm", direction, record.geometry, *arrays, saved["x"], saved["scale"], saved["mean"],
+        saved["variance"], variant=variant, **record.attributes,
     )  # fmt: skip
-    gradients = (grad_x.reshape(grad_y.shape), grad_scale, grad_offset)
-    return tuple(gradient if needed else None for gradient, needed in zip(gradients, needs, strict=True))
+    found = (grad_x.reshape(record.inputs[0].shape), grad_scale, grad_offset)
+    return tuple(gradient if needed else None for gradient, needed in zip(found, needs, strict=True))
 
 
 def moving(old, new, share):
@@ -174,9 +215,13 @@ def _running(x, given, training):
             raise ValueError(f"batch_norm: {name} must be a writeable array of floats to be updated, got "
                              f"{'a read-only array' if array is value else value.dtype}")  # fmt: skip
         arrays.append(array)
-    if (arrays[1] < 0).any():
-        raise ValueError(f"batch_norm: running_var must not be negative, got {arrays[1].min():g}")
+    _check_variance(arrays[1])
     return tuple(arrays)
+
+
+def _check_variance(variance):
+    if (variance < 0).any():
+        raise ValueError(f"batch_norm: running_var must not be negative, got {variance.min():g}")
 
 
 def _check_channels(name, value, x):

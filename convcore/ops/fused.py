@@ -7,9 +7,11 @@ the only ones that a gradient flows through, whether ReLU stands before the wind
 
 from convcore.autograd import as_tensor, record
 from convcore.kernels import ConvGeometry, PoolGeometry, registry, run
-from convcore.kernels.dispatch import pooling
+from convcore.kernels.dispatch import doing_more, pooling
 from convcore.ops import conv
 from convcore.ops.activation import relu_gradient
+from convcore.ops.batch_norm import Problem as Normalization
+from convcore.ops.batch_norm import gradients as normalization_gradients
 from convcore.ops.fully_connected import arguments as fully_connected_arguments
 from convcore.ops.fully_connected import backward as fully_connected_backward
 
@@ -71,6 +73,52 @@ def relu_max_pool_backward(record, grad_y, needs):
     """Each gradient goes to the cell that won, if any."""
     pool = record.geometry
     return (run(pool.op, "backward_input", pool, grad_y, record.saved["index"]),)
+
+
+def batch_norm_relu(x, scale, offset, statistics, epsilon):
+    """Return relu of what `batch_norm.normalize` does with these arguments, and the statistics, as it does."""
+    problem = Normalization(x, scale, offset, statistics, epsilon)
+    y, *found = problem.run("_relu")
+    saved = {"y": y}
+    return problem.record("batch_norm_relu", y, batch_norm_relu_backward, saved, *found), *problem.learned(*found)
+
+
+def batch_norm_relu_backward(record, grad_y, needs):
+    """The gradient passes where the output is positive, and on through the normalization."""
+    geometry, y = record.geometry, record.saved["y"]
+    grad_y = grad_y.reshape(y.shape)
+    variant = doing_more("batch_norm", "backward", "backward_relu", "relu", geometry, y.dtype)
+    if variant is None:
+        return normalization_gradients(record, "backward", [relu_gradient(grad_y, y)], needs)
+    return normalization_gradients(record, "backward_relu", [grad_y, y], needs, variant)
+
+
+def batch_norm_relu_max_pool(x, scale, offset, statistics, epsilon, *, rank, window):
+    """Return the maxima of `batch_norm_relu` under a window in `rank` dimensions, and the statistics."""
+    problem = Normalization(x, scale, offset, statistics, epsilon, lambda shape: _pooling(rank, shape, window))
+    pool, direction = problem.pooling, problem.direction
+    variant = doing_more(
+        "batch_norm", direction, f"{direction}_pool", pool.op, problem.geometry, problem.values.dtype
+    )  # fmt: skip
+    if variant:
+        maxima, index, *found = problem.run("_pool", variant)
+    else:
+        y, *found = problem.run("")
+        maxima, index = run(pool.op, "forward_relu", pool, y.reshape(pool.shapes["x"]))
+    op, saved = f"batch_norm_relu_{pool.op}", {"index": index}
+    return problem.record(op, maxima, batch_norm_relu_max_pool_backward, saved, *found), *problem.learned(*found)
+
+
+def batch_norm_relu_max_pool_backward(record, grad_y, needs):
+    """Each gradient goes to the cell that won, if any, and on through the normalization."""
+    geometry, index = record.geometry, record.saved["index"]
+    pool = geometry.pooling
+    variant = doing_more("batch_norm", "backward", "backward_pool", pool.op, geometry, grad_y.dtype)
+    if variant is None:
+        grad = run(pool.op, "backward_input", pool, grad_y, index.reshape(pool.shapes["index"]))
+        return normalization_gradients(record, "backward", [grad.reshape(geometry.shapes["grad_y"])], needs)
+    arrays = [array.reshape(geometry.shapes["index"]) for array in (grad_y, index)]
+    return normalization_gradients(record, "backward_pool", arrays, needs, variant)
 
 
 def fully_connected_relu(x, weight, bias=None):

@@ -92,7 +92,7 @@ class _Plan:
             raise NotRepeatable("without a finite loss there are no gradients")
         self.moved = [p for p in self.gradients.parameters if p.grad is not None]
         gradients = [p.grad for p in self.moved]
-        statistics = [made.outputs[1:] for made in calls if made.direction == "forward_training"]
+        statistics = [made.outputs[-2:] for made in calls if made.direction.startswith("forward_training")]
         if len(statistics) != len(self.gradients.statistics):
             raise NotRepeatable("not every layer that learns statistics has")
         self.counts = hits is not None

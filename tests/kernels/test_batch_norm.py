@@ -1,5 +1,7 @@
 """batch_norm: every variant against the definition, exactly on whole numbers, within derived bounds elsewhere."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import DTYPES, THREADS, assert_same, bits, cells, integers
 
 from convcore import kernels
-from convcore.kernels import BatchNormGeometry, run
+from convcore.kernels import BatchNormGeometry, FlatGeometry, PoolGeometry, channel_sizes, registry, run
 
 OP = "batch_norm"
 GEOMETRIES = [
@@ -31,12 +33,13 @@ def problem(geometry, direction, dtype, seed):
     x = (3 + 2 * rng.standard_normal(geometry.shapes["x"])).astype(dtype)
     scale, offset = (rng.uniform(0.5, 2, geometry.C).astype(dtype) for _ in range(2))
     mean, variance = statistics(x) if x.size else (np.zeros(geometry.C), np.ones(geometry.C))
-    if direction == "forward":
-        return (x, scale, offset, mean, variance), {"epsilon": 1e-5}
-    if direction == "forward_training":
+    if direction.startswith("forward_training"):
         return (x, scale, offset), {"epsilon": 1e-5}
-    grad_y = rng.uniform(-1, 1, x.shape).astype(dtype)
-    return (grad_y, x, scale, mean, variance), {"epsilon": 1e-5, "training": bool(seed % 2)}
+    if direction.startswith("forward"):
+        return (x, scale, offset, mean.astype(dtype), variance.astype(dtype)), {"epsilon": 1e-5}
+    grad_y, y = (rng.uniform(-1, 1, x.shape).astype(dtype) for _ in range(2))
+    behind = (y,) if direction == "backward_relu" else ()
+    return (grad_y, *behind, x, scale, mean, variance), {"epsilon": 1e-5, "training": bool(seed % 2)}
 
 
 def close(got, expected, geometry, dtype):
@@ -85,9 +88,12 @@ def test_exact_where_nothing_rounds(variant, level, direction, geometry):
         scale, offset = 2.0 ** np.arange(geometry.C).astype(dtype), integers(geometry.C, dtype, 0)
         grad_y = integers(x.shape, dtype, 1)
         given_statistics = (mean, np.ones(geometry.C))
-        arrays = {"forward": (x, scale, offset, *given_statistics), "forward_training": (x, scale, offset),
-                  "backward": (grad_y, x, scale, *given_statistics)}[direction]  # fmt: skip
-        parameters = {"epsilon": 3.0, **({"training": False} if direction == "backward" else {})}
+        trained = (mean.astype(dtype), np.ones(geometry.C, dtype))
+        backward = (x, scale, *given_statistics)
+        arrays = {"forward": (x, scale, offset, *trained), "forward_training": (x, scale, offset),
+                  "backward": (grad_y, *backward), "backward_relu": (grad_y, signs, *backward)}  # fmt: skip
+        arrays = arrays[registry.EPILOGUES.get(direction, direction)]
+        parameters = {"epsilon": 3.0, **({"training": False} if direction.startswith("backward") else {})}
         expected = run(OP, direction, geometry, *arrays, variant="reference", **parameters)
         got = run(OP, direction, geometry, *arrays, variant=variant, level=level, **parameters)
         assert_same(got, expected)
@@ -177,5 +183,95 @@ def test_statistics_are_double_whatever_the_values_are(variant):
         assert (y.dtype, mean.dtype, variance.dtype) == ("f4", "f8", "f8")
         assert_allclose([mean.item(), variance.item()], [4 / 3, 2 / 9], rtol=1e-15)
     with pytest.raises(TypeError) as caught:
-        run(OP, "forward", geometry, x, one, one, one, one, epsilon=1e-5)
+        run(OP, "backward", geometry, x, x, one, one, one, epsilon=1e-5, training=True)
     assert str(caught.value) == "batch_norm: mean must be float64, got float32"
+
+
+# ---------------------------------------------------------------- with ReLU and max-pooling behind
+
+POOLS = [
+    PoolGeometry.of("max_pool2d", (5, 3, 12, 14), 2),
+    PoolGeometry.of("max_pool2d", (5, 3, 7, 9), 2),
+    PoolGeometry.of("max_pool2d", (2, 40, 28, 28), 2),
+    PoolGeometry.of("max_pool2d", (3, 2, 9, 8), 3, 2, 1),
+    PoolGeometry.of("max_pool2d", (1, 1, 33, 34), 2),
+    PoolGeometry.of("max_pool1d", (4, 3, 17), 3, 2),
+    PoolGeometry.of("max_pool3d", (2, 3, 4, 5, 6), 2),
+]
+levels = [pytest.param(level, id=level) for level in kernels.levels_of(OP, "direct")]
+
+
+@pytest.mark.parametrize("level", levels)
+@pytest.mark.parametrize("pool", POOLS, ids=str)
+@pytest.mark.parametrize("direction", ["forward", "forward_training"])
+def test_pooling_has_the_bits_of_one_after_the_other(direction, pool, level):
+    geometry = BatchNormGeometry(*channel_sizes(pool.shapes["x"]), pool)
+    for dtype in DTYPES:
+        (x, *arrays), parameters = problem(geometry, direction, dtype, 0)
+        x[0, 0, :7] = np.nan, np.inf, -np.inf, 0, 0, 3, 3
+        with np.errstate(all="ignore"):
+            y, *statistics = as_tuple(run(OP, direction, geometry, x, *arrays, level=level, **parameters))
+            expected = *run(pool.op, "forward_relu", pool, y.reshape(pool.shapes["x"]), level=level), *statistics
+        for n in THREADS:
+            found = run(OP, f"{direction}_pool", geometry, x, *arrays, level=level, n_threads=n, **parameters)
+            assert bits([a.reshape(b.shape) for a, b in zip(found, expected, strict=True)]) == bits(list(expected))
+
+
+@pytest.mark.parametrize("level", levels)
+@pytest.mark.parametrize("pool", POOLS, ids=str)
+@pytest.mark.parametrize("training", [False, True])
+def test_the_way_back_through_pooling_has_the_bits_of_one_after_the_other(training, pool, level):
+    geometry = BatchNormGeometry(*channel_sizes(pool.shapes["x"]), pool)
+    for dtype in DTYPES:
+        (_, x, *arrays), parameters = problem(geometry, "backward", dtype, training)
+        index = run(pool.op, "forward_relu", pool, (x - 3).reshape(pool.shapes["x"]), level=level)[1]
+        grad = np.random.default_rng(1).uniform(-1, 1, index.shape).astype(dtype)
+        spread = run(pool.op, "backward_input", pool, grad, index, level=level).reshape(x.shape)
+        expected = run(OP, "backward", geometry, spread, x, *arrays, level=level, **parameters)
+        flat = geometry.shapes["index"]
+        for n in THREADS:
+            found = run(OP, "backward_pool", geometry, grad.reshape(flat), index.reshape(flat), x, *arrays, level=level,
+                        n_threads=n, **parameters)  # fmt: skip
+            assert bits(found) == bits(expected)
+
+
+@pytest.mark.parametrize("level", levels)
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_relu_has_the_bits_of_one_after_the_other(geometry, level):
+    flat = FlatGeometry("relu", geometry.N * geometry.C * geometry.S)
+    for dtype in DTYPES:
+        for direction in ("forward", "forward_training"):
+            arrays, parameters = problem(geometry, direction, dtype, 0)
+            y, *statistics = as_tuple(run(OP, direction, geometry, *arrays, level=level, **parameters))
+            expected = run("relu", "forward", flat, y.reshape(-1)).reshape(y.shape), *statistics
+            found = as_tuple(run(OP, f"{direction}_relu", geometry, *arrays, level=level, **parameters))
+            assert bits(list(found)) == bits(list(expected))
+        (grad_y, y, *arrays), parameters = problem(geometry, "backward_relu", dtype, 1)
+        grad = run("relu", "backward_input", flat, grad_y.reshape(-1), y.reshape(-1)).reshape(y.shape)
+        expected = run(OP, "backward", geometry, grad, *arrays, level=level, **parameters)
+        assert bits(run(OP, "backward_relu", geometry, grad_y, y, *arrays, level=level, **parameters)) == bits(expected)
+
+
+def as_tuple(found):
+    return found if isinstance(found, tuple) else (found,)
+
+
+def test_a_wrong_index_writes_nowhere_else():
+    """Indices that a user gives may be anything."""
+    pool = POOLS[0]
+    geometry = BatchNormGeometry(*channel_sizes(pool.shapes["x"]), pool)
+    (_, x, *arrays), parameters = problem(geometry, "backward", "f4", 1)
+    index = np.random.default_rng(0).integers(-(2**31), 2**31, geometry.shapes["index"]).astype("i4")
+    grad = np.ones(index.shape, "f4")
+    grad_x, *_ = run(OP, "backward_pool", geometry, grad, index, x, *arrays, **parameters)
+    assert np.isfinite(grad_x).all()
+
+
+def test_other_planes_than_the_poolings():
+    with pytest.raises(ValueError, match=re.escape("the pooling must be a max-pooling of (5, 3) planes of 167 cells")):
+        BatchNormGeometry(5, 3, 167, POOLS[0])
+    with pytest.raises(ValueError, match="avg_pool2d"):
+        BatchNormGeometry(5, 3, 168, PoolGeometry.of("avg_pool2d", (5, 3, 12, 14), 2))
+    plain = BatchNormGeometry(5, 3, 168)
+    with pytest.raises(ValueError, match="direction must be one of"):
+        run(OP, "forward_training_pool", plain, *problem(plain, "forward_training", "f4", 0)[0], epsilon=1.0)

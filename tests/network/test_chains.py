@@ -1,5 +1,7 @@
 """Layers that one function computes: which these are, that nobody sees a difference, and the word against it."""
 
+import contextlib
+import copy
 import threading
 
 import numpy as np
@@ -52,7 +54,10 @@ def image(*layers):
         ([cc.Conv2D(3, 2), cc.ReLU(), cc.MaxPool2D(3, stride=2, padding=1)], ["conv2d_relu_max_pool2d"]),
         ([cc.Conv2D(3, 2), cc.ReLU(), cc.AvgPool2D(2)], ["conv2d_relu", "avg_pool2d"]),
         ([cc.Conv2D(3, 2), cc.MaxPool2D(2), cc.ReLU()], ["conv2d", "max_pool2d", "relu"]),
-        ([cc.Conv2D(3, 2), cc.BatchNorm(), cc.ReLU(), cc.MaxPool2D(2)], ["conv2d", "batch_norm", "relu_max_pool2d"]),
+        ([cc.Conv2D(3, 2), cc.BatchNorm(), cc.ReLU(), cc.MaxPool2D(2)], ["conv2d", "batch_norm_relu_max_pool2d"]),
+        ([cc.Conv2D(3, 2), cc.BatchNorm(), cc.ReLU(), cc.AvgPool2D(2)], ["conv2d", "batch_norm_relu", "avg_pool2d"]),
+        ([cc.BatchNorm(), cc.ReLU(), cc.FullyConnected(2)], ["batch_norm_relu", "fully_connected"]),
+        ([cc.BatchNorm(), cc.LeakyReLU()], ["batch_norm", "leaky_relu"]),
         ([cc.Conv2D(3, 2), cc.LeakyReLU(), cc.MaxPool2D(2)], ["conv2d", "leaky_relu", "max_pool2d"]),
         ([cc.Conv2D(3, 2), cc.ReLU(), cc.ReLU(), cc.MaxPool2D(2)], ["conv2d_relu", "relu_max_pool2d"]),
         ([cc.GroupedConv2D(3, 2, "channelwise"), cc.ReLU()], ["conv2d_relu"]),
@@ -143,6 +148,41 @@ def test_lenet5_has_the_same_bits(dtype, batch):
     net = cc.lenet5(dtype=dtype)
     net.fit_normalization(np.arange(784.0).reshape(1, 1, 28, 28) % 256)
     assert same(net, x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [(5, 7), (12, 33), (2, 2)])
+@pytest.mark.parametrize("behind", [[], [(2, 2, 0)], [(2, 1, 0)], [(3, 2, 1)]], ids=str)
+def test_normalizations_have_the_same_bits(behind, size, dtype):
+    """The moving statistics, too; also where other kernels are asked for."""
+    pools = [cc.MaxPool2D(pool_size, stride=stride, padding=padding) for pool_size, stride, padding in behind]
+    block = [cc.BatchNorm(), cc.ReLU()]
+    layers = [cc.Conv2D(3, 4, padding=1), *block, *pools, *copy.deepcopy(block), cc.FullyConnected(3)]
+    x = np.random.default_rng(0).standard_normal((5, 2, *size)).astype(dtype)
+    x[0, 0, 0, :2] = 0, -0.0
+
+    def computed(kind, *word):
+        net = cc.Network(copy.deepcopy(layers), dtype=dtype)  # each time anew: moving statistics move
+        with cc.fusion(kind), cc.use_variant(*word) if word else contextlib.nullcontext():
+            assert len(names_of_chains(net)) == (2 if kind == "on" else 0)
+            return run(net, x), bits(list(net.states().values()))
+
+    for word in [(), ("batch_norm", "reference"), ("max_pool2d", "reference")]:
+        assert computed("on", *word) == computed("off", *word)
+
+
+def test_a_normalization_in_a_format():
+    net = cc.Network([cc.BatchNorm(), cc.ReLU(), cc.MaxPool2D(2)], seed=0)
+    for shape, format in (((6, 8, 3, 2), "SSCB"), ((6, 8, 3, 2, 4), "SSCBT")):
+        x = cc.Tensor(np.random.default_rng(0).standard_normal(shape).astype("f4"), format=format)
+        y = net(x)
+        with cc.fusion("off"):
+            other = net(x)
+        assert y.format == other.format
+        assert bits(y.data) == bits(other.data)
+        with cc.Tape() as tape:
+            net(x, training=True)
+        assert "batch_norm_relu_max_pool2d" in [record.op for record in tape.records]
 
 
 @pytest.mark.parametrize("size", [(5, 7), (9, 9), (12, 33), (2, 2)])
