@@ -29,7 +29,7 @@ class Call(typing.NamedTuple):
 
 
 class Made(typing.NamedTuple):
-    """One call of a kernel: the problem, what computes it, the checked arrays, and how long it took, if observed."""
+    """One call of a kernel: the problem, what computes it, the checked arrays; and if observed, when and how long."""
 
     op: str
     direction: str
@@ -39,6 +39,7 @@ class Made(typing.NamedTuple):
     outputs: tuple
     n_threads: int
     parameters: dict
+    began: float = 0.0  # by time.perf_counter
     seconds: float = 0.0
 
     def compute(self):
@@ -88,12 +89,12 @@ class Made(typing.NamedTuple):
         with unobserved():
             start = time.perf_counter()
             self._nothing() if self.call.empty else self.make()
-            seconds = time.perf_counter() - start
-        watcher(self.timed(seconds))
+            end = time.perf_counter()
+        watcher(self.timed(start, end))
 
-    def timed(self, seconds):
+    def timed(self, start, end):
         """Return the same call with the time that it took. (`_replace` takes five times as long.)"""
-        return tuple.__new__(Made, (*self[:-1], seconds))
+        return tuple.__new__(Made, (*self[:-2], start, end - start))
 
 
 class Repeated:
@@ -106,11 +107,21 @@ class Repeated:
 
     def __call__(self, **parameters):
         """Compute from what the arrays hold now."""
-        if _observer.get() is None and not self._made.call.empty:
-            with Computing(self._made.n_threads):
+        made = self._made
+        if made.call.empty:
+            return made._replace(parameters=parameters).compute()
+        watcher = _observer.get()
+        with Computing(made.n_threads):
+            if watcher is None:
+                return self._function(**parameters)
+            token = _observer.set(None)  # as `unobserved` does, in less time
+            try:
+                start = time.perf_counter()
                 self._function(**parameters)
-        else:
-            self._made._replace(parameters=parameters).compute()
+                end = time.perf_counter()
+            finally:
+                _observer.reset(token)
+        tell(watcher, [tuple.__new__(Made, (*made[:-3], parameters, start, end - start))], [start, end])
 
 
 class Computing(DenormalsAsZeros):
@@ -133,7 +144,8 @@ def observer():
 def observing(watcher):
     """Tell a function of every call that is made inside the ``with`` block, in this Python thread, once it is made.
 
-    Inside the block of another watcher both are told.
+    Inside the block of another watcher both are told. One that has a method ``several(calls, times)`` is told of the
+    calls of a program all at once: each ran between two of the times.
 
     Examples
     --------
@@ -156,6 +168,16 @@ def observing(watcher):
         yield
     finally:
         _observer.reset(token)
+
+
+def tell(watcher, calls, times):
+    """Tell a watcher of calls that were made one after the other, each between two of the times."""
+    several = getattr(watcher, "several", None)
+    if several is not None:
+        several(calls, times)
+    else:
+        for made, start, end in zip(calls, times, times[1:], strict=False):
+            watcher(made.timed(start, end))
 
 
 @contextlib.contextmanager

@@ -187,7 +187,7 @@ def prepared(op, direction, geometry, inputs, variant=None, level=None, n_thread
         outputs = _checked_out(op, gives, dtype, out)
         if any(np.may_share_memory(a, o) for a in arrays if a is not None for o in outputs):
             raise ValueError(f"{op}: out overlaps an input")
-    return tuple.__new__(Made, (op, direction, geometry, call, arrays, outputs, n_threads, parameters or {}, 0.0))
+    return tuple.__new__(Made, (op, direction, geometry, call, arrays, outputs, n_threads, parameters or {}, 0.0, 0.0))
 
 
 _Array = collections.namedtuple("_Array", "name shape own_dtype optional in_place")

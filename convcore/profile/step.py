@@ -57,8 +57,8 @@ def profile(net, data, *, batch_size=64, steps=50, n_threads=None):
         with probe:
             train(net, (x, y), options=options)
         labels = _labels(net, x[:batch_size], y[:batch_size])
-    roof = roofline.measured_roof(probe.level, n_threads)
-    calls = [[(start, fact.timed(seconds)) for start, seconds, fact in step] for step in probe.calls[:steps]]
+    calls = [step.calls() for step in probe.seen[:steps]]
+    roof = roofline.measured_roof(calls[0][0].call.level, n_threads)
     rows = _rows(calls, labels, roof)
     kernels = sum(row["seconds"] for row in rows)
     step = statistics.median(probe.plain)
@@ -74,10 +74,8 @@ class _Probe:
     """A callback of the trainer that watches some steps, and times those and as many others."""
 
     def __init__(self, steps):
-        self.wanted, self.calls, self.plain, self.watched = steps, [], [], []
-        self.now, self.stack, self.level = 0.0, contextlib.ExitStack(), None
-        self.is_watching, self.seen = False, []  # the calls of this step, and when each was over
-        self.facts = {}
+        self.wanted, self.seen, self.plain, self.watched = steps, [], [], []
+        self.now, self.stack, self.is_watching = 0.0, contextlib.ExitStack(), False
 
     def __enter__(self):
         return self
@@ -90,30 +88,41 @@ class _Probe:
         seconds, number = time.perf_counter() - self.now, iteration.iteration - WARM_UP
         if number > 0:
             (self.watched if self.is_watching else self.plain).append(seconds)
-        if self.is_watching:
-            self.calls.append([(end - made.seconds, made.seconds, self._fact(made)) for end, made in self.seen])
-            self.level = self.seen[-1][1].call.level
-        if len(self.calls) >= self.wanted and len(self.plain) >= self.wanted:
+        if min(len(self.watched), len(self.plain)) >= self.wanted:
             return True
         self.stack.close()
-        self.is_watching, self.seen = number >= 0 and number // BLOCK % 2 == 0, []
+        self.is_watching = number >= 0 and number // BLOCK % 2 == 0
         if self.is_watching:
-            self.stack.enter_context(observing(self._note))
+            self.seen.append(_Seen())
+            self.stack.enter_context(observing(self.seen[-1]))
         self.now = time.perf_counter()
         return False
 
-    def _note(self, made):
-        self.seen.append((time.perf_counter(), made))
 
-    def _fact(self, made):
-        """Return what is kept of a call: not its arrays, whose memory shall be free for the next.
+class _Seen:
+    """The calls of a step, put together when all is over: the less is done meanwhile, the less a step feels of it."""
 
-        Found once and looked up from then on: the less is done between two steps, the less the next one feels of it.
-        """
-        key = made.op, made.direction, made.geometry, made.call.variant, made.n_threads
-        if key not in self.facts:
-            self.facts[key] = made._replace(arrays=(), outputs=(), parameters={"bytes": _bytes(made)})
-        return self.facts[key]
+    def __init__(self):
+        self._parts = []  # (calls, times)
+
+    def __call__(self, made):
+        self._parts.append(([_fact(made)], [made.began, made.began + made.seconds]))
+
+    def several(self, calls, times):
+        """Note the calls of a program."""
+        self._parts.append((calls, times))
+
+    def calls(self):
+        """Return the calls in their order, without their arrays."""
+        return [_fact(made).timed(start, end) for calls, times in self._parts
+                for made, start, end in zip(calls, times, times[1:], strict=False)]  # fmt: skip
+
+
+def _fact(made):
+    """Return what is kept of a call: not its arrays, whose memory shall be free for the next."""
+    if "bytes" in made.parameters:
+        return made
+    return made._replace(arrays=(), outputs=(), parameters={"bytes": _bytes(made)})
 
 
 def _bytes(made):
@@ -163,8 +172,8 @@ def _rows(steps, labels, roof):
     """Return one row per call of a step, with the median of its times."""
     steps = [calls for calls in steps if len(calls) == len(steps[-1])]
     rows = []
-    for number, (_, made) in enumerate(steps[-1]):
-        seconds = statistics.median(calls[number][1].seconds for calls in steps)
+    for number, made in enumerate(steps[-1]):
+        seconds = statistics.median(calls[number].seconds for calls in steps)
         layer, way = _label(labels, number, made)
         operations, moved = made.geometry.operations(made.direction), made.parameters["bytes"]
         limit, limited_by = roof.limit(operations / moved)
@@ -188,14 +197,14 @@ def _events(steps, labels):
     """Return the calls of steps with their beginnings, in seconds from the first."""
     if not steps or not steps[0]:
         return []
-    zero = steps[0][0][0]
+    zero = steps[0][0].began
     events = []
     for calls in steps:
-        for number, (start, made) in enumerate(calls):
+        for number, made in enumerate(calls):
             layer, way = _label(labels, number, made)
             events.append({
                 "layer": layer, "pass": way, "op": made.op, "direction": made.direction, "problem": str(made.geometry),
-                "variant": made.call.variant, "n_threads": made.n_threads, "start": start - zero,
+                "variant": made.call.variant, "n_threads": made.n_threads, "start": made.began - zero,
                 "seconds": made.seconds,
             })  # fmt: skip
     return events
