@@ -24,7 +24,9 @@ DTYPE = np.float32              # the only one: problems in float64 are computed
 cdef enum:
     PASS = 256                  # taps summed between two visits of an output: measured, 128 to 512 differ by 2 %
     BAND_PIXELS = 128           # pixels of a band, at least
-    SHORT = 27                  # products of a sum, below which its way out costs more than it
+    SHORT = 64                  # products of a sum, below which its way out costs more than it ...
+    VERY_SHORT = 27             # ... and with more filters
+    FEW_FILTERS = 48
 
 
 cdef Py_ssize_t lanes_of(Plan* f) noexcept nogil:
@@ -265,6 +267,13 @@ def suits(direction, geometry, dtype, level):
         return f"{filters} filters leave more than a quarter of vectors of {vf_LANES} empty"
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     products = channels * s.KD * s.KH * s.KW
-    if products < SHORT:
+    if products < (SHORT if filters <= FEW_FILTERS else VERY_SHORT):
         return f"sums of {products} products take less time than to turn vectors of filters into rows of pixels"
+    if direction == "forward" and share_in_lanes(filters) < 0.9 * share_in_lanes(s.OW):
+        return f"{filters} filters leave more of the vectors of {vf_LANES} empty than rows of {s.OW} pixels"
     return None
+
+
+cdef double share_in_lanes(Py_ssize_t count) noexcept:
+    """The part of the lanes of whole vectors that so many numbers fill."""
+    return <double> count / round_up(count, vf_LANES)

@@ -324,6 +324,7 @@ cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* g
     cdef Py_ssize_t filters = min(p.TB, p.target_channels - f0), channels = min(p.SB, p.source_channels - c0)
     cdef Py_ssize_t filter_blocks = blocks(filters, p.target_block), channel_blocks = blocks(channels, p.source_block)
     cdef Py_ssize_t n, unit, units, begin, end, y_begin, y_end, tap, f, c, F, C, i, b, j, k
+    cdef Py_ssize_t parts, q, first, count
     cdef Py_ssize_t outside
     cdef Axis* outer = &p.axes[p.outer]
     cdef float[vf_LANES] number
@@ -355,12 +356,17 @@ cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* g
                 for k in range(channel_blocks):
                     c = k * p.source_block
                     C = min(p.source_block, channels - c)
-                    for tap in range(p.taps):
-                        pair_kernels[F][C](runs + ends[tap], ends[tap + 1] - ends[tap],
-                                           target_tile + f * (y_end - y_begin) * p.lanes, F * p.lanes,
-                                           source_tile + c * (end - begin) * p.lanes, C * p.lanes, p.axes[2].S, total,
-                                           i > 0 or b > 0)
-                        total += F * C * p.lanes
+                    parts = blocks(<Py_ssize_t> (y_end - y_begin), cells_at_hand(p, F, C))
+                    for q in range(parts):          # some rows at a time for all taps: they stay in the first cache
+                        for tap in range(p.taps):
+                            count = ends[tap + 1] - ends[tap]
+                            first = count * q // parts
+                            count = count * (q + 1) // parts - first
+                            pair_kernels[F][C](runs + ends[tap] + first, count,
+                                               target_tile + f * (y_end - y_begin) * p.lanes, F * p.lanes,
+                                               source_tile + c * (end - begin) * p.lanes, C * p.lanes, p.axes[2].S,
+                                               total + tap * F * C * p.lanes, i > 0 or b > 0 or q > 0)
+                    total += p.taps * F * C * p.lanes
             if p.value != 0:                # a channel that holds nothing but the number, where taps reach outside
                 for tap in range(p.taps):
                     outside = list_outside(p, tap, unit, units, runs)
@@ -387,6 +393,12 @@ cdef void correlate_share(Plan* p, const float* grad_y, const float* x, float* g
             add_to_all_channels(total, F, channels, p.taps, p.source_channels * p.taps,
                                 grad_weight + ((g * p.target_channels + f0 + f) * p.source_channels + c0) * p.taps)
             total += F * p.taps
+
+
+cdef inline Py_ssize_t cells_at_hand(Plan* p, Py_ssize_t F, Py_ssize_t C) noexcept nogil:
+    """The outputs that lie in the first cache together with the cells of x that a tap multiplies them with."""
+    cdef Py_ssize_t of_output = (F + p.axes[2].S * C) * p.lanes
+    return max(p.axes[2].target, AT_HAND // of_output)
 
 
 cdef Py_ssize_t list_pairs(Plan* p, Py_ssize_t tap, Py_ssize_t unit, Py_ssize_t units, Py_ssize_t source_begin,

@@ -2,7 +2,9 @@
 
 cdef enum:
     TILE_NUMBERS = 98304        # in a tile of the source or of the target: both take less than a 1 MiB cache
-    CHANNELS = 16               # whose tile should fit, before a task takes fewer rows
+    FEW_CHANNELS = 4            # whose tile should fit, before a task takes fewer rows: neighbours lay out some twice
+    MORE_CHANNELS = 16          # the same for the weight gradient, which loads its sums again for each few
+    AT_HAND = 8192              # numbers in what micro-kernels read again and again: a first cache of 32 KiB holds them
     TASKS = 8                   # tasks to cut a problem into where it is large enough, whatever the number of threads
     TOTAL_NUMBERS = 262144      # sums in lanes of a task of the weight gradient, about
     PARTIAL_NUMBERS = 524288    # numbers in the weight gradients of all shares of the images, at most
@@ -24,6 +26,7 @@ cdef double RATE = 0.88                 # of what the units can do, here and wit
 cdef double RATE_ON_PIXELS = 0.82       # with pixels in the lanes
 cdef double WEIGHT_RATE = 0.87          # there, of a weight gradient, compared with that here
 cdef double PATTERNED = 1.15            # how much longer these take with a pattern around the image
+cdef double PHASES_WOVEN = 1.3          # how much longer these take for an input gradient, whose stride parts pixels
 cdef double CELLS_APART = 1.15          # how much longer blocks of several cells take than of several vectors of images
 cdef double FEW = 1.7                   # how much longer products take in a block of one channel, which waits for loads
 
@@ -67,7 +70,7 @@ cdef struct Plan:
 cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
     cdef Plan p
     cdef Axis* outer
-    cdef Py_ssize_t tasks, least, most
+    cdef Py_ssize_t tasks, least, wanted = MORE_CHANNELS if direction == BACKWARD_WEIGHT else FEW_CHANNELS
     cdef int i
     p.direction, p.N, p.G, p.taps, p.mode = direction, s.N, s.G, s.KD * s.KH * s.KW, s.mode
     p.axes[0] = axis_of(s.ID, s.OD, s.KD, s.SD, s.DD, s.front, direction)
@@ -92,9 +95,7 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
         choose_block(&p)
     p.lanes = p.vectors * vf_LANES
     p.step = 2 if direction == FORWARD and p.outer == 1 else 1
-    most = PAIR_FILTERS if direction == BACKWARD_WEIGHT else MOST_CHANNELS[p.vectors * p.columns]
-    p.source_block = even_block(p.source_channels, PAIR_CHANNELS) if direction == BACKWARD_WEIGHT else 1
-    p.target_block = even_block(p.target_channels, most)
+    choose_channels(&p, p.target_channels)
     # An odd number of vectors of images is made an even one of tasks, for two threads and four, by sharing the target's
     # channels: that the source is laid out twice costs less than a thread that has nothing to do.
     tasks = blocks(p.N, p.lanes) * p.G
@@ -105,8 +106,8 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
     least = max(<Py_ssize_t> 2, ((outer.K - 1) * outer.D + outer.S) // outer.S)
     p.units = outer.target
     while p.units > p.step and (
-        reach(&p, p.units) * p.source_inner * p.lanes * min(p.source_channels, <Py_ssize_t> CHANNELS) > TILE_NUMBERS
-        or p.units * p.target_inner * p.lanes * min(p.target_channels, <Py_ssize_t> CHANNELS) > TILE_NUMBERS
+        reach(&p, p.units) * p.source_inner * p.lanes * min(p.source_channels, wanted) > TILE_NUMBERS
+        or p.units * p.target_inner * p.lanes * min(p.target_channels, wanted) > TILE_NUMBERS
         or (blocks(p.units, 2) >= least and tasks * blocks(outer.target, p.units) < TASKS)
     ):
         p.units = round_up(blocks(p.units, 2), p.step)
@@ -122,7 +123,7 @@ cdef Plan plan_of(ConvSizes* s, Direction direction) noexcept:
         else:
             p.SB = channels_laid_out(p.source_channels, p.source_block, p.SB // 2)
     if halves and p.TB >= p.target_channels and (direction != BACKWARD_WEIGHT or p.SB >= p.source_channels):
-        p.target_block = even_block(blocks(p.target_channels, 2), most)
+        choose_channels(&p, blocks(p.target_channels, 2))
         p.TB = round_up(blocks(p.target_channels, 2), p.target_block)
     return p
 
@@ -150,6 +151,21 @@ cdef void choose_block(Plan* p) noexcept:
         if time < least:
             vectors, columns, least = 1, v, time
     p.vectors, p.columns = vectors, columns
+
+
+cdef void choose_channels(Plan* p, Py_ssize_t targets) noexcept:
+    """The channels of a micro-kernel, for so many of the target. In the weight gradient: what loads the least."""
+    cdef Py_ssize_t m, n, loads, least = 0
+    p.source_block = 1
+    if p.direction != BACKWARD_WEIGHT:
+        p.target_block = even_block(targets, MOST_CHANNELS[p.vectors * p.columns])
+        return
+    for m in range(1, PAIR_SIDE + 1):
+        n = MOST_PARTNERS[m]
+        loads = targets * blocks(p.source_channels, n) + p.source_channels * blocks(targets, m)
+        if least == 0 or loads < least:
+            least = loads
+            p.target_block, p.source_block = even_block(targets, m), even_block(p.source_channels, n)
 
 
 cdef inline Py_ssize_t image_vectors(Plan* p, Py_ssize_t vectors) noexcept:
@@ -466,6 +482,8 @@ cdef double cost_of_zeros(Plan* p) noexcept:
         products *= <double> round_up(p.target_cells, vf_LANES) / p.target_cells
         return p.N * p.G * (products / WEIGHT_RATE + rows * p.axes[2].K * ROW_LAID_OUT)
     pixels = products * (1 + 1.0 / p.target_channels) / RATE_ON_PIXELS + rows * p.axes[2].K * ROW_LAID_OUT
+    if p.direction == BACKWARD_INPUT and p.axes[1].S * p.axes[2].S > 1:
+        pixels *= PHASES_WOVEN
     sums = products / (p.source_channels * p.taps)
     filters = (products + SUM_TURNED * sums) / (RATE * lanes_filled) + rows * ROW_LAID_OUT
     return p.N * p.G * min(pixels, filters)
