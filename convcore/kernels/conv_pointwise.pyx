@@ -152,7 +152,7 @@ cdef Plan plan_of(ConvSizes* s, bint is_forward) noexcept:
     else:
         p.M, p.K, p.row_step, p.k_step = s.CG, s.FG, 1, s.CG
         source_is_y(&p.grid)
-    p.in_place = p.M <= FEW_FILTERS and can_be_read_in_place(&p.grid)
+    p.in_place = (p.M <= FEW_FILTERS or p.M <= MORE_FILTERS and p.K <= FEW_ROWS) and can_be_read_in_place(&p.grid)
     p.image_groups = blocks(p.grid.P, IN_PLACE_PIXELS)
     p.groups = s.N * p.image_groups if p.in_place else blocks(s.N * p.grid.P, GROUP_PIXELS)
     # Tasks enough for a few threads: some groups of pixels each, or where there are few, some of the filters.
