@@ -309,6 +309,7 @@ cdef struct Sum:
     Py_ssize_t width                        # lanes, rounded up to whole vectors
     Py_ssize_t lane_tasks, shares           # tasks: parts of the lanes, shares of the chunks
     Py_ssize_t most_pixels, pitch           # of a chunk, and what is laid out of it
+    bint in_step                            # tasks go through the chunks together
 
 
 def backward_weight(geometry,
@@ -316,7 +317,10 @@ def backward_weight(geometry,
                     const float[:, :, :, :, ::1] x not None,           # IN  (N, IC, ID, IH, IW)
                     float[:, :, :, :, ::1] grad_weight not None,       # OUT (OC, IC/G, 1, 1, 1)
                     int n_threads):
-    """Write grad_weight; one task per share of the pixels, part of the lanes, and group; shares are added in order."""
+    """Write grad_weight; one task per share of the pixels, part of the lanes, and group; shares are added in order.
+
+    Where the pixels are not shared, all tasks go through them in step, and what all read is laid out once.
+    """
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Sum p = sum_of(&s)
     cdef const float[:, ::1] of_y, of_x
@@ -331,7 +335,7 @@ def backward_weight(geometry,
     cdef Py_ssize_t task, laid, transposed
     p.of_x.source_end = &x[0, 0, 0, 0, 0] + s.N * s.IC * p.of_x.source_cells
     p.of_y.source_end = &grad_y[0, 0, 0, 0, 0] + s.N * s.OC * p.of_y.source_cells
-    laid = p.rows * p.pitch if (p.laid_x if p.lanes_are_filters else p.laid_y) else 0
+    laid = p.rows * p.pitch if not p.in_step and (p.laid_x if p.lanes_are_filters else p.laid_y) else 0
     cdef Py_ssize_t lanes_of_task = blocks(p.width // vf_LANES, p.lane_tasks) * vf_LANES
     transposed = laid + (lanes_of_task * p.pitch + vf_LANES if p.laid_x or p.laid_y else 0)
     cdef Py_ssize_t numbers = transposed + (0 if p.dots else lanes_of_task * p.most_pixels) + vf_LANES
@@ -339,7 +343,11 @@ def backward_weight(geometry,
     cdef float[:, ::1] zeros = aligned(1, PANEL_ROWS + p.rows, NUMBER)
     zeros[...] = 0
     cdef float[:, ::1] tiles = own_pages(n_threads, numbers, NUMBER)
-    for task in prange(p.shares * p.G * p.lane_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+    if p.in_step:
+        sum_in_step(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &zeros[0, 0], &partial[0, 0], tiles, transposed,
+                    n_threads)
+    for task in prange(0 if p.in_step else p.shares * p.G * p.lane_tasks, nogil=True, schedule="dynamic",
+                       num_threads=n_threads):
         sum_share(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &zeros[0, 0],
                   &partial[task // (p.G * p.lane_tasks), 0], task // (p.G * p.lane_tasks), task // p.lane_tasks % p.G,
                   task % p.lane_tasks, &tiles[threadid(), 0], &tiles[threadid(), laid], &tiles[threadid(), transposed])
@@ -378,6 +386,9 @@ cdef Sum sum_of(ConvSizes* s) noexcept:
     p.shares = max(<Py_ssize_t> 1, min(blocks(tasks, p.G * p.lane_tasks), p.chunks, PARTIAL_NUMBERS // (s.OC * s.CG)))
     while p.shares * p.G * p.lane_tasks < tasks and p.lanes >= 2 * p.lane_tasks * PANEL_VECTORS * vf_LANES:
         p.lane_tasks *= 2
+    p.in_step = p.shares == p.G == 1 and p.lane_tasks > 1 and p.laid_y and p.laid_x and not p.dots
+    if p.in_step and p.pitch < p.most_pixels + vf_LANES:
+        p.pitch += vf_LANES                                 # `lay` writes whole vectors: not into rows of other threads
     return p
 
 
@@ -422,51 +433,96 @@ cdef inline void expect(Operand* o, Range pixels, Ahead* ahead) noexcept nogil:
 cdef void sum_share(Sum* p, const float* grad_y, const float* x, const float* zeros, float* partial, Py_ssize_t part,
                     Py_ssize_t g, Py_ssize_t lane_part, float* laid_a, float* laid_b, float* panels) noexcept nogil:
     """Add up a share of the chunks: some lanes of a group's gradient, rows × lanes."""
-    cdef Range chunks = share(p.chunks, p.shares, part), lanes = lanes_of(p, lane_part), pixels, following, vectors
-    cdef Operand of_x, of_y
-    cdef Operand* rows
-    cdef Operand* columns
+    cdef Range chunks = share(p.chunks, p.shares, part), pixels
+    cdef Operand rows
     cdef const float* a
-    cdef const float* b
-    cdef Py_ssize_t chunk, lda, ldb, j, i, q, V = blocks(lanes.size, vf_LANES), parts = blocks(V, PANEL_VECTORS)
-    cdef Ahead[2] ahead
-    of_x = Operand(x + g * p.CG * p.of_x.source_cells, &p.of_x, p.G * p.CG, p.CG, p.laid_x)
-    of_y = Operand(grad_y + g * p.FG * p.of_y.source_cells, &p.of_y, p.G * p.FG, p.FG, p.laid_y)
-    rows, columns = &of_y, &of_x
-    if p.lanes_are_filters:
-        rows, columns = &of_x, &of_y
-    columns.numbers += lanes.start * columns.grid.source_cells
-    columns.channels = lanes.size
-    partial += g * p.rows * p.width + lanes.start
-    if p.dots:
-        for i in range(p.rows):
-            memset(partial + i * p.width, 0, lanes.size * sizeof(float))
+    cdef Py_ssize_t chunk, lda
+    operand_of_rows(p, grad_y, x, g, &rows)
     for chunk in range(chunks.start, chunks.start + chunks.size):
         pixels = chunk_of(p, chunk)
-        lda = ldb = p.pitch
-        a = bring(rows, pixels, laid_a, &lda)
-        b = bring(columns, pixels, laid_b, &ldb)
-        if p.dots:
-            add_dots(p.rows, lanes.size, round_up(pixels.size, vf_LANES) if p.laid_y else pixels.size, a, lda, b, ldb,
-                     partial, p.width)
-            continue
-        rest(&ahead[0], panels)
-        rest(&ahead[1], panels)
-        if chunk + 1 < chunks.start + chunks.size:
-            following = chunk_of(p, chunk + 1)
-            expect(columns, following, &ahead[0])
-            expect(rows, following, &ahead[1])
-        for j in range(parts):
-            vectors = share(V, parts, j)
-            for q in range(vectors.size):
-                i = min((vectors.start + q) * vf_LANES, lanes.size - vf_LANES)
-                transpose(b + i * ldb, ldb, vf_LANES, pixels.size,
-                          panels + vectors.start * vf_LANES * pixels.size + q * vf_LANES, vectors.size * vf_LANES)
-        for j in range(parts):
-            vectors = share(V, parts, j)
-            sweep(p.rows, vectors.size, pixels.size, a, lda, 1, panels + vectors.start * vf_LANES * pixels.size,
-                  vectors.size * vf_LANES, (vectors.size - 1) * vf_LANES, zeros, partial + vectors.start * vf_LANES,
-                  p.width, (vectors.size - 1) * vf_LANES, chunk > chunks.start, ahead)
+        lda = p.pitch
+        a = bring(&rows, pixels, laid_a, &lda)
+        add_chunk(p, grad_y, x, zeros, partial, chunks, chunk, g, lane_part, a, lda, laid_b, panels, True)
+
+
+cdef sum_in_step(Sum* p, const float* grad_y, const float* x, const float* zeros, float* partial, float[:, ::1] tiles,
+                 Py_ssize_t transposed, int n_threads):
+    """The same for all chunks and lanes: of each chunk the rows are laid out by all threads, then each adds its lanes."""
+    cdef float[:, ::1] laid = aligned(1, p.rows * p.pitch + vf_LANES, NUMBER)
+    cdef Py_ssize_t chunk, i, task
+    with nogil, parallel(num_threads=n_threads):
+        for chunk in range(p.chunks):
+            for i in prange(p.lane_tasks, schedule="static"):
+                lay_rows(p, grad_y, x, chunk, i, p.lane_tasks, &laid[0, 0])
+            for task in prange(p.lane_tasks, schedule="static"):
+                add_chunk(p, grad_y, x, zeros, partial, Range(0, p.chunks), chunk, 0, task, &laid[0, 0], p.pitch,
+                          &tiles[threadid(), 0], &tiles[threadid(), transposed], False)
+
+
+cdef void operand_of_rows(Sum* p, const float* grad_y, const float* x, Py_ssize_t g, Operand* rows) noexcept nogil:
+    rows[0] = Operand(grad_y + g * p.FG * p.of_y.source_cells, &p.of_y, p.G * p.FG, p.FG, p.laid_y)
+    if p.lanes_are_filters:
+        rows[0] = Operand(x + g * p.CG * p.of_x.source_cells, &p.of_x, p.G * p.CG, p.CG, p.laid_x)
+
+
+cdef void operand_of_lanes(Sum* p, const float* grad_y, const float* x, Py_ssize_t g, Range lanes,
+                           Operand* columns) noexcept nogil:
+    columns[0] = Operand(x + g * p.CG * p.of_x.source_cells, &p.of_x, p.G * p.CG, lanes.size, p.laid_x)
+    if p.lanes_are_filters:
+        columns[0] = Operand(grad_y + g * p.FG * p.of_y.source_cells, &p.of_y, p.G * p.FG, lanes.size, p.laid_y)
+    columns.numbers += lanes.start * columns.grid.source_cells
+
+
+cdef void add_chunk(Sum* p, const float* grad_y, const float* x, const float* zeros, float* partial, Range chunks,
+                    Py_ssize_t chunk, Py_ssize_t g, Py_ssize_t lane_part, const float* a, Py_ssize_t lda, float* laid_b,
+                    float* panels, bint rows_follow) noexcept nogil:
+    """Add one of some chunks to some lanes; the rows are at hand, and those of the next are fetched, if they follow."""
+    cdef Range lanes = lanes_of(p, lane_part), pixels = chunk_of(p, chunk), following, vectors
+    cdef Operand rows, columns
+    cdef const float* b
+    cdef Py_ssize_t ldb = p.pitch, j, i, q, V = blocks(lanes.size, vf_LANES), parts = blocks(V, PANEL_VECTORS)
+    cdef Ahead[2] ahead
+    operand_of_rows(p, grad_y, x, g, &rows)
+    operand_of_lanes(p, grad_y, x, g, lanes, &columns)
+    partial += g * p.rows * p.width + lanes.start
+    b = bring(&columns, pixels, laid_b, &ldb)
+    if p.dots:
+        if chunk == chunks.start:
+            for i in range(p.rows):
+                memset(partial + i * p.width, 0, lanes.size * sizeof(float))
+        add_dots(p.rows, lanes.size, round_up(pixels.size, vf_LANES) if p.laid_y else pixels.size, a, lda, b, ldb,
+                 partial, p.width)
+        return
+    rest(&ahead[0], panels)
+    rest(&ahead[1], panels)
+    if chunk + 1 < chunks.start + chunks.size:
+        following = chunk_of(p, chunk + 1)
+        expect(&columns, following, &ahead[0])
+        if rows_follow:
+            expect(&rows, following, &ahead[1])
+    for j in range(parts):
+        vectors = share(V, parts, j)
+        for q in range(vectors.size):
+            i = min((vectors.start + q) * vf_LANES, lanes.size - vf_LANES)
+            transpose(b + i * ldb, ldb, vf_LANES, pixels.size,
+                      panels + vectors.start * vf_LANES * pixels.size + q * vf_LANES, vectors.size * vf_LANES)
+    for j in range(parts):
+        vectors = share(V, parts, j)
+        sweep(p.rows, vectors.size, pixels.size, a, lda, 1, panels + vectors.start * vf_LANES * pixels.size,
+              vectors.size * vf_LANES, (vectors.size - 1) * vf_LANES, zeros, partial + vectors.start * vf_LANES,
+              p.width, (vectors.size - 1) * vf_LANES, chunk > chunks.start, ahead)
+
+
+cdef void lay_rows(Sum* p, const float* grad_y, const float* x, Py_ssize_t chunk, Py_ssize_t part, Py_ssize_t parts,
+                   float* laid) noexcept nogil:
+    """Lay out a part of the rows of a chunk."""
+    cdef Operand rows
+    cdef Range some = share(p.rows, parts, part)
+    cdef Py_ssize_t pitch = p.pitch
+    operand_of_rows(p, grad_y, x, 0, &rows)
+    rows.numbers += some.start * rows.grid.source_cells
+    rows.channels = some.size
+    bring(&rows, chunk_of(p, chunk), laid + some.start * p.pitch, &pitch)
 
 
 cdef void add_shares(Sum* p, float* partial, Py_ssize_t step, Py_ssize_t g, Py_ssize_t lane_part,

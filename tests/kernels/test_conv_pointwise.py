@@ -42,6 +42,8 @@ def assert_equals_definition(level, direction, geometry, bias=True, seed=0):
         "mb2ic17iw1000oc33kw1",  # large images: chunks of the weight gradient are read in place
         "mb2ic33iw1000oc17kw1",  # ... and the other operand is transposed
         "mb2ic300iw600oc280kw1",  # parts of the lanes
+        "mb7ic1100ih7oc600kh1",  # all tasks go through the chunks in step
+        "mb7ic600ih13oc1100kh1sh2",
         "mb3ic5iw1200oc40kw1",  # few channels: nothing is transposed
         "mb3ic40iw20oc5kw1",
         "mb7ic24ih15iw20oc40kh1sh2sw3",  # cells that no pixel reads, behind the last one too
@@ -77,8 +79,9 @@ def test_equals_the_definition_with_any_stride(batch, channels, filters, groups,
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize(
     "problem",
-    ["mb8ic40ih30oc50kh1", "mb40ic70ih7oc90kh1", "mb9ic30ih28oc40kh1sh2", "mb1ic64ih28oc64kh1", "g4mb9ic12ih33oc12kh1"],
-)
+    ["mb8ic40ih30oc50kh1", "mb40ic70ih7oc90kh1", "mb9ic30ih28oc40kh1sh2", "mb1ic64ih28oc64kh1", "g4mb9ic12ih33oc12kh1",
+     "mb7ic600ih7oc1100kh1"],
+)  # fmt: skip
 def test_bits_do_not_depend_on_threads(problem, direction):
     geometry = ConvGeometry.parse(problem)
     arrays = floats(geometry, direction, "f4", seed=0)
