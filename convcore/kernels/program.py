@@ -202,8 +202,12 @@ class Planned:
         if self._hopeless or self._times < OBSERVED[0]:
             return work()
         calls = _Calls(self._largest)
-        with observing(calls.add):
-            result = work()
+        try:
+            with observing(calls.add):
+                result = work()
+        except BaseException:  # an interrupt, too: what was seen has a gap
+            self.begin()
+            raise
         try:
             self._learn(calls, inputs, *wanted(result, calls.made))
         except NotRepeatable:

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from strategies import parts_options
 
 from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PartsGeometry, run
-from convcore.kernels.program import NotRepeatable, Program, observing
+from convcore.kernels.program import NotRepeatable, Planned, Program, observing
 
 CONV = ConvGeometry.parse("mb3ic2ih8oc4kh3ph1")
 FLAT = FlatGeometry("relu", 3 * 4 * 8 * 8)
@@ -123,6 +123,28 @@ def test_comparing_with_an_observation():
         made.check(calls, [x], [results[0] + 1, results[1]])
     with pytest.raises(NotRepeatable, match="one run made 4 calls, the next 3"):
         made.check(calls[:3], [x], list(results))
+
+
+@pytest.mark.parametrize("time", [1, 2, 3, 4])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_work_that_fails_is_planned_from_the_beginning(time, error):
+    plan, count = Planned(), [0]
+
+    def work():
+        count[0] += 1
+        if count[0] == time:
+            raise error
+        return run("relu", "forward", FLAT, x)
+
+    for _ in range(9):
+        x = rng.standard_normal(FLAT.size).astype("f4")
+        if plan.ready:
+            break
+        try:
+            plan.watch([x], work, lambda y, calls: ([y], []))
+        except error:
+            assert plan.program is None
+    assert count[0] == (4 if time == 1 else time + 4)
 
 
 def test_the_gradient_that_a_walk_begins_with():
