@@ -95,7 +95,8 @@ def forward_pool(geometry,
                  int n_threads, double epsilon):
     """Write the maxima of ReLU in each window, and where in its plane each stood; -1 where it is 0."""
     cdef Following f = following(geometry, POOLING)
-    normalize_planes(&f, x, scale, offset, trained_mean, trained_variance, &pooled[0, 0, 0], &index[0, 0, 0], n_threads, epsilon)
+    normalize_planes(&f, x, scale, offset, trained_mean, trained_variance, &pooled[0, 0, 0], &index[0, 0, 0],
+                     n_threads, epsilon)
 
 
 cdef normalize_planes(Following* f, const floating[:, :, ::1] x, const floating[::1] scale,
@@ -274,8 +275,8 @@ def backward_relu(geometry,
                   int n_threads, double epsilon, bint training):
     """The same for the gradient of ReLU's output y, which tells where its input was positive."""
     cdef Following f = following(geometry, RELU)
-    backward_channels(&f, &grad_y[0, 0, 0], &y[0, 0, 0], NULL, x, scale, mean, variance, grad_x, grad_scale, grad_offset,
-                      n_threads, epsilon, training)
+    backward_channels(&f, &grad_y[0, 0, 0], &y[0, 0, 0], NULL, x, scale, mean, variance, grad_x, grad_scale,
+                      grad_offset, n_threads, epsilon, training)
 
 
 def backward_pool(geometry,
@@ -291,8 +292,8 @@ def backward_pool(geometry,
                   int n_threads, double epsilon, bint training):
     """The same for the gradient of the maxima."""
     cdef Following f = following(geometry, POOLING)
-    backward_channels(&f, &grad_pooled[0, 0, 0], NULL, &index[0, 0, 0], x, scale, mean, variance, grad_x, grad_scale, grad_offset,
-                      n_threads, epsilon, training)
+    backward_channels(&f, &grad_pooled[0, 0, 0], NULL, &index[0, 0, 0], x, scale, mean, variance, grad_x, grad_scale,
+                      grad_offset, n_threads, epsilon, training)
 
 
 cdef backward_channels(Following* f, const floating* grad_y, const floating* y, const int* index,

@@ -27,6 +27,7 @@ cdef double RATE_ON_PIXELS = 0.82       # with pixels in the lanes
 cdef double WEIGHT_RATE = 0.87          # there, of a weight gradient, compared with that here
 cdef double PATTERNED = 1.15            # how much longer these take with a pattern around the image
 cdef double PHASES_WOVEN = 1.3          # how much longer these take for an input gradient, whose stride parts pixels
+cdef double ROWS_APART = 1.08           # how much longer a weight gradient takes with a stride, whose taps share fewer cells
 cdef double CELLS_APART = 1.15          # how much longer blocks of several cells take than of several vectors of images
 cdef double FEW = 1.7                   # how much longer products take in a block of one channel, which waits for loads
 
@@ -433,6 +434,8 @@ cdef double own_cost(Plan* p) noexcept:
     if p.direction == BACKWARD_WEIGHT:
         busy = p.source_block * p.target_block
         slow = max(BUSY / busy, 1 + FEW / (busy * min(p.source_block, p.target_block)))
+        if p.axes[1].S * p.axes[2].S > 1:
+            slow *= ROWS_APART
         calls = vectors * chunks * p.taps * blocks(p.source_channels, p.source_block) * target_blocks
         calls *= CALL + 2 * busy                            # sums are loaded and stored again
         calls += vectors / share_groups(p) * p.taps * p.source_channels * p.target_channels * LANES_ADDED

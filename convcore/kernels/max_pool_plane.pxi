@@ -64,7 +64,8 @@ cdef inline void raise_row(floating* y, int* index, const floating* x, Py_ssize_
 
 cdef void spread_plane(PoolSizes* s, const floating* grad_y, const int* index, Py_ssize_t y_room, floating* grad_x,
                        Py_ssize_t x_room) noexcept nogil:
-    """The way back: each gradient goes to the cell that won; y_room cells may be read from its beginning on, x_room written."""
+    """The way back: each gradient goes to the cell that won. From the beginning on y_room cells may be read, x_room
+    written."""
     cdef Py_ssize_t j, row = spread_quads(s, grad_y, index, y_room, grad_x, x_room) if in_quads(s) else 0
     for j in range(2 * row * s.IW, s.in_cells):
         grad_x[j] = 0
