@@ -109,13 +109,13 @@ cdef normalize_planes(Following* f, const floating[:, :, ::1] x, const floating[
     if channel.S < FEW_VALUES:
         for c in prange(C, nogil=True, schedule="static", num_threads=n_threads):
             normalize_channel(f, channel, c, C, &x[0, c, 0],
-                              affine(scale[c], offset[c], mean[c], 1 / sqrt(variance[c] + epsilon)),
+                              affine_of(scale[c], offset[c], mean[c], variance[c], epsilon),
                               &place[threadid(), 0], y, index)
         return
     for plane in prange(channel.N * C, nogil=True, schedule="static", num_threads=n_threads):
         c = plane % C
         normalize(f, &x[0, 0, 0] + plane * channel.S, channel.S,
-                  affine(scale[c], offset[c], mean[c], 1 / sqrt(variance[c] + epsilon)),
+                  affine_of(scale[c], offset[c], mean[c], variance[c], epsilon),
                   &place[threadid(), 0], y + plane * f.cells, index + plane * f.cells)
 
 
@@ -171,7 +171,7 @@ cdef normalize_channels(Following* f, const floating[:, :, ::1] x, const floatin
     for c in prange(x.shape[1], nogil=True, schedule="static", num_threads=n_threads):
         statistics(channel, &x[0, c, 0], &mean[c], &variance[c])
         normalize_channel(f, channel, c, x.shape[1], &x[0, c, 0],
-                          affine(scale[c], offset[c], mean[c], 1 / sqrt(variance[c] + epsilon)),
+                          affine_of(scale[c], offset[c], mean[c], variance[c], epsilon),
                           &place[threadid(), 0], y, index)
 
 
@@ -220,11 +220,11 @@ cdef void statistics(Channel channel, const floating* x, double* mean, double* v
 
 
 cdef struct Affine:                     # y = (x − center) · factor + shift, all rounded to the dtype of x
-    double mean, scale, offset, inverse
+    double scale, offset, mean, inverse
 
 
-cdef inline Affine affine(double scale, double offset, double mean, double inverse) noexcept nogil:
-    return Affine(mean, scale, offset, inverse)
+cdef inline Affine affine_of(double scale, double offset, double mean, double variance, double epsilon) noexcept nogil:
+    return Affine(scale, offset, mean, 1 / sqrt(variance + epsilon))
 
 
 cdef void normalize(Following* f, const floating* x, Py_ssize_t S, Affine a, floating* place, floating* y,

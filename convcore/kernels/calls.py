@@ -96,6 +96,10 @@ class Made(typing.NamedTuple):
         """Return the same call with the time that it took. (`_replace` takes five times as long.)"""
         return tuple.__new__(Made, (*self[:-2], start, end - start))
 
+    def given(self, parameters):
+        """Return the same call with other parameters, not made yet."""
+        return tuple.__new__(Made, (*self[:-3], parameters, 0.0, 0.0))
+
 
 class Repeated:
     """A call that is made again and again on the same arrays, with other numbers besides: nothing is checked again."""
@@ -109,7 +113,7 @@ class Repeated:
         """Compute from what the arrays hold now."""
         made = self._made
         if made.call.empty:
-            return made._replace(parameters=parameters).compute()
+            return made.given(parameters).compute()
         watcher = _observer.get()
         with Computing(made.n_threads):
             if watcher is None:
@@ -121,7 +125,7 @@ class Repeated:
                 end = time.perf_counter()
             finally:
                 _observer.reset(token)
-        tell(watcher, [tuple.__new__(Made, (*made[:-3], parameters, start, end - start))], [start, end])
+        tell(watcher, [made.given(parameters)], [start, end])
 
 
 class Computing(DenormalsAsZeros):

@@ -263,7 +263,7 @@ def suits(direction, geometry, dtype, level):
     filters, channels = geometry.out_channels // geometry.groups, geometry.in_channels // geometry.groups
     if direction == "backward_input":
         filters, channels = channels, filters
-    if 4 * filters < 3 * -(-filters // vf_LANES) * vf_LANES:
+    if share_in_lanes(filters) < 0.75:
         return f"{filters} filters leave more than a quarter of vectors of {vf_LANES} empty"
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     products = channels * s.KD * s.KH * s.KW

@@ -346,11 +346,12 @@ def backward_weight(geometry,
     if p.in_step:
         sum_in_step(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &zeros[0, 0], &partial[0, 0], tiles, transposed,
                     n_threads)
-    for task in prange(0 if p.in_step else p.shares * p.G * p.lane_tasks, nogil=True, schedule="dynamic",
-                       num_threads=n_threads):
-        sum_share(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &zeros[0, 0],
-                  &partial[task // (p.G * p.lane_tasks), 0], task // (p.G * p.lane_tasks), task // p.lane_tasks % p.G,
-                  task % p.lane_tasks, &tiles[threadid(), 0], &tiles[threadid(), laid], &tiles[threadid(), transposed])
+    else:
+        for task in prange(p.shares * p.G * p.lane_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+            sum_share(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &zeros[0, 0],
+                      &partial[task // (p.G * p.lane_tasks), 0], task // (p.G * p.lane_tasks),
+                      task // p.lane_tasks % p.G, task % p.lane_tasks, &tiles[threadid(), 0], &tiles[threadid(), laid],
+                      &tiles[threadid(), transposed])
     for task in prange(p.G * p.lane_tasks, nogil=True, num_threads=n_threads):
         add_shares(&p, &partial[0, 0], partial.shape[1], task // p.lane_tasks, task % p.lane_tasks,
                    &grad_weight[0, 0, 0, 0, 0])
@@ -434,10 +435,9 @@ cdef void sum_share(Sum* p, const float* grad_y, const float* x, const float* ze
                     Py_ssize_t g, Py_ssize_t lane_part, float* laid_a, float* laid_b, float* panels) noexcept nogil:
     """Add up a share of the chunks: some lanes of a group's gradient, rows × lanes."""
     cdef Range chunks = share(p.chunks, p.shares, part), pixels
-    cdef Operand rows
+    cdef Operand rows = operand(p, grad_y, x, g, not p.lanes_are_filters, Range(0, p.rows))
     cdef const float* a
     cdef Py_ssize_t chunk, lda
-    operand_of_rows(p, grad_y, x, g, &rows)
     for chunk in range(chunks.start, chunks.start + chunks.size):
         pixels = chunk_of(p, chunk)
         lda = p.pitch
@@ -459,18 +459,11 @@ cdef sum_in_step(Sum* p, const float* grad_y, const float* x, const float* zeros
                           &tiles[threadid(), 0], &tiles[threadid(), transposed], False)
 
 
-cdef void operand_of_rows(Sum* p, const float* grad_y, const float* x, Py_ssize_t g, Operand* rows) noexcept nogil:
-    rows[0] = Operand(grad_y + g * p.FG * p.of_y.source_cells, &p.of_y, p.G * p.FG, p.FG, p.laid_y)
-    if p.lanes_are_filters:
-        rows[0] = Operand(x + g * p.CG * p.of_x.source_cells, &p.of_x, p.G * p.CG, p.CG, p.laid_x)
-
-
-cdef void operand_of_lanes(Sum* p, const float* grad_y, const float* x, Py_ssize_t g, Range lanes,
-                           Operand* columns) noexcept nogil:
-    columns[0] = Operand(x + g * p.CG * p.of_x.source_cells, &p.of_x, p.G * p.CG, lanes.size, p.laid_x)
-    if p.lanes_are_filters:
-        columns[0] = Operand(grad_y + g * p.FG * p.of_y.source_cells, &p.of_y, p.G * p.FG, lanes.size, p.laid_y)
-    columns.numbers += lanes.start * columns.grid.source_cells
+cdef Operand operand(Sum* p, const float* grad_y, const float* x, Py_ssize_t g, bint filters, Range some) noexcept nogil:
+    """Some filters of a group of grad_y, or channels of x."""
+    if filters:
+        return Operand(grad_y + (g * p.FG + some.start) * p.of_y.source_cells, &p.of_y, p.G * p.FG, some.size, p.laid_y)
+    return Operand(x + (g * p.CG + some.start) * p.of_x.source_cells, &p.of_x, p.G * p.CG, some.size, p.laid_x)
 
 
 cdef void add_chunk(Sum* p, const float* grad_y, const float* x, const float* zeros, float* partial, Range chunks,
@@ -478,12 +471,11 @@ cdef void add_chunk(Sum* p, const float* grad_y, const float* x, const float* ze
                     float* panels, bint rows_follow) noexcept nogil:
     """Add one of some chunks to some lanes; the rows are at hand, and those of the next are fetched, if they follow."""
     cdef Range lanes = lanes_of(p, lane_part), pixels = chunk_of(p, chunk), following, vectors
-    cdef Operand rows, columns
+    cdef Operand rows = operand(p, grad_y, x, g, not p.lanes_are_filters, Range(0, p.rows))
+    cdef Operand columns = operand(p, grad_y, x, g, p.lanes_are_filters, lanes)
     cdef const float* b
     cdef Py_ssize_t ldb = p.pitch, j, i, q, V = blocks(lanes.size, vf_LANES), parts = blocks(V, PANEL_VECTORS)
     cdef Ahead[2] ahead
-    operand_of_rows(p, grad_y, x, g, &rows)
-    operand_of_lanes(p, grad_y, x, g, lanes, &columns)
     partial += g * p.rows * p.width + lanes.start
     b = bring(&columns, pixels, laid_b, &ldb)
     if p.dots:
@@ -516,12 +508,9 @@ cdef void add_chunk(Sum* p, const float* grad_y, const float* x, const float* ze
 cdef void lay_rows(Sum* p, const float* grad_y, const float* x, Py_ssize_t chunk, Py_ssize_t part, Py_ssize_t parts,
                    float* laid) noexcept nogil:
     """Lay out a part of the rows of a chunk."""
-    cdef Operand rows
     cdef Range some = share(p.rows, parts, part)
+    cdef Operand rows = operand(p, grad_y, x, 0, not p.lanes_are_filters, some)
     cdef Py_ssize_t pitch = p.pitch
-    operand_of_rows(p, grad_y, x, 0, &rows)
-    rows.numbers += some.start * rows.grid.source_cells
-    rows.channels = some.size
     bring(&rows, chunk_of(p, chunk), laid + some.start * p.pitch, &pitch)
 
 

@@ -12,17 +12,17 @@ class NotRepeatable(Exception):
 def uses(calls, results, wanted):
     """Return per result [first call, last call] between which it is needed; what is wanted is needed to the end."""
     spans = _spans(results)
-    uses = [[place, place] for place, made in enumerate(calls) for _ in made.outputs]
+    found = [[place, place] for place, made in enumerate(calls) for _ in made.outputs]
     for place, made in enumerate(calls):
         for array in made.arrays:
             index = None if array is None else _inside(spans, array)
             if index is not None:
-                uses[index][1] = place
+                found[index][1] = place
     for array in wanted:
         index = _inside(spans, array)
         if index is not None:
-            uses[index][1] = len(calls)
-    return uses
+            found[index][1] = len(calls)
+    return found
 
 
 class Places:

@@ -215,7 +215,8 @@ def _running(x, given, training):
             raise ValueError(f"batch_norm: {name} must be a writeable array of floats to be updated, got "
                              f"{'a read-only array' if array is value else value.dtype}")  # fmt: skip
         arrays.append(array)
-    _check_variance(arrays[1])
+    if training:  # otherwise they are the statistics, which `Problem` looks at
+        _check_variance(arrays[1])
     return tuple(arrays)
 
 
