@@ -51,6 +51,7 @@ else:
     FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math"]
     FLAGS += ["-g", "-fno-omit-frame-pointer"] if BUILD == "profile" else ["-g0"]
 
+BASELINE = ("cpu", "routine")  # what asks the processor what it can do, and what is around a kernel
 SHARED = "convcore._compiled._cyutility"  # what Cython's modules have in common: half of the compile time if in each
 CHECKED = BUILD == "debug"
 DIRECTIVES = dict(language_level=3, cdivision=True, boundscheck=CHECKED, wraparound=False,
@@ -75,7 +76,7 @@ def level_modules(level):
     extensions = [
         Extension(f"convcore._compiled.{source.stem}__{suffix}", [str(source)],
                   extra_compile_args=FLAGS + LEVELS[level]["flags"])
-        for source in sorted(KERNELS.glob("*.pyx")) if source.stem != "cpu"
+        for source in sorted(KERNELS.glob("*.pyx")) if source.stem not in BASELINE
     ]  # fmt: skip
     return cythonize(extensions, build_dir=str(build), include_path=[str(build / "templates"), "."],
                      compiler_directives=DIRECTIVES, shared_utility_qualified_name=SHARED,
@@ -90,11 +91,14 @@ def shared_module():
     return Extension(SHARED, [str(source)], extra_compile_args=FLAGS)
 
 
-def cpu_module():
-    """The module that asks the processor what it can do: baseline code, so that it runs anywhere."""
-    extension = Extension("convcore._compiled.cpu", [str(KERNELS / "cpu.pyx")], extra_compile_args=FLAGS,
-                          define_macros=[("CONVCORE_LEVELS", '"' + " ".join(LEVELS) + '"')])  # fmt: skip
-    return cythonize([extension], build_dir=f"build/cython-{BUILD}/cpu", compiler_directives=DIRECTIVES)[0]
+def baseline_modules():
+    """The modules that there are once: baseline code, so that they run anywhere."""
+    extensions = [
+        Extension(f"convcore._compiled.{stem}", [str(KERNELS / f"{stem}.pyx")], extra_compile_args=FLAGS,
+                  define_macros=[("CONVCORE_LEVELS", '"' + " ".join(LEVELS) + '"')])
+        for stem in BASELINE
+    ]  # fmt: skip
+    return cythonize(extensions, build_dir=f"build/cython-{BUILD}/baseline", compiler_directives=DIRECTIVES)
 
 
 class build_kernels(build_ext):
@@ -131,6 +135,7 @@ class build_kernels(build_ext):
 
 setup(
     # The levels first: Cython keeps the include path of its first call for the scan of dependencies.
-    ext_modules=[module for level in LEVELS for module in level_modules(level)] + [cpu_module(), shared_module()],
+    ext_modules=[module for level in LEVELS for module in level_modules(level)]
+    + [*baseline_modules(), shared_module()],
     cmdclass={"build_ext": build_kernels},
 )

@@ -50,6 +50,7 @@ def variable(monkeypatch):
     def forget():
         for found in (environment, Setting.of_environment, dispatch._call, dispatch._chosen, dispatch._doing_more):
             found.cache_clear()
+        dispatch._routines.clear()
 
     yield put
     monkeypatch.undo()

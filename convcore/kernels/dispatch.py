@@ -8,9 +8,10 @@ import math
 import numpy as np
 
 from convcore import isa, threads
+from convcore._compiled.routine import Routine
 from convcore.arrays import FLOATS
 from convcore.kernels import buffers, registry
-from convcore.kernels.calls import Call, Made
+from convcore.kernels.calls import Call, Made, observer
 from convcore.kernels.geometry import ConvGeometry
 from convcore.kernels.pool_geometry import POOLS, PoolGeometry
 
@@ -130,10 +131,24 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     TypeError, ValueError
         Arrays that do not fit the geometry; a variant or level that cannot be used. Nothing is written before.
     """
+    routine, problem = None, (op, direction, geometry, variant, level)
+    if observer() is None and n_threads is None and not parameters:
+        routine = _routines.get(problem)
+        if routine is not None and routine.conditions == conditions():
+            outputs = routine(inputs, out)
+            if outputs is not None:
+                return outputs
     made = prepared(op, direction, geometry, inputs, variant, level, n_threads, out, parameters)
     made.compute()
+    if Routine.can_repeat(made):
+        if len(_routines) >= REMEMBERED:
+            _routines.clear()
+        _routines[problem] = Routine(made, conditions())
     outputs = made.outputs
     return outputs[0] if len(outputs) == 1 else outputs or None
+
+
+_routines = {}  # by (op, direction, geometry, variant, level)
 
 
 def prepared(op, direction, geometry, inputs, variant=None, level=None, n_threads=None, out=None, parameters=None):

@@ -8,6 +8,7 @@ import functools
 
 import numpy as np  # noqa: F401  for the examples
 
+from convcore.arrays import as_float_array, same_dtype
 from convcore.kernels.arguments import float_arrays as _floats
 from convcore.kernels.arguments import shape_of as _shape
 from convcore.kernels.dispatch import run
@@ -215,7 +216,9 @@ def gemm(a, b, *, transpose_a=False, transpose_b=False, variant=None, level=None
     >>> gemm([[1.0, 2.0]], [[3.0], [4.0]])
     array([[11.]])
     """
-    a, b = _floats("gemm", a=a, b=b)
+    a, b = as_float_array(a, "gemm: a"), as_float_array(b, "gemm: b")
+    if a.dtype is not b.dtype:
+        same_dtype("gemm", a=a, b=b)
     if a.ndim != 2 or b.ndim != 2:
         raise ValueError(f"gemm: a and b must have 2 axes, got {a.ndim} and {b.ndim} (a {a.shape}, b {b.shape})")
     M, K = a.shape[::-1] if transpose_a else a.shape

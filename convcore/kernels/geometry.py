@@ -27,7 +27,7 @@ from convcore.kernels.windows import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConvGeometry:
     """A convolution problem.
 
@@ -97,15 +97,25 @@ class ConvGeometry:
         """
         return _transposed_geometry(x_shape, weight_shape, stride, cropping, output_padding, dilation, groups)
 
+    # Every call of a kernel is looked up by its geometry.
+
+    @functools.cached_property
+    def _values(self):
+        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
     @functools.cached_property
     def _hash(self):
-        return hash(tuple(getattr(self, field.name) for field in dataclasses.fields(self)))
+        return hash(self._values)
 
     def __hash__(self):
-        return self._hash  # every call of a kernel looks two things up by its geometry
+        return self._hash
+
+    def __eq__(self, other):
+        return self._values == other._values if type(other) is ConvGeometry else NotImplemented
 
     def __getstate__(self):
-        return {name: value for name, value in vars(self).items() if name != "_hash"}  # words hash anew in each process
+        kept = {name: value for name, value in vars(self).items() if name not in ("_values", "_hash")}
+        return kept  # words hash anew in each process
 
     @functools.cached_property
     def out_size(self):

@@ -1,5 +1,6 @@
 """kernels.run: what it accepts, where it writes, and the exact text of every error."""
 
+import contextlib
 import threading
 
 import numpy as np
@@ -17,6 +18,7 @@ from convcore.kernels import (
     PartsGeometry,
     PoolGeometry,
     RowsGeometry,
+    calls,
     registry,
     run,
 )
@@ -282,6 +284,95 @@ def test_a_level_that_was_not_built():
 
 def test_unaligned_arrays_are_read():
     assert_array_equal(conv(*(unaligned(array) for array in (X, WEIGHT, BIAS))), Y)
+
+
+# Problems that were computed before
+
+
+AGAIN = ConvGeometry.parse("mb2ic3ih5oc4kh2")
+ARRAYS = [integers(AGAIN.shapes[name], "f4", 1) for name in ("x", "weight", "bias")]
+
+
+def again(*arrays, **options):
+    return run("conv2d", "forward", AGAIN, *(arrays or ARRAYS), **options)
+
+
+@pytest.mark.parametrize(
+    ("place", "array", "kind", "message"),
+    [
+        (0, ARRAYS[0][:1], ValueError, "conv2d: x must have shape (2, 3, 5, 5), got (1, 3, 5, 5) (mb2ic3ih5oc4oh4kh2)"),
+        (1, ARRAYS[1].tolist(), TypeError, "conv2d: weight must be a NumPy array, got list"),
+        (1, ARRAYS[1].astype("f8"), TypeError,
+         "conv2d: arrays must share one dtype: x is float32, weight is float64"),
+        (2, ARRAYS[2].astype(">f4"), TypeError, "conv2d: arrays must share one dtype: x is float32, bias is >f4"),
+        (0, None, TypeError, "conv2d: x must be a NumPy array, got NoneType"),
+    ],
+)  # fmt: skip
+def test_arrays_are_looked_at_each_time(place, array, kind, message):
+    again()
+    given = [*ARRAYS]
+    given[place] = array
+    raises(kind, message, "conv2d", "forward", AGAIN, *given)
+    raises(TypeError, "conv2d: forward takes 3 arrays (x, weight, bias), got 2", "conv2d", "forward", AGAIN, *given[:2])
+
+
+def test_arrays_of_another_kind_are_taken_each_time():
+    expected = again()
+    x, weight, bias = ARRAYS
+    for _ in range(2):
+        assert again(*(a.astype("f8") for a in ARRAYS)).dtype == np.float64
+        assert_array_equal(again(x, weight, None), expected - bias.reshape(-1, 1, 1))
+        assert_array_equal(again(fortran(x), strided(weight), bias), expected)
+        assert_array_equal(again(x.view(np.recarray), weight, bias), expected)
+        assert_array_equal(again(), expected)
+        out = np.full_like(expected, np.nan)
+        assert again(out=out) is out
+        assert_array_equal(out, expected)
+
+
+def test_outs_are_looked_at_each_time():
+    square = MatrixGeometry("gemm", 3, 3, 3)
+    a, b, out = np.ones((3, 3)), np.eye(3), np.empty((3, 3))
+    for _ in range(2):
+        assert run("gemm", "forward", square, a, b, out=out) is out
+        for wrong, kind, message in (
+            (a, ValueError, "gemm: out overlaps an input"),
+            (a[:], ValueError, "gemm: out overlaps an input"),
+            (frozen(out), ValueError, "gemm: out for c must be C-contiguous and writeable"),
+            (out[:2], ValueError, "gemm: out for c must be float64 of shape (3, 3), got float64 of (2, 3)"),
+            ([out], TypeError, "gemm: out must be a NumPy array, got list"),
+        ):
+            raises(kind, message, "gemm", "forward", square, a, b, out=wrong)
+        assert_array_equal(a, np.ones((3, 3)))
+
+
+def test_choices_are_made_anew_where_they_may_be_others():
+    """Threads, variants and watchers: what a block asks for holds in it, and no longer."""
+    found = []
+    for wanted in (None, "reference", None, "direct", None):
+        with contextlib.ExitStack() as stack:
+            if wanted:
+                stack.enter_context(kernels.use_variant("conv2d", wanted))
+            again()  # not watched: what is remembered of it must not be taken for another
+            with calls.observing(found.append):
+                again()
+    names = [made.call.variant for made in found]
+    assert names[1:4:2] == ["reference", "direct"]
+    assert names[::2] == [names[0]] * 3 != ["reference"] * 3
+    kernels.register("conv2d", Loud, "loud")
+    try:
+        assert_array_equal(again(), np.full(AGAIN.shapes["y"], 7))
+    finally:
+        kernels.unregister("conv2d", "loud")
+    assert not (again() == 7).all()
+
+
+class Loud:
+    """A user's variant that is easily told."""
+
+    @staticmethod
+    def forward(geometry, x, weight, bias, y, n_threads):
+        y[...] = 7
 
 
 # Several Python threads at once
