@@ -1,7 +1,7 @@
-"""Winograd's minimal filtering for 3×3 filters of stride 1: fewer multiplications, and a little more rounding.
+"""Winograd's minimal filtering for r×r filters of stride 1, r = 3 or 5: fewer multiplications, more rounding.
 
 The result is cut into tiles of m × m pixels. Tiles, filters and sums of products are transformed (winograd_tile): a tile
-takes (m + 2)² multiplications per channel and filter instead of 9 m². In between, each of the (m + 2)² points is a
+takes (m + r - 1)² multiplications per channel and filter instead of r²m². In between, each of these many points is a
 matrix product, tiles × channels times channels × filters. A task does that for a block of tiles, which stays in the
 cache, and for one panel of filters after the other, which are transformed before:
 
@@ -13,7 +13,7 @@ cache, and for one panel of filters after the other, which are transformed befor
 Where filters are many and tiles are few it is the other way round: the tiles are transformed before, and a task takes
 one panel, which it transforms.
 
-The input gradient is the same with the filters turned over, their channels and filters exchanged, and padding 2 − p:
+The input gradient is the same with the filters turned over, their channels and filters exchanged, and padding r − 1 − p:
 tiles overlap where they are read (overlap-save). Or it is the transpose of all that, in which what tiles write overlaps
 and is added up (overlap-add, winograd_overlap_add.pxi): fewer tiles where the gradient is larger than what is read, and
 the only way where a pattern is around the image.
@@ -40,14 +40,14 @@ include "winograd_weights.pxi"
 
 DTYPE = np.float32                      # the only one: wider numbers are asked for by those who want little rounding
 # How many times larger than that of a plain sum the bound on the rounding error is: what the transforms may multiply
-# terms by before they cancel, the largest over the outputs of a tile (docs/accuracy.md).
-ROUNDING_FACTOR = GROWTH[4]
+# terms by before they cancel (docs/accuracy.md).
+ROUNDING_FACTOR = max(GROWTH.values())
 
 # The three directions
 
 def forward(geometry,
             const float[:, :, :, ::1] x not None,       # IN  (N, IC, IH, IW)
-            const float[:, :, :, ::1] weight not None,  # IN  (OC, IC/G, 3, 3)
+            const float[:, :, :, ::1] weight not None,  # IN  (OC, IC/G, r, r)
             const float[::1] bias,                      # IN  (OC,) or None
             float[:, :, :, ::1] y not None,             # OUT (N, OC, OH, OW)
             int n_threads):
@@ -60,7 +60,7 @@ def forward(geometry,
 
 def backward_input(geometry,
                    const float[:, :, :, ::1] grad_y not None,   # IN  (N, OC, OH, OW)
-                   const float[:, :, :, ::1] weight not None,   # IN  (OC, IC/G, 3, 3)
+                   const float[:, :, :, ::1] weight not None,   # IN  (OC, IC/G, r, r)
                    float[:, :, :, ::1] grad_x not None,         # OUT (N, IC, IH, IW)
                    int n_threads):
     """Write grad_x, as `forward` does; what are filters there are channels here, and taps are the other way round."""
@@ -73,7 +73,7 @@ def backward_input(geometry,
 def backward_weight(geometry,
                     const float[:, :, :, ::1] grad_y not None,      # IN  (N, OC, OH, OW)
                     const float[:, :, :, ::1] x not None,           # IN  (N, IC, IH, IW)
-                    float[:, :, :, ::1] grad_weight not None,       # OUT (OC, IC/G, 3, 3)
+                    float[:, :, :, ::1] grad_weight not None,       # OUT (OC, IC/G, r, r)
                     int n_threads):
     """Write grad_weight; tasks are rows of tiles to read, then points and panels of filters to sum up."""
     cdef Problem p = problem_of(geometry, False), gradients
@@ -200,14 +200,9 @@ cdef void transform_tiles(Problem* p, Run* run, const float* pixels, float* half
 cdef inline void transform_input(Problem* p, const float* d, Py_ssize_t d_step, float* v,
                                  Py_ssize_t v_step) noexcept nogil:
     if p.adds:
-        if p.m == 2:
-            spread_2(d, d_step, v, v_step)
-        else:
-            spread_4(d, d_step, v, v_step)
-    elif p.m == 2:
-        input_2(d, d_step, v, v_step)
+        spread_line(p.m, p.r, d, d_step, v, v_step)
     else:
-        input_4(d, d_step, v, v_step)
+        input_line(p.side, d, d_step, v, v_step)
 
 
 cdef void multiply(Problem* p, Py_ssize_t band, Py_ssize_t panel, const float* tiles, const float* weights,
@@ -257,7 +252,7 @@ cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t
                 total = splat_vf(0)
                 # Where tiles reach beyond the image, each overwrites what the one to its right left too much.
                 for q in range(run.columns - 1, -1, -1):
-                    total = total + transform_output(p.m, sums + (i * run.columns + q) * step, bias,
+                    total = total + transform_output(p, sums + (i * run.columns + q) * step, bias,
                                                      target + q * p.m * vf_LANES, run.out_width * vf_LANES, half)
                 if sum_vf(total - total) != 0:
                     by_definition(p, &run, i, group, f, filters, bias, target)
@@ -271,44 +266,40 @@ cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t
         band += run.rows
 
 
-cdef inline vf transform_output(Py_ssize_t m, const float* sums, const float* bias, float* pixels, Py_ssize_t pitch,
+cdef inline vf transform_output(Problem* p, const float* sums, const float* bias, float* pixels, Py_ssize_t pitch,
                                 float* half) noexcept nogil:
     """m × m pixels = Aᵀ sums A + bias for a vector of filters; return a sum that is finite if all of them are."""
     cdef Py_ssize_t i
     cdef vf total = splat_vf(0), b = load_vf(bias), nothing = splat_vf(<float> -0.0)
-    if m == 2:
-        for i in range(4):
-            output_2(sums + i * PANEL * vf_LANES, 4 * PANEL * vf_LANES, nothing, half + i * vf_LANES, 4 * vf_LANES)
-        for i in range(2):
-            total = total + output_2(half + 4 * i * vf_LANES, vf_LANES, b, pixels + i * pitch, vf_LANES)
-    else:
-        for i in range(6):
-            output_4(sums + i * PANEL * vf_LANES, 6 * PANEL * vf_LANES, nothing, half + i * vf_LANES, 6 * vf_LANES)
-        for i in range(4):
-            total = total + output_4(half + 6 * i * vf_LANES, vf_LANES, b, pixels + i * pitch, vf_LANES)
+    for i in range(p.side):
+        output_line(p.m, p.r, sums + i * PANEL * vf_LANES, p.side * PANEL * vf_LANES, nothing, half + i * vf_LANES,
+                    p.side * vf_LANES)
+    for i in range(p.m):
+        total = total + output_line(p.m, p.r, half + p.side * i * vf_LANES, vf_LANES, b, pixels + i * pitch, vf_LANES)
     return total
 
 
 cdef void by_definition(Problem* p, Run* run, Py_ssize_t row, Py_ssize_t group, Py_ssize_t f, Py_ssize_t filters,
                         const float* bias, float* pixels) noexcept nogil:
     """A row of tiles in which something is not finite, the plain way: a transform would spread it over whole tiles."""
-    cdef Py_ssize_t first = (run.th + row) * p.m, lane, i, j, c, u, v, ih, iw
+    cdef Py_ssize_t first = (run.th + row) * p.m, lane, i, j, c, u, v, tap, ih, iw
     cdef const float* plane = p.source + (run.n * p.G + group) * p.C * p.IH * p.IW
     cdef const float* weight
     cdef float total
     for i in range(min(p.m, p.OH - first)):
         for j in range(run.out_width):
             for lane in range(filters):
-                weight = p.weight + group * 9 * p.C * p.K + (f + lane) * p.filter_step
+                weight = p.weight + group * p.taps * p.C * p.K + (f + lane) * p.filter_step
                 total = 0
                 for c in range(p.C):
-                    for u in range(3):
+                    for u in range(p.r):
                         ih = source_cell(first + i + u - p.top, p.IH, p.mode)
-                        for v in range(3):
+                        for v in range(p.r):
                             iw = source_cell(run.tw * p.m + j + v - p.left, p.IW, p.mode)
                             if p.flipped and (ih < 0 or iw < 0):
                                 continue                        # no output is there: not even NaN comes of it
-                            total = total + weight[c * p.channel_step + (8 - 3 * u - v if p.flipped else 3 * u + v)] * (
+                            tap = p.taps - 1 - p.r * u - v if p.flipped else p.r * u + v
+                            total = total + weight[c * p.channel_step + tap] * (
                                 p.padding if ih < 0 or iw < 0 else plane[(c * p.IH + ih) * p.IW + iw])
                 pixels[(i * run.out_width + j) * vf_LANES + lane] = total + bias[lane]
 
@@ -346,11 +337,11 @@ cdef void planes_of(const float* source, Py_ssize_t count, Py_ssize_t pixels, fl
 # What it can compute, and where it should
 
 def supports(direction, geometry, dtype, level):
-    """Refuse what is no convolution with 3×3 filters of stride 1 in float32, and gradients of patterns around large images."""
+    """Refuse what has other filters than 3×3 and 5×5, or a stride, or float64; gradients of patterns around large images."""
     if dtype != DTYPE:
         return "computes in float32 only"
-    if geometry.filter_size != (3, 3):
-        return f"filter is {geometry.filter_size[0]}×{geometry.filter_size[1]}, wants 3×3"
+    if geometry.filter_size not in ((3, 3), (5, 5)):
+        return f"filter is {geometry.filter_size[0]}×{geometry.filter_size[1]}, wants 3×3 or 5×5"
     if geometry.stride != (1, 1):
         return f"stride is {geometry.stride}, wants 1"
     if geometry.dilation != (1, 1):
@@ -362,12 +353,18 @@ def supports(direction, geometry, dtype, level):
     return None
 
 
+def rounding_factor(direction, geometry, dtype, level):
+    """That of filters of this size, whatever the tiles."""
+    return max(factor for (m, r), factor in GROWTH.items() if r == geometry.filter_size[0])
+
+
 def suits(direction, geometry, dtype, level):
     """Leave problems to others whose transforms cost more than they save; in units of one vector of multiply-adds.
 
     Measured: for each of its points, a tile's transform costs as much as 12 multiply-adds per vector of channels or of
     filters, a filter's as much as 16; that of a sum of weight gradients as much as 30, and 6 for each share that has
-    such sums. The others are taken to reach 0.85 of what the FMA units can do, products here reach 0.95.
+    such sums. The others are taken to reach 0.85 of what the FMA units can do, 0.93 where sums are as long as for 5×5,
+    and to leave out what padding is multiplied by; products here reach 0.95.
     """
     cdef Problem p = problem_of(geometry, direction == "backward_input"), gradients
     cdef double per_filter = 16
@@ -376,9 +373,19 @@ def suits(direction, geometry, dtype, level):
         per_filter = 30 + 6 * shares_of(&p)
     cdef Py_ssize_t tiles = max(<Py_ssize_t> 1, p.N) * p.TH * p.TW
     cdef Py_ssize_t channels = blocks(p.C, vf_LANES), filters = blocks(p.K, vf_LANES)
-    cdef double plain = max(<Py_ssize_t> 1, p.N) * p.OH * p.OW * 9 * p.C * p.K / (0.85 * vf_LANES)
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef double met = meetings(p.r, s.top, s.IH, s.OH) * meetings(p.r, s.left, s.IW, s.OW)
+    cdef double plain = max(<Py_ssize_t> 1, p.N) * met * p.C * p.K / ((0.85 if p.r == 3 else 0.93) * vf_LANES)
     cdef double cost = p.points * (
         tiles * (p.C * filters / 0.95 + 12 * (channels + filters)) + per_filter * p.C * filters)
     if cost < plain:
         return None
     return f"takes about {cost / plain:.1f} times as long as a plain sum: few channels, filters or tiles"
+
+
+cdef Py_ssize_t meetings(Py_ssize_t r, Py_ssize_t before, Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
+    """How often an output meets an input along an axis, over all taps."""
+    cdef Py_ssize_t tap, met = 0
+    for tap in range(r):
+        met += max(<Py_ssize_t> 0, min(outputs, inputs + before - tap) - max(<Py_ssize_t> 0, before - tap))
+    return met

@@ -49,5 +49,9 @@ def added_up(parts, grad_weight):
 
 def rounding_factor(parts, direction, dtype, level):
     """Return the largest rounding factor of the variants that compute the parts: (start, part) each."""
-    names = {(part.op, dispatch.chosen(part.op, direction, part, dtype, level)) for _, part in parts}
-    return max((registry.rounding_factor(op, name, level) for op, name in names), default=1.0)
+    return max((_factor(part, direction, dtype, level) for part in {part for _, part in parts}), default=1.0)
+
+
+def _factor(part, direction, dtype, level):
+    name = dispatch.chosen(part.op, direction, part, dtype, level)
+    return registry.rounding_factor(part.op, name, level, (direction, part, dtype))

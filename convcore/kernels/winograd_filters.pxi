@@ -12,8 +12,8 @@ cdef inline Py_ssize_t panel_vectors(Problem* p, Py_ssize_t panel) noexcept nogi
 cdef void transform_filters(Problem* p, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t c, Py_ssize_t count,
                             float* weights) noexcept nogil:
     """weights[point][channel][lane] = G g Gᵀ of a panel of filters, for a few channels."""
-    cdef float[16 * LANES] taps
-    cdef Py_ssize_t first = 8 * vf_LANES if p.flipped else 0, step = -vf_LANES if p.flipped else vf_LANES
+    cdef float[MOST_TAPS * LANES] taps
+    cdef Py_ssize_t first = (p.taps - 1) * vf_LANES if p.flipped else 0, step = -vf_LANES if p.flipped else vf_LANES
     cdef Py_ssize_t v = panel_vectors(p, panel), end = min(c + count, p.C), i, half
     cdef float* target
     while c < end:
@@ -21,24 +21,21 @@ cdef void transform_filters(Problem* p, Py_ssize_t group, Py_ssize_t panel, Py_s
             read_taps(p, group, first_of(panel * PANEL + i, p.K), c, taps)
             for half in range(vf_LANES // vd_LANES):
                 target = weights + (c * v + i) * vf_LANES + half * vd_LANES
-                if p.m == 2:
-                    filter_tile_2(taps + first + half * vd_LANES, step, target, p.weight_step)
-                else:
-                    filter_tile_4(taps + first + half * vd_LANES, step, target, p.weight_step)
+                filter_tile(p.m, p.r, taps + first + half * vd_LANES, step, target, p.weight_step)
         c += 1
 
 
 cdef void read_taps(Problem* p, Py_ssize_t group, Py_ssize_t f, Py_ssize_t c, float* taps) noexcept nogil:
     """taps[tap][lane] of one channel for the filters from f on."""
-    cdef const float* weight = p.weight + group * 9 * p.C * p.K + f * p.filter_step + c * p.channel_step
-    cdef const float* end = p.weight + p.G * 9 * p.C * p.K
+    cdef const float* weight = p.weight + group * p.taps * p.C * p.K + f * p.filter_step + c * p.channel_step
+    cdef const float* end = p.weight + p.G * p.taps * p.C * p.K
     cdef Py_ssize_t lane, tap
-    if p.K >= vf_LANES and (vf_LANES <= 9 or weight + (vf_LANES - 1) * p.filter_step + vf_LANES <= end):
+    if p.K >= vf_LANES and (vf_LANES <= p.taps or weight + (vf_LANES - 1) * p.filter_step + vf_LANES <= end):
         tap = 0
-        while tap < 9:
+        while tap < p.taps:
             transpose_vf(weight + tap, p.filter_step, taps + tap * vf_LANES, vf_LANES)
-            tap = 9 if tap + vf_LANES >= 9 else min(tap + vf_LANES, 9 - vf_LANES)
+            tap = p.taps if tap + vf_LANES >= p.taps else min(tap + vf_LANES, p.taps - vf_LANES)
     else:
-        for tap in range(9):
+        for tap in range(p.taps):
             for lane in range(vf_LANES):
                 taps[tap * vf_LANES + lane] = weight[lane * p.filter_step + tap] if lane < p.K else 0

@@ -1,16 +1,16 @@
 # The input gradient by overlap-add: the transpose of the convolution, step by step, with the filters as they are.
 #
-# A tile of m × m cells of grad_y sends something to (m + 2) × (m + 2) cells of the padded image's gradient, which
+# A tile of m × m cells of grad_y sends something to (m + r - 1)² cells of the padded image's gradient, which
 # overlap those of its neighbours; a block holds all tiles of an image. All steps are linear: what columns beside the
 # image receive goes to those that they repeat before the second transform, what rows receive after it.
 
 cdef bint should_add(Problem* p) noexcept nogil:
     """Whether an image's tiles fit a block and are fewer so, or a pattern leaves no other way; p is overlap-save."""
-    cdef Py_ssize_t m = best_side(p.IH, p.IW), other = best_side(p.OH, p.OW)
+    cdef Py_ssize_t m = best_side(p.r, p.IH, p.IW), other = best_side(p.r, p.OH, p.OW)
     cdef Py_ssize_t tiles = blocks(p.IH, m) * blocks(p.IW, m)
-    if blocks(p.IW, m) > STRIP or tiles > IMAGE_TILES or tiles * (m + 2) * (m + 2) * odd_vectors(p.C) > TILE_NUMBERS:
+    if blocks(p.IW, m) > STRIP or tiles > IMAGE_TILES or tiles * (m + p.r - 1) * (m + p.r - 1) * odd_vectors(p.C) > TILE_NUMBERS:
         return False
-    return p.frame_mode != CONSTANT or multiplications(m, p.IH, p.IW) < multiplications(other, p.OH, p.OW)
+    return p.frame_mode != CONSTANT or multiplications(m, p.r, p.IH, p.IW) < multiplications(other, p.r, p.OH, p.OW)
 
 
 cdef void add_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t panel, float* rest) noexcept nogil:
@@ -23,7 +23,7 @@ cdef void add_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t p
     while band < end:
         for vector in range(panel_vectors(p, panel)):
             f = first_of(panel * PANEL + vector, p.K)
-            memset(pixels, 0, 2 * row * sizeof(float))
+            memset(pixels, 0, (p.r - 1) * row * sizeof(float))
             total = splat_vf(0)
             for i in range(p.TH):
                 add_columns(p, rest + (tile + i * p.TW) * step + vector * vf_LANES, lines)
@@ -31,7 +31,7 @@ cdef void add_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t p
             if sum_vf(total - total) != 0:
                 add_by_definition(p, band // p.TH, group, f, filters, pixels)
             else:
-                fold_cells(pixels, p.IH + 2, p.frame_top, p.OH, p.frame_mode, row)
+                fold_cells(pixels, p.IH + p.r - 1, p.frame_top, p.OH, p.frame_mode, row)
             planes_of(pixels + p.frame_top * row, filters, p.OH * p.OW,
                       p.target + ((band // p.TH * p.G + group) * p.K + f) * p.OH * p.OW, p.OH * p.OW)
         tile += p.TH * p.TW
@@ -40,27 +40,23 @@ cdef void add_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t p
 
 cdef inline void add_columns(Problem* p, const float* sums, float* lines) noexcept nogil:
     """lines[row of points][column][lane] = B sums along a row of tiles; columns beside the image go into it."""
-    cdef Py_ssize_t i, q, pitch = (p.TW * p.m + 2) * vf_LANES
+    cdef Py_ssize_t i, q, pitch = (p.TW * p.m + p.r - 1) * vf_LANES
     for i in range(p.side):
-        memset(lines, 0, 2 * vf_LANES * sizeof(float))
+        memset(lines, 0, (p.r - 1) * vf_LANES * sizeof(float))
         for q in range(p.TW):
-            collect(p.m, sums + (q * p.points + i * p.side) * PANEL * vf_LANES, PANEL * vf_LANES,
-                    lines + q * p.m * vf_LANES, vf_LANES)
-        fold_cells(lines, p.IW + 2, p.frame_left, p.OW, p.frame_mode, vf_LANES)
+            collect_line(p.m, p.r, sums + (q * p.points + i * p.side) * PANEL * vf_LANES, PANEL * vf_LANES,
+                         lines + q * p.m * vf_LANES, vf_LANES)
+        fold_cells(lines, p.IW + p.r - 1, p.frame_left, p.OW, p.frame_mode, vf_LANES)
         lines += pitch
 
 
 cdef inline vf add_rows(Problem* p, const float* lines, float* pixels) noexcept nogil:
     """Add B lines to the image's pixels from a row of tiles on; return a sum that is finite if all of them are."""
-    cdef Py_ssize_t j, pitch = (p.TW * p.m + 2) * vf_LANES
+    cdef Py_ssize_t j, pitch = (p.TW * p.m + p.r - 1) * vf_LANES
     cdef vf total = splat_vf(0)
     for j in range(p.OW):
-        total = total + collect(p.m, lines + j * vf_LANES, pitch, pixels + j * vf_LANES, p.OW * vf_LANES)
+        total = total + collect_line(p.m, p.r, lines + j * vf_LANES, pitch, pixels + j * vf_LANES, p.OW * vf_LANES)
     return total
-
-
-cdef inline vf collect(Py_ssize_t m, const float* sums, Py_ssize_t step, float* d, Py_ssize_t d_step) noexcept nogil:
-    return collect_2(sums, step, d, d_step) if m == 2 else collect_4(sums, step, d, d_step)
 
 
 cdef inline void fold_cells(float* cells, Py_ssize_t padded, Py_ssize_t before, Py_ssize_t size, int mode,
@@ -84,18 +80,18 @@ cdef void add_by_definition(Problem* p, Py_ssize_t n, Py_ssize_t group, Py_ssize
     cdef float total
     pixels += p.frame_top * p.OW * vf_LANES
     memset(pixels, 0, p.OH * p.OW * vf_LANES * sizeof(float))
-    for i in range(p.IH + 2):
+    for i in range(p.IH + p.r - 1):
         h = source_cell(i - p.frame_top, p.OH, p.frame_mode)
-        for j in range(p.IW + 2):
+        for j in range(p.IW + p.r - 1):
             w = source_cell(j - p.frame_left, p.OW, p.frame_mode)
             if h < 0 or w < 0:
                 continue
             for lane in range(filters):
-                weight = p.weight + group * 9 * p.C * p.K + (f + lane) * p.filter_step
+                weight = p.weight + group * p.taps * p.C * p.K + (f + lane) * p.filter_step
                 total = 0
                 for c in range(p.C):
-                    for u in range(max(i - p.IH + 1, 0), min(i + 1, 3)):
-                        for v in range(max(j - p.IW + 1, 0), min(j + 1, 3)):
-                            total += (weight[c * p.channel_step + 3 * u + v]
+                    for u in range(max(i - p.IH + 1, 0), min(i + 1, p.r)):
+                        for v in range(max(j - p.IW + 1, 0), min(j + 1, p.r)):
+                            total += (weight[c * p.channel_step + p.r * u + v]
                                       * plane[(c * p.IH + i - u) * p.IW + j - v])
                 pixels[(h * p.OW + w) * vf_LANES + lane] += total

@@ -15,7 +15,7 @@ cdef struct Problem:
     Py_ssize_t N, G, C, K               # images, groups, channels and filters of a group
     Py_ssize_t IH, IW, OH, OW           # what is read, what is written
     bint adds                           # what tiles write overlaps and is added up; else what they read overlaps
-    Py_ssize_t overlap                  # rows or columns that tiles share in what they read: 2 or 0
+    Py_ssize_t overlap                  # rows or columns that tiles share in what they read: r - 1 or 0
     Py_ssize_t top, left                # cells before what is read; below 0 where reading begins inside it;
     int mode                            # what they hold
     Py_ssize_t frame_top, frame_left    # where tiles are added up: cells before what is written;
@@ -27,7 +27,8 @@ cdef struct Problem:
     float* target
     Py_ssize_t channel_step, filter_step    # in the weight
     bint flipped                        # the last tap comes first
-    Py_ssize_t m, side, points          # outputs and cells of a tile along an axis; all its cells
+    Py_ssize_t m, r, side, points       # outputs of a tile, taps, and cells of a tile along an axis; all its cells
+    Py_ssize_t taps                     # of a filter, all of them
     Py_ssize_t TH, TW                   # tiles in a column and in a row of an image
     Py_ssize_t strips, TC               # an image is cut into strips, at most TC tiles wide
     Py_ssize_t bands, R                 # rows of tiles: in all strips of all images, in a block
@@ -49,16 +50,16 @@ cdef Problem problem_of(object geometry, bint backward):
     """What is to be convolved, and how it is cut; not yet where it is."""
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     cdef Problem p
-    p.N, p.G, p.adds, p.overlap, p.flipped = s.N, s.G, False, 2, backward
+    p.N, p.G, p.adds, p.flipped, p.r, p.taps, p.overlap = s.N, s.G, False, backward, s.KH, s.KH * s.KH, s.KH - 1
     if backward:
-        p.C, p.K, p.channel_step, p.filter_step = s.FG, s.CG, 9 * s.CG, 9
-        p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.OH, s.OW, s.IH, s.IW, 2 - s.top, 2 - s.left
+        p.C, p.K, p.channel_step, p.filter_step = s.FG, s.CG, p.taps * s.CG, p.taps
+        p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.OH, s.OW, s.IH, s.IW, p.r - 1 - s.top, p.r - 1 - s.left
         p.mode, p.padding = CONSTANT, 0
         p.frame_top, p.frame_left, p.frame_mode = s.top, s.left, s.mode
         if should_add(&p):
             p.adds, p.overlap, p.top, p.left, p.flipped = True, 0, 0, 0, False
     else:
-        p.C, p.K, p.channel_step, p.filter_step = s.CG, s.FG, 9, 9 * s.CG
+        p.C, p.K, p.channel_step, p.filter_step = s.CG, s.FG, p.taps, p.taps * s.CG
         p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.IH, s.IW, s.OH, s.OW, s.top, s.left
         p.mode, p.padding = s.mode, s.padding_value
     cut(&p)
@@ -68,8 +69,8 @@ cdef Problem problem_of(object geometry, bint backward):
 cdef void cut(Problem* p) noexcept nogil:
     """Choose the tile, and how many of them make a block; the cut looks at the problem alone."""
     cdef Py_ssize_t most, width, weights
-    p.m = best_side(p.IH, p.IW) if p.adds else best_side(p.OH, p.OW)
-    p.side = p.m + 2
+    p.m = best_side(p.r, p.IH, p.IW) if p.adds else best_side(p.r, p.OH, p.OW)
+    p.side = p.m + p.r - 1
     p.points = p.side * p.side
     # An odd number of vectors between what is read or written together: powers of two would meet in a few cache sets.
     p.pitch = odd_vectors(p.C)
@@ -90,20 +91,20 @@ cdef void cut(Problem* p) noexcept nogil:
         p.R = bands_of(p, most)
     p.tile_step = odd_vectors(p.R * p.TC * p.pitch)
     p.weight_step = odd_vectors((PANEL if p.tiles_first else blocks(p.K, vf_LANES)) * vf_LANES * p.C)
-    width = p.TC * p.m + 2
+    width = p.TC * p.m + p.r - 1
     p.sum_numbers = p.R * p.TC * p.points * PANEL * vf_LANES
-    p.pixel_numbers = (min(p.R, p.TH) * p.m + 2) * vf_LANES * max(
+    p.pixel_numbers = (min(p.R, p.TH) * p.m + p.r - 1) * vf_LANES * max(
         width, p.IW if p.strips == 1 or p.mode != CONSTANT else 0, p.OW if p.adds else 0)
     p.half_numbers = p.side * width * vf_LANES
 
 
-cdef inline Py_ssize_t best_side(Py_ssize_t height, Py_ssize_t width) noexcept nogil:
-    """The side of tiles, 2 or 4, that cover so many cells with fewer multiplications."""
-    return 2 if multiplications(2, height, width) <= multiplications(4, height, width) else 4
+cdef inline Py_ssize_t best_side(Py_ssize_t r, Py_ssize_t height, Py_ssize_t width) noexcept nogil:
+    """The outputs of a tile along an axis, 2 or 4, that cover so many cells with fewer multiplications; 2 for 5×5."""
+    return 2 if r == 5 or multiplications(2, r, height, width) <= multiplications(4, r, height, width) else 4
 
 
-cdef inline Py_ssize_t multiplications(Py_ssize_t m, Py_ssize_t height, Py_ssize_t width) noexcept nogil:
-    return (m + 2) * (m + 2) * blocks(height, m) * blocks(width, m)
+cdef inline Py_ssize_t multiplications(Py_ssize_t m, Py_ssize_t r, Py_ssize_t height, Py_ssize_t width) noexcept nogil:
+    return (m + r - 1) * (m + r - 1) * blocks(height, m) * blocks(width, m)
 
 
 cdef inline Py_ssize_t bands_of(Problem* p, Py_ssize_t tiles) noexcept nogil:

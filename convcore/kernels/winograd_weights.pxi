@@ -32,8 +32,8 @@ cdef void cut_for_weights(Problem* p, Problem* gradients) noexcept nogil:
     p.bands = p.N * p.strips * p.TH
     p.R = max(<Py_ssize_t> 1, min(p.bands, min(<Py_ssize_t> WEIGHT_TILES, most // numbers) // p.TC))
     p.tile_step = odd_vectors(p.R * p.TC * p.pitch)
-    width = p.TC * p.m + 2
-    p.pixel_numbers = (min(p.R, p.TH) * p.m + 2) * vf_LANES * max(
+    width = p.TC * p.m + p.r - 1
+    p.pixel_numbers = (min(p.R, p.TH) * p.m + p.r - 1) * vf_LANES * max(
         width, max(p.IW, p.OW) if p.strips == 1 or p.mode != CONSTANT else 0)
     p.half_numbers = p.side * width * vf_LANES
     p.sum_numbers = 0
@@ -60,7 +60,7 @@ cdef correlate(Problem* p, Problem* gradients, int n_threads):
     dtype = np.dtype(DTYPE)
     cdef Py_ssize_t shares = shares_of(p), parts = blocks(p.K, vf_LANES) * blocks(p.C, WRITTEN), task, group
     cdef Py_ssize_t own = p.points * (p.tile_step + gradients.tile_step)
-    cdef Py_ssize_t rest = max(p.pixel_numbers + p.half_numbers, (9 * WRITTEN + 4 * p.side) * vf_LANES)
+    cdef Py_ssize_t rest = max(p.pixel_numbers + p.half_numbers, (p.taps * WRITTEN + (p.r + 1) * p.side) * vf_LANES)
     cdef float[:, ::1] tiles = own_pages(n_threads if shares > 0 else 1, own, dtype)
     cdef float[:, ::1] sums = aligned(p.G * shares if shares > 0 else 1, p.points * sums_of_point(p), dtype)
     cdef float[:, ::1] memory = own_pages(n_threads, rest, dtype)
@@ -151,26 +151,26 @@ cdef void write_weights(Problem* p, Problem* gradients, Py_ssize_t group, Py_ssi
     cdef Py_ssize_t channels = min(<Py_ssize_t> WRITTEN, p.C - first)
     cdef Py_ssize_t f = first_of(vector, p.K), filters = min(p.K, vf_LANES), panel = vector // PANEL, c, i, j
     cdef Py_ssize_t step = panel_vectors(p, panel) * vf_LANES
-    cdef float* half = taps + 9 * WRITTEN * vf_LANES
-    cdef float* column = half + 3 * p.side * vf_LANES
-    cdef float* nine
+    cdef float* half = taps + p.taps * WRITTEN * vf_LANES
+    cdef float* column = half + p.r * p.side * vf_LANES
+    cdef float* channel
     cdef vf total
     sums += panel * PANEL * vf_LANES * p.C + vector % PANEL * vf_LANES + first * step
     for c in range(channels):
-        nine = taps + 9 * c * vf_LANES
+        channel = taps + p.taps * c * vf_LANES
         total = splat_vf(0)
         for i in range(p.side):
             for j in range(p.side):
                 add_shares(sums + (j * p.side + i) * sums_of_point(p), shares, share_step, column + j * vf_LANES)
-            transform_sums(p.m, column, vf_LANES, half + i * vf_LANES, p.side * vf_LANES)
-        for i in range(3):
-            transform_sums(p.m, half + i * p.side * vf_LANES, vf_LANES, nine + 3 * i * vf_LANES, vf_LANES)
-        for j in range(9):
-            total = total + load_vf(nine + j * vf_LANES)
+            weights_line(p.m, p.r, column, vf_LANES, half + i * vf_LANES, p.side * vf_LANES)
+        for i in range(p.r):
+            weights_line(p.m, p.r, half + i * p.side * vf_LANES, vf_LANES, channel + p.r * i * vf_LANES, vf_LANES)
+        for j in range(p.taps):
+            total = total + load_vf(channel + j * vf_LANES)
         if sum_vf(keep_vf(total - total, 0, filters)) != 0:             # lanes without a filter hold anything
-            weights_by_definition(p, gradients, group, f, filters, first + c, nine)
+            weights_by_definition(p, gradients, group, f, filters, first + c, channel)
         sums += step
-    planes_of(taps, filters, 9 * channels, p.target + ((group * p.K + f) * p.C + first) * 9, 9 * p.C)
+    planes_of(taps, filters, p.taps * channels, p.target + ((group * p.K + f) * p.C + first) * p.taps, p.taps * p.C)
 
 
 cdef inline void add_shares(const float* sums, Py_ssize_t shares, Py_ssize_t share_step,
@@ -182,24 +182,16 @@ cdef inline void add_shares(const float* sums, Py_ssize_t shares, Py_ssize_t sha
     store_vf(total, added)
 
 
-cdef inline void transform_sums(Py_ssize_t m, const float* sums, Py_ssize_t step, float* g,
-                                Py_ssize_t g_step) noexcept nogil:
-    if m == 2:
-        weights_2(sums, step, g, g_step)
-    else:
-        weights_4(sums, step, g, g_step)
-
-
 cdef void weights_by_definition(Problem* p, Problem* gradients, Py_ssize_t group, Py_ssize_t f, Py_ssize_t filters,
                                 Py_ssize_t c, float* taps) noexcept nogil:
-    """Taps of a channel in which something is not finite, the plain way: a transform would spread it over all nine."""
+    """Taps of a channel in which something is not finite, the plain way: a transform would spread it over all."""
     cdef Py_ssize_t lane, n, u, v, i, j, ih, iw
     cdef const float* x
     cdef const float* g
     cdef float total
     for lane in range(filters):
-        for u in range(3):
-            for v in range(3):
+        for u in range(p.r):
+            for v in range(p.r):
                 total = 0
                 for n in range(p.N):
                     x = p.source + ((n * p.G + group) * p.C + c) * p.IH * p.IW
@@ -209,4 +201,4 @@ cdef void weights_by_definition(Problem* p, Problem* gradients, Py_ssize_t group
                         for j in range(p.OW):
                             iw = source_cell(j + v - p.left, p.IW, p.mode)
                             total += g[i * p.OW + j] * (p.padding if ih < 0 or iw < 0 else x[ih * p.IW + iw])
-                taps[(3 * u + v) * vf_LANES + lane] = total
+                taps[(p.r * u + v) * vf_LANES + lane] = total

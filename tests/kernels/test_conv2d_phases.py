@@ -116,7 +116,8 @@ def test_what_it_refuses(problem, dtype, reason):
     [
         ("mb8ic64ih56oc64kh3ph2dil2", None),
         ("mb8ic64ih56oc64kh3ph2dil2pvreplicate", None),
-        ("mb8ic64ih56oc64kh5ph4dil2", "phases are not worth it, "),
+        ("mb8ic64ih56oc64kh5ph4dil2", None),
+        ("mb8ic64ih56oc64kh7ph6dil2", "phases are not worth it, "),
         ("mb8ic16ih56oc16kh3ph2dil2", "16 channels and 16 filters are too few to be worth taking images apart"),
     ],
 )
@@ -128,7 +129,8 @@ def test_whom_it_suits(problem, reason, direction):
 
 def test_rounding_is_that_of_the_variant_inside():
     problem = ("forward", ConvGeometry.parse("mb8ic64ih56oc64kh3ph2dil2"), F4)
-    assert registry.rounding_factor("conv2d", "phases", None, problem) == registry.rounding_factor("conv2d", "winograd")
+    factor = registry.rounding_factor("conv2d", "winograd", None, problem)
+    assert registry.rounding_factor("conv2d", "phases", None, problem) == factor > 1
     with cc.precision("strict"):
         assert registry.rounding_factor("conv2d", "phases", None, problem) == 1
         assert registry.passed_over("conv2d", "phases", *problem).startswith("phases are not worth it, ")

@@ -128,7 +128,7 @@ def test_whom_it_suits():
 
 def test_rounding_is_that_of_the_variant_inside():
     problem = ("backward_input", parsed("mb64ic16ih28oc32kh3ph1"), F4)
-    winograd = registry.rounding_factor("conv2d", "winograd")
+    winograd = registry.rounding_factor("conv2d", "winograd", None, problem)
     assert registry.rounding_factor("conv2d", "padded", None, problem) == winograd > 1
     with cc.precision("strict"):
         assert registry.rounding_factor("conv2d", "padded", None, problem) == 1
