@@ -22,6 +22,8 @@ def number(value, what, kinds="a number"):
     ValueError
         An integer that no float can hold.
     """
+    if type(value) is float:
+        return value  # what optimizers ask for at every step
     if isinstance(value, BOOLS) or not isinstance(value, numbers.Real):
         raise TypeError(f"{what} must be {kinds}, got {value!r}")
     try:

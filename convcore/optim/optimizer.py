@@ -4,7 +4,6 @@ A new optimizer is one file: a subclass of `Optimizer` with its formula, and the
 """
 
 import math
-import operator
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,8 +15,6 @@ from convcore.kernels.matrix_geometry import PartsGeometry
 from convcore.layers.parameter import Parameter
 
 THRESHOLD_METHODS = ("l2norm", "global-l2norm", "absolute-value")
-
-_DATA, _GRAD, _FACTORS = map(operator.attrgetter, ("data", "grad", "factors"))
 
 
 class Optimizer:
@@ -80,7 +77,7 @@ class Optimizer:
         self._dtypes = {key: parameter.data.dtype for key, parameter in self.parameters.items()}
         self._groups = [_Group(self.op, parameters, self.STATES) for parameters in by_dtype.values()]
         self._kernels, self._moving = [], {}
-        self._found, self._held, self._conditions = None, [], None  # what the last step's calls depend on
+        self._found, self._conditions = None, None  # what the last step's calls depend on
 
     def hyperparameters(self):
         """Return the kernel's numbers, other than rate and l2, that are the same for all parameters."""
@@ -127,12 +124,12 @@ class Optimizer:
 
     def _is_as_before(self):
         """Whether the last step's calls are this step's: the same arrays, and nothing else that decides over a call."""
-        return self._found is not None and self._found == self._seen() and self._conditions == conditions()
-
-    def _seen(self):
-        """Return all of the parameters that decides over a call: which arrays they have, and their factors."""
-        parameters = self.parameters.values()
-        return [*map(id, map(_DATA, parameters)), *map(id, map(_GRAD, parameters)), *map(_FACTORS, parameters)]
+        if self._found is None:
+            return False
+        for parameter, data, grad, factors in self._found:  # all() takes three times as long
+            if parameter.data is not data or parameter.grad is not grad or parameter.factors is not factors:
+                return False
+        return self._conditions == conditions()
 
     def _look(self, limited):
         """Look at the parameters, and prepare the calls of the kernel for the arrays that they hold.
@@ -149,8 +146,8 @@ class Optimizer:
             group.moves = np.array([name in self._moving for name in group.parameters], np.uint8)
             group.factors = np.array([parameter.factors for parameter in group.parameters.values()], np.float64)
         if gradients and not limited and all(group.reads_gradients for group in self._groups):
-            self._held = [(parameter.data, parameter.grad) for parameter in self.parameters.values()]  # ids stay theirs
-            self._found, self._conditions = self._seen(), conditions()
+            self._found = [(p, p.data, p.grad, p.factors) for p in self.parameters.values()]
+            self._conditions = conditions()
 
     def _update(self, group, gradients):
         """Return the function that updates a group of parameters."""
