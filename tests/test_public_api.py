@@ -234,6 +234,7 @@ def test_importing_takes_numpy_only(python):
 
 
 MODULES = [m.name for m in pkgutil.walk_packages(cc.__path__, "convcore.") if "_compiled" not in m.name]
+MODULES += ["convcore._compiled.routine"]
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
