@@ -95,12 +95,14 @@ cdef tile_product(Product* p, const floating* a, const floating* b, floating* c,
     cdef floating* b_panels = NULL
     cdef floating* own = NULL
     cdef Product part = p[0]
-    # Rows of B a power of two apart share few places in the caches, and most vectors of an odd B straddle two lines of
-    # them; vectors as long as a line suffer least.
-    part.b_packed = (p.b_transposed or N < W or (M >= 256 and N * K >= CACHE_NUMBERS)
+    # Rows of B a power of two apart share few places in the caches, each row of a large B has pages of its own, and most
+    # vectors of an odd B straddle two lines of a cache; vectors as long as a line suffer least.
+    part.b_packed = (p.b_transposed or N < W or (M >= 96 and (N * K >= CACHE_NUMBERS or p.ldb * size % 1024 == 0))
                      or (narrow and (M >= 128 or (M >= 32 and p.ldb * size % 1024 == 0))))
-    # Tiles of narrow vectors pass over A more often, and over columns of A with a cache line for every few numbers.
-    part.a_packed = N >= 16 * W and p.k_step > 1 and (K > 256 if narrow else p.k_step * size >= 4096)
+    # Tiles of narrow vectors pass over A more often, and over columns of A with a cache line for every few numbers. Lines
+    # 2 KiB apart and more share few places in the first cache.
+    part.a_packed = N >= 16 * W and p.k_step > 1 and (
+        K > 256 if narrow else p.k_step * size >= (2048 if N >= 32 * W else 4096))
     if part.a_packed:
         height = min(M, <Py_ssize_t> STORE_WIDTH)
     if part.b_packed:
