@@ -131,8 +131,8 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
     TypeError, ValueError
         Arrays that do not fit the geometry; a variant or level that cannot be used. Nothing is written before.
     """
-    routine, problem = None, (op, direction, geometry, variant, level)
-    if observer() is None and n_threads is None and not parameters:
+    problem, repeatable = (op, direction, geometry, variant, level), n_threads is None and not parameters
+    if repeatable and observer() is None:
         routine = _routines.get(problem)
         if routine is not None and routine.conditions == conditions():
             outputs = routine(inputs, out)
@@ -140,7 +140,7 @@ def run(op, direction, geometry, *inputs, variant=None, level=None, n_threads=No
                 return outputs
     made = prepared(op, direction, geometry, inputs, variant, level, n_threads, out, parameters)
     made.compute()
-    if Routine.can_repeat(made):
+    if repeatable and Routine.can_repeat(made):
         if len(_routines) >= REMEMBERED:
             _routines.clear()
         _routines[problem] = Routine(made, conditions())
