@@ -7,10 +7,10 @@
 cdef bint should_add(Problem* p) noexcept nogil:
     """Whether an image's tiles fit a block and are fewer so, or a pattern leaves no other way; p is overlap-save."""
     cdef Py_ssize_t m = best_side(p.r, p.IH, p.IW), other = best_side(p.r, p.OH, p.OW)
-    cdef Py_ssize_t tiles = blocks(p.IH, m) * blocks(p.IW, m)
-    if blocks(p.IW, m) > STRIP or tiles > IMAGE_TILES or tiles * (m + p.r - 1) * (m + p.r - 1) * odd_vectors(p.C) > TILE_NUMBERS:
+    cdef Py_ssize_t tiles = blocks(p.IH, m) * blocks(p.IW, m), products = multiplications(m, p.r, p.IH, p.IW)
+    if blocks(p.IW, m) > STRIP or tiles > IMAGE_TILES or products * odd_vectors(p.C) > TILE_NUMBERS:
         return False
-    return p.frame_mode != CONSTANT or multiplications(m, p.r, p.IH, p.IW) < multiplications(other, p.r, p.OH, p.OW)
+    return p.frame_mode != CONSTANT or products < multiplications(other, p.r, p.OH, p.OW)
 
 
 cdef void add_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t panel, float* rest) noexcept nogil:
