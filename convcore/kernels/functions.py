@@ -217,8 +217,7 @@ def gemm(a, b, *, transpose_a=False, transpose_b=False, variant=None, level=None
     array([[11.]])
     """
     a, b = as_float_array(a, "gemm: a"), as_float_array(b, "gemm: b")
-    if a.dtype is not b.dtype:
-        same_dtype("gemm", a=a, b=b)
+    same_dtype("gemm", a=a, b=b)
     if a.ndim != 2 or b.ndim != 2:
         raise ValueError(f"gemm: a and b must have 2 axes, got {a.ndim} and {b.ndim} (a {a.shape}, b {b.shape})")
     M, K = a.shape[::-1] if transpose_a else a.shape
