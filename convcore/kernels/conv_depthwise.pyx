@@ -59,7 +59,7 @@ def supports(direction, geometry, dtype, level):
         return folds(direction, geometry)
     cdef Layout l = gradient_layout(&s) if direction == "backward_input" else input_layout(&s)
     cdef Copies c = copies_of(&s)
-    cdef Py_ssize_t band = c.band if worth_copies(&s) else l.band
+    cdef Py_ssize_t band = c.band if worth_copies(&s, FEW) else l.band
     if direction == "forward_pool" and band < s.OH and band % 2:
         return f"computes {band} rows at a time, which no whole windows fill"
     if direction == "backward_input" and s.SD * s.SH * s.SW > PLACES:
@@ -121,8 +121,8 @@ def convolve_all(geometry,
     cdef Rows* rows = &ready.rows
     cdef const float* b = &bias[0] if bias is not None else NULL
     cdef int* places = &index[0, 0, 0, 0, 0] if index is not None else NULL
-    if worth_copies(s):
-        return forward_by_pixels(s, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], places, relu,
+    if worth_copies(s, FEW):
+        return forward_by_pixels(ready, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], b, &y[0, 0, 0, 0, 0], places, relu,
                                  n_threads)
     cdef float[:, ::1] scratch = own_pages(n_threads, l.numbers + pooled_numbers(l.band * s.OW, places), NUMBER)
     cdef Py_ssize_t task, thread
@@ -347,8 +347,8 @@ cdef correlate(Prepared ready, const float* grad_y, const float* x, float* total
     cdef ConvSizes* s = &ready.sizes
     cdef Py_ssize_t images = images_of(s), shares = blocks(s.N, images), share, j
     cdef float[:, ::1] partial = aligned(shares, s.OC * s.KD * s.KH * s.KW, NUMBER)
-    if worth_copies(s):
-        backward_weight_by_pixels(s, grad_y, x, partial, images, plane_sums, n_threads)
+    if worth_copies(s, FEW_PAIRED):
+        backward_weight_by_pixels(ready, grad_y, x, partial, images, plane_sums, n_threads)
     else:
         backward_weight_by_rows(ready, grad_y, x, partial, images, plane_sums, n_threads)
     for j in range(s.OC * s.KD * s.KH * s.KW):
