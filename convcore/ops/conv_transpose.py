@@ -1,8 +1,12 @@
 """What the transposed convolutions in one, two and three dimensions share: everything but their documentation."""
 
+import functools
+
+import numpy as np
+
 from convcore.autograd import record
-from convcore.kernels import ConvGeometry, run
-from convcore.ops.conv import RANKS, tensors
+from convcore.kernels import ChannelScaleGeometry, ConvGeometry, channel_sizes, run
+from convcore.ops.conv import tensors
 
 
 def convolve_transposed(op, x, weight, bias, stride, cropping, output_padding, dilation, groups, variant):
@@ -17,9 +21,24 @@ def convolve_transposed(op, x, weight, bias, stride, cropping, output_padding, d
         raise ValueError(f"{op}: bias must have shape {filters}, got {bias.shape} (weight {weight.shape})")
     y = run(geometry.op, "backward_input", geometry, x.data, weight.data, variant=variant)
     if bias is not None:
-        y += bias.data.reshape(-1, *(1,) * RANKS[op])
+        y = _plus_bias(y, bias.data)
     return record(op, y, inputs=(x, weight, bias), backward=backward,
                   saved={"x": x.data, "weight": weight.data}, geometry=geometry, variant=variant)  # fmt: skip
+
+
+def _plus_bias(y, bias):
+    """Return y plus a number per channel, by a kernel: in place, by NumPy, plans of repeated work would not see it."""
+    geometry = ChannelScaleGeometry(*channel_sizes(y.shape))
+    ones = _ones(bias.size, bias.dtype)
+    return run("channel_scale", "forward", geometry, y.reshape(geometry.shapes["x"]), ones, bias).reshape(y.shape)
+
+
+@functools.lru_cache(maxsize=64)
+def _ones(size, dtype):
+    """Return the same array each time, as plans want it."""
+    ones = np.ones(size, dtype)
+    ones.flags.writeable = False
+    return ones
 
 
 def backward(record, grad_y, needs):

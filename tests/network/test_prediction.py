@@ -9,6 +9,7 @@ from strategies import THREADS
 
 import convcore as cc
 from convcore.kernels import program
+from convcore.kernels.calls import observing
 from convcore.network import prediction
 
 X = np.random.default_rng(0).integers(0, 255, (40, 1, 12, 12), np.uint8)
@@ -97,6 +98,61 @@ def test_changes_are_seen(change, runs):
     assert not np.array_equal(before, expected)
     for _ in range(7):
         np.testing.assert_array_equal(net.predict(X), expected)
+
+
+EVERY_LAYER = [
+    cc.Conv2D(3, 4), cc.GroupedConv2D(3, 2, 3), cc.SeparableConv2D(3, 4), cc.TransposedConv2D(2, 4, stride=2),
+    cc.MaxPool2D(2), cc.AvgPool2D(2), cc.GlobalAvgPool(), cc.GlobalMaxPool(), cc.BatchNorm(), cc.CrossChannelNorm(3),
+    cc.ReLU(), cc.LeakyReLU(), cc.ClippedReLU(6), cc.ELU(), cc.Tanh(), cc.Sigmoid(), cc.GELU(), cc.Swish(),
+    cc.Dropout(), cc.Flatten(), cc.Softmax(), cc.FullyConnected(5),
+]  # fmt: skip
+of_every_layer = pytest.mark.parametrize("layer", EVERY_LAYER, ids=lambda layer: type(layer).__name__)
+
+
+def network_of(layer):
+    """Three channels of 6 × 6 numbers, and the layer."""
+    net = cc.Network([cc.ImageInput((3, 6, 6), normalization="none"), type(layer)(**layer.config())], seed=1)
+    net.initialize()
+    return net
+
+
+@of_every_layer
+def test_numbers_that_were_zero_while_the_plan_was_made(layer):
+    """Adding them changed nothing then."""
+    net, x = network_of(layer), np.random.default_rng(5).standard_normal((4, 3, 6, 6)).astype("f4")
+    for parameter in net.parameters().values():
+        parameter.data.fill(0)
+    for _ in range(7):
+        net.predict(x)
+    for parameter in net.parameters().values():
+        parameter.data[...] = np.random.default_rng(6).standard_normal(parameter.shape)
+    np.testing.assert_array_equal(net.predict(x), by_layers(net, x))
+
+
+@of_every_layer
+def test_what_a_kernel_wrote_stays_as_it_is(layer):
+    """Forward and backward: a plan knows kernels only, and would not make a change that NumPy makes."""
+    net = network_of(layer)
+
+    def freeze(made):
+        for array in made.outputs:
+            array.flags.writeable = False
+
+    x = cc.Tensor(np.random.default_rng(5).standard_normal((4, 3, 6, 6)).astype("f4"), requires_grad=True)
+    with observing(freeze), cc.Tape() as tape:
+        total = net(x, training=True, rng=np.random.default_rng(0)).sum()
+        tape.backward(total)
+    assert x.grad is not None
+
+
+@pytest.mark.parametrize("layer", [cc.Sigmoid(), cc.Tanh(), cc.ClippedReLU(1)], ids=lambda layer: type(layer).__name__)
+def test_a_number_that_was_one_while_the_plan_was_made(layer):
+    """As the gradient that a walk back begins with is; but this one comes from the input."""
+    net = cc.Network([cc.FullyConnected(1, weights=np.ones((1, 1))), layer, cc.FullyConnected(2)], seed=1)
+    for value in (50, 60, 70, 80, 90):
+        net(np.float32([[value]]))
+    x = np.float32([[-1]])
+    np.testing.assert_array_equal(net(x).data, by_layers(net, x))
 
 
 def test_a_method_that_was_replaced_is_called(runs, monkeypatch):
