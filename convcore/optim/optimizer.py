@@ -324,7 +324,7 @@ class _Group:
         self.dtype = next(iter(parameters.values())).data.dtype
         self.places = dict(zip(parameters, self._slices(), strict=True))
         self.states = {name: np.zeros(self.geometry.size, self.dtype) for name in states}
-        self._weights = self._gradient = None
+        self._weights, self._parts, self._gradient = None, {}, None
         self.moves, self.factors, self.reads_gradients = None, None, False
 
     def _slices(self):
@@ -334,11 +334,15 @@ class _Group:
         """Return all values; a parameter that has an array of its own, at first or by assignment, gets a part of it."""
         if self._weights is None:
             self._weights = np.empty(self.geometry.size, self.dtype)
-        for name, parameter in self.parameters.items():
-            if parameter.data.base is not self._weights:
-                part = self._weights[self.places[name]].reshape(parameter.data.shape)
-                part[...] = parameter.data
-                parameter.data = part
+        others = {  # all of them copied before the first is written: they may be parts of each other
+            name: parameter.data.copy()
+            for name, parameter in self.parameters.items()
+            if parameter.data is not self._parts.get(name) or parameter.data.base is not self._weights
+        }
+        for name, values in others.items():
+            part = self._weights[self.places[name]].reshape(values.shape)
+            part[...] = values
+            self.parameters[name].data = self._parts[name] = part
         return self._weights
 
     def gathered(self, gradients):

@@ -51,7 +51,20 @@ def another_rate(whole, gradients, these):
     these["a"].learn_rate_factor, these["b"].l2_factor = 3, 0
 
 
-CHANGES = [new_numbers, new_array, no_gradient, new_values, no_rate, another_rate]
+def turned_around(whole, gradients, these):
+    these["b"].data = these["b"].data[::-1]
+
+
+def shared(whole, gradients, these):
+    these["b"].data = these["a"].data.reshape(-1)[:7]
+
+
+def exchanged(whole, gradients, these):
+    a, c = these["a"].data.reshape(-1), these["c"].data
+    these["a"].data, these["c"].data = np.resize(c, (3, 5)), a[4:8].reshape(4, 1)
+
+
+CHANGES = [new_numbers, new_array, no_gradient, new_values, no_rate, another_rate, turned_around, shared, exchanged]
 
 
 @pytest.mark.parametrize("optimizer", [SGD, Adam, RMSProp])
@@ -74,6 +87,27 @@ def test_a_step_sees_what_has_changed(optimizer, change):
         found.append({name: parameter.data.copy() for name, parameter in these.items()})
     for name, values in found[0].items():
         assert_array_equal(values, found[1][name])
+
+
+@pytest.mark.parametrize("optimizer", [SGD, Adam, RMSProp])
+@pytest.mark.parametrize("change", [turned_around, shared, exchanged])
+def test_values_that_were_parts_of_others_are_values_like_any(change, optimizer):
+    """Assigned as they are or as copies of their own, which share memory with nothing."""
+    found = []
+    for copied in (False, True):
+        these = parameters()
+        steps = optimizer(these)
+        for number in range(5):
+            if number == 3:
+                change(None, None, these)
+                for parameter in these.values():
+                    parameter.data = parameter.data.copy() if copied else parameter.data
+            for i, parameter in enumerate(these.values()):
+                parameter.grad = np.random.default_rng([number, i]).standard_normal(parameter.shape)
+            steps.step(0.1)
+        found.append([parameter.data.copy() for parameter in these.values()])
+    for one, other in zip(*found, strict=True):
+        assert_array_equal(one, other)
 
 
 def test_a_step_asks_again_which_kernel_and_how_many_threads():
