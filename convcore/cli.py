@@ -20,7 +20,7 @@ import typer
 
 from convcore import checks, isa, kernels, models, run, threads
 from convcore.doctor import report
-from convcore.files import write_atomic
+from convcore.files import check_target, write_atomic
 from convcore.optim.schedules import SCHEDULES
 from convcore.profile import command as profile_command
 from convcore.profile import problems, step, step_report
@@ -528,6 +528,8 @@ def profile(
     The network is trained for some steps and thrown away. Times are medians; half of the steps run unwatched, to tell
     what watching costs. The limit of a kernel is as for bench.
     """
+    for path in filter(None, (trace, plot, json_file)):
+        check_target(path.absolute(), "profile")
     if plot is not None:
         step_report.check_picture(plot)
     network, dataset = run.network_and_data(model, data)

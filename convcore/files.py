@@ -10,12 +10,31 @@ import zlib
 import numpy as np
 
 
+def check_target(path, what):
+    """Raise an OSError, in the name of `what`, where no file can be written: ask before work whose result it will hold.
+
+    Examples
+    --------
+    >>> check_target("nosuch/figures.json", "bench")
+    Traceback (most recent call last):
+    FileNotFoundError: bench: there is no folder nosuch
+    """
+    path = pathlib.Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{what}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{what}: {path} is a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"{what}: nothing may be written in {path.parent}")
+
+
 def write_atomic(path, content):
     """Write `content` (bytes or str) to a temporary name beside `path`, flush it to the disk, then rename.
 
     The folder must exist. An existing file keeps its permissions out of the way: the new one follows the umask.
     """
     path = pathlib.Path(path)
+    check_target(path, "write")
     if isinstance(content, str):
         content = content.encode("utf-8")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")

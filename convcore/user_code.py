@@ -25,7 +25,7 @@ def blamed_on(subject, what):
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # its own idea of an end is none of ours
         text = f"{subject}: {what} fails with {type(error).__name__}: {error} (--debug shows where)"
         raise ValueError(text) from error
 

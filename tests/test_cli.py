@@ -745,6 +745,7 @@ WRONG_FOR_BENCH = [
     (2, "--compare", "", "--compare must be a file, got ''"),
     (2, "--plugin", "", "--plugin must be a file, got ''"),
     (1, "--json", "nosuch/a.json", "bench: there is no folder {}/nosuch"),
+    (1, "--json", ".", "bench: {} is a folder"),
     (1, "--plot", "a.bmp", "bench: path must end in .png, .svg, .pdf, got 'a.bmp'"),
     (1, "--compare", "nosuch.json", "compare: there is no file nosuch.json"),
     (1, "--plugin", "nosuch.py", "plugin: there is no file nosuch.py"),

@@ -57,12 +57,20 @@ def test_content_of_a_wrong_kind_leaves_nothing_behind(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_no_file_can_be_written_there(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        write_atomic(tmp_path / "missing" / "file", "x")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError):
-        write_atomic(tmp_path / "folder", "x")
+def test_no_file_can_be_written_there(tmp_path, monkeypatch):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for path, error, text in [
+        (tmp_path / "missing" / "file", FileNotFoundError, f"there is no folder {tmp_path / 'missing'}"),
+        (folder, IsADirectoryError, f"{folder} is a folder"),
+    ]:
+        with pytest.raises(error) as caught:
+            write_atomic(path, "x")
+        assert str(caught.value) == f"write: {text}"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PermissionError) as caught:
+        write_atomic(tmp_path / "file", "x")
+    assert str(caught.value) == f"write: nothing may be written in {tmp_path}"
     assert names(tmp_path) == ["folder"]
 
 

@@ -41,6 +41,11 @@ def test_blame(capsys):
     assert capsys.readouterr() == ("", "not a result\n")
 
 
+def test_a_file_that_wants_to_leave():
+    with pytest.raises(ValueError, match="^model: mine.py fails with SystemExit: 0 "), blamed_on("model", "mine.py"):
+        sys.exit(0)
+
+
 def test_names():
     assert can_be_imported("a.py")
     assert not any(map(can_be_imported, ("a.pyx", "a.txt", "a")))

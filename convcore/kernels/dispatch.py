@@ -260,6 +260,9 @@ def _signature(op, direction, geometry):
     signatures = getattr(geometry, "SIGNATURES", None)
     if signatures is None:
         raise TypeError(f"{op}: the geometry must be a ConvGeometry or another geometry, got {geometry!r}")
+    registry.variants(op)  # an unknown op first
+    if geometry.op != op:
+        raise ValueError(f"{op}: {geometry} is a problem of {geometry.op}")
     if direction not in signatures:
         raise ValueError(f"{op}: direction must be one of {', '.join(signatures)}, got {direction!r}")
     return signatures[direction]
@@ -322,7 +325,6 @@ def explain(op, geometry, direction="forward", dtype=np.float32, level=None):
     dtype = np.dtype(dtype)
     if dtype not in FLOATS:
         raise TypeError(f"{op}: dtype must be float32 or float64, got {dtype}")
-    registry.variants(op)  # an unknown op first
     _signature(op, direction, geometry)
     chosen, level = selected(op, direction, geometry, dtype, level=level)
     rows = [f"{op} {direction} {geometry} {dtype}"]

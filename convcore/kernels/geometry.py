@@ -348,4 +348,6 @@ def _checked_shapes(family, x_shape, weight_shape, groups):
     for name, size in (("x", x_shape[1:]), ("weight", weight_shape)):
         if min(size) < 1:
             raise ValueError(f"{op}: {name} has an axis of size 0 {shapes}")
+    if max(*x_shape, *weight_shape) > 2**62:
+        raise ValueError(f"{op}: no axis may be longer than 2**62 {shapes}")
     return rank, shapes

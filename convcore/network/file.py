@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from convcore.arrays import FLOATS
-from convcore.files import read_tensors, write_tensors
+from convcore.files import check_target, read_tensors, write_tensors
 from convcore.layers import ImageInput
 from convcore.layers.config import layer_from_config, layer_to_config
 from convcore.network.graph import check_unique
@@ -132,10 +132,7 @@ class Stored:
             written.
         """
         path = _path(path, "save")
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"save: there is no folder {path.parent}")
-        if path.is_dir():
-            raise IsADirectoryError(f"save: {path} is a folder")
+        check_target(path, "save")
         self.initialize()
         architecture = self.architecture()
         write_tensors(path, self.arrays(), {"network": architecture})

@@ -456,10 +456,10 @@ class Network(Stored):
             shapes = ", ".join(f"{name} {part.shape}" for name, (part, _) in zip(self.input_names, inputs, strict=True))
             raise ValueError(f"{op}: the inputs must hold the same number of observations ({shapes})")
         with paused():  # inside somebody's tape, too: nothing of this is kept
-            outputs = self._in_batches(inputs, batch_size)
+            outputs = self._in_batches(inputs, batch_size, op)
         return outputs if given is None else [_in_order_of(y, given) for y in outputs]
 
-    def _in_batches(self, inputs, batch_size):
+    def _in_batches(self, inputs, batch_size, op):
         count = len(inputs[0][0])
         results = planned = None
         for start in range(0, max(count, 1), batch_size):
@@ -474,7 +474,10 @@ class Network(Stored):
                 shapes = [(*y.shape[:axis], count, *y.shape[axis + 1 :]) for y, axis in zip(outputs, axes, strict=True)]
                 results = [Tensor(np.empty(shape, y.dtype), format=y.format)
                            for y, shape in zip(outputs, shapes, strict=True)]  # fmt: skip
-            for result, y, axis in zip(results, outputs, axes, strict=True):
+            for name, result, y, axis in zip(self.output_names, results, outputs, axes, strict=True):
+                if y.shape[axis] != min(batch_size, count - start):
+                    raise ValueError(f"{op}: output {name} has {y.shape[axis]} observations for a batch of "
+                                     f"{min(batch_size, count - start)}: a layer has changed their number")  # fmt: skip
                 result.data[(slice(None),) * axis + (slice(start, start + batch_size),)] = y.data
         return results
 

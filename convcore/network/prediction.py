@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 
+from convcore.arrays import FLOATS
 from convcore.autograd import Tensor
 from convcore.kernels.program import NotRepeatable, Planned, conditions
 from convcore.layers import Function, ImageInput
@@ -64,7 +65,8 @@ class Prediction:
             x = x.data
         if isinstance(x, Incoming):
             return x if x.lasting is None else None
-        return Incoming(x, net.dtype) if isinstance(x, np.ndarray) and x.dtype.kind in "uif" else None
+        plain = isinstance(x, np.ndarray) and (x.dtype in FLOATS or x.dtype.kind in "ui")
+        return Incoming(x, net.dtype) if plain else None
 
     def _look_around(self):
         """Forget all plans if anything is no longer what they were made for."""

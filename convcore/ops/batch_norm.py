@@ -216,6 +216,8 @@ def _running(x, given, training):
                              f"{'a read-only array' if array is value else value.dtype}")  # fmt: skip
         arrays.append(array)
     if training:  # otherwise they are the statistics, which `Problem` looks at
+        if np.shares_memory(*arrays):
+            raise ValueError("batch_norm: running_mean and running_var overlap: both are to be updated")
         _check_variance(arrays[1])
     return tuple(arrays)
 

@@ -75,6 +75,8 @@ def check_options(what, window_channel_size, alpha, beta, k):
         raise TypeError(f"{what}: window_channel_size must be an int, got {window_channel_size!r}")
     if window_channel_size < 1:
         raise ValueError(f"{what}: window_channel_size must be at least 1, got {window_channel_size}")
+    if window_channel_size > 2**31:
+        raise ValueError(f"{what}: window_channel_size must be at most 2**31, got {window_channel_size}")
     return {
         "window_channel_size": int(window_channel_size),
         "alpha": number_from(alpha, f"{what}: alpha", 0),

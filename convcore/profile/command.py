@@ -3,7 +3,7 @@
 import pathlib
 
 from convcore import isa
-from convcore.files import write_atomic
+from convcore.files import check_target, write_atomic
 from convcore.profile import bench, machine, picture, plugins, problems, report, results, roofline
 
 
@@ -115,7 +115,6 @@ def run(
 def _check_targets(json, markdown, plot):
     """Raise now what writing would raise after everything has been measured."""
     for path in filter(None, (json, markdown, plot)):
-        if not pathlib.Path(path).absolute().parent.is_dir():
-            raise FileNotFoundError(f"bench: there is no folder {pathlib.Path(path).absolute().parent}")
+        check_target(pathlib.Path(path).absolute(), "bench")
     if plot:
         picture.check(plot)

@@ -7,7 +7,7 @@ from array import array
 
 import numpy as np
 
-from convcore.files import write_atomic
+from convcore.files import check_target, write_atomic
 
 # One value per iteration, kept as machine numbers: 56 bytes a row, as Python objects they would take 200 and more.
 COLUMNS = {
@@ -201,6 +201,7 @@ class History:
         path : str or path-like
             In a folder that exists.
         """
+        check_target(path, "to_csv")
         text = io.StringIO()
         writer = csv.DictWriter(text, self.names, lineterminator="\n")
         writer.writeheader()

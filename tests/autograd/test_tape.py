@@ -28,6 +28,24 @@ def scale_backward(record, grad_y, needs):
     return grad_y * record.attributes["factor"], grad_y if needs[1] else None
 
 
+# What a walk begins with
+
+
+def test_the_gradient_that_a_walk_begins_with():
+    """The same array each time, by which plans of repeated work know it; so nobody may write to it, or get it."""
+    x, begins = leaf(2.0), []
+    for _ in range(2):
+        with Tape() as tape:
+            y = exp(x)
+        begins += [step.grad_output for step in tape.steps(y)]
+    assert begins[0] is begins[1]
+    assert begins[0] == 1 and not begins[0].flags.writeable
+    with Tape() as tape:
+        z = add(x, x)
+    tape.backward(z)
+    assert x.grad.flags.writeable
+
+
 # What is recorded
 
 

@@ -304,9 +304,19 @@ AXES = "x must have a batch axis and at least one more, got"
 )
 def test_bad_input(op, x, error, text):
     net = small()
-    with pytest.raises(error) as caught:
-        {"Network": net, "predict": net.predict, "classify": net.classify}[op](x)
-    assert str(caught.value) == f"{op}: {text}"
+    for _ in range(2):  # once more with sizes known
+        with pytest.raises(error) as caught:
+            {"Network": net, "predict": net.predict, "classify": net.classify}[op](x)
+        assert str(caught.value) == f"{op}: {text}"
+        net.initialize()
+
+
+def test_layers_that_change_the_number_of_observations():
+    net = cc.Network([cc.Function(lambda x: x[:1]), cc.FullyConnected(2)])
+    with pytest.raises(ValueError) as caught:
+        net.predict(np.ones((3, 2)))
+    text = "predict: output fc has 1 observations for a batch of 3: a layer has changed their number"
+    assert str(caught.value) == text
 
 
 @pytest.mark.parametrize("shape", [(5, 1, 6, 7), (5, 3, 6, 6), (5, 6, 6), (0, 1, 5, 6), (1, 6)])

@@ -207,6 +207,14 @@ def test_running_values_may_be_views():
     assert_allclose(table, np.stack([x.mean(axis=(0, 2)), x.var(axis=(0, 2))], axis=1), rtol=1e-13)
 
 
+def test_running_values_that_overlap():
+    x, scale, offset, mean, _ = problem((4, 3, 5))
+    before = mean.copy()
+    with pytest.raises(ValueError, match="^batch_norm: running_mean and running_var overlap: both are to be updated$"):
+        cc.batch_norm(x, scale, offset, mean, mean, training=True)
+    assert_array_equal(mean, before)
+
+
 def test_no_running_values_in_training():
     x, scale, offset, mean, variance = problem((4, 3, 5))
     y = cc.batch_norm(x, scale, offset, None, None, training=True)

@@ -86,6 +86,7 @@ WINDOW = "window_channel_size must be"
         ({"x": np.ones(3)}, ValueError, "x must have at least 2 axes, batch and channels, got 1 (x (3,))"),
         ({"x": "a"}, TypeError, "x must be float32, float64, integers or booleans, got dtype <U1"),
         ({"window_channel_size": 0}, ValueError, f"{WINDOW} at least 1, got 0"),
+        ({"window_channel_size": 10**30}, ValueError, f"{WINDOW} at most 2**31, got {10**30}"),
         ({"window_channel_size": 1.5}, TypeError, f"{WINDOW} an int, got 1.5"),
         ({"window_channel_size": True}, TypeError, f"{WINDOW} an int, got True"),
         *[({name: value}, error, f"{name} must be {text}") for name in ("alpha", "beta") for value, error, text in [
