@@ -3,6 +3,7 @@
 import functools
 import io
 import math
+import textwrap
 
 from convcore.layers import ClassificationOutput, RegressionOutput, Softmax
 from convcore.network.saved import saved_bytes
@@ -97,7 +98,7 @@ class Summary:
             table.add_row(row["name"], row["type"], activations, *[_shown(row[key]) for key in shown])
         text = io.StringIO()
         Console(file=text, width=160, color_system=None).print(table)
-        lines = [line.rstrip() for line in text.getvalue().strip().splitlines()]
+        lines = [line.rstrip() for line in textwrap.dedent(text.getvalue()).strip("\n").splitlines()]
         return "\n".join(lines + [f"problem: {problem}" for problem in self.problems])
 
     __repr__ = __str__

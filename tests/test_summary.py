@@ -157,3 +157,9 @@ def test_graphs():
     assert summary.problems == ["add: the inputs must have one shape, got (2, 3, 3) and (2, 5, 5)"]
     known = {row["name"]: row["activations"] for row in summary.rows}
     assert known == {"in": (2, 5, 5), "conv": (2, 3, 3), "add": None, "relu": None, "head": (3,)}
+
+
+def test_columns_stand_below_each_other():
+    lines = str(cc.lenet5().summary()).splitlines()
+    assert lines[0].index("name") == lines[2].index("imageinput")
+    assert lines[0].index("type") == lines[2].index("ImageInput")

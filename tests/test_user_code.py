@@ -42,7 +42,7 @@ def test_blame(capsys):
 
 
 def test_a_file_that_wants_to_leave():
-    with pytest.raises(ValueError, match="^model: mine.py fails with SystemExit: 0 "), blamed_on("model", "mine.py"):
+    with pytest.raises(ValueError, match=r"^model: mine\.py fails with SystemExit: 0 "), blamed_on("model", "mine.py"):
         sys.exit(0)
 
 

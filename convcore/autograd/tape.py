@@ -138,6 +138,22 @@ def record(op, y, *, inputs, backward, saved=None, geometry=None, variant=None, 
     return output
 
 
+def last_recorded(tensor):
+    """Return the op that made a tensor if that was the last one on the open tape, else None.
+
+    Examples
+    --------
+    >>> from convcore.ops.elementwise import exp
+    >>> with Tape():
+    ...     last_recorded(exp(Tensor(1.0, requires_grad=True)))
+    'exp'
+    """
+    tape = _active.get()
+    if tape is None or not tape.records or tape.records[-1].output is not tensor:
+        return None
+    return tape.records[-1].op
+
+
 @contextlib.contextmanager
 def paused():
     """Record nothing inside the ``with`` block, though a tape is open: for computing without a way back.

@@ -95,6 +95,11 @@ class Tensor:
         """The number of elements."""
         return self.data.size
 
+    @property
+    def is_leaf(self):
+        """Whether no record on a tape made it: as parameters are, and inputs."""
+        return self._tape is None
+
     def numpy(self):
         """Return the values as the ndarray itself, not a copy."""
         return self.data

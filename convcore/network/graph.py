@@ -126,6 +126,8 @@ class Graph:
                 place = places[-1]
             x = values[sources[0]] if layer.num_inputs == 1 else tuple(values[source] for source in sources)
             y = values[place] = layer.apply(x, training, rng)
+            if y.name is None and not y.is_leaf:
+                y.name = self.steps[place - len(inputs)].name  # by which it is found on the tape
             for source in released:
                 values[source] = None
             if stop is not None:

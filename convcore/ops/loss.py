@@ -1,9 +1,11 @@
 """Losses: one number that says how far a batch of outputs is from its targets; each the mean over the batch."""
 
+import warnings
+
 import numpy as np
 
 from convcore.arrays import as_float_array, is_scalar, same_dtype
-from convcore.autograd import Tensor, as_tensor, record
+from convcore.autograd import Tensor, as_tensor, last_recorded, record
 from convcore.kernels import RowsGeometry, run
 
 
@@ -18,7 +20,8 @@ def cross_entropy(logits, target):
     Parameters
     ----------
     logits : Tensor or array, shape (N, K) or (N, K, ...), float32 or float64
-        Before the softmax: it is part of this function, which is how neither overflows nor rounds to log 0.
+        Before the softmax: it is part of this function, which is how neither overflows nor rounds to log 0. Of a
+        network that ends in one: ``net.forward(x, logits=True)``; its probabilities get a warning.
     target : array of int, shape (N,) or (N, ...), classes from 0 to K − 1; or array, shape of logits, probabilities
         It takes no gradient. Probabilities have the dtype of logits; integers in their place (one-hot) become so.
 
@@ -49,6 +52,9 @@ def cross_entropy(logits, target):
     array(0.69314718)
     """
     logits = as_tensor(logits, "cross_entropy: logits")
+    if last_recorded(logits) == "softmax":
+        warnings.warn("cross_entropy: the softmax is part of it, but these are the output of one already; of a network "
+                      "take net.forward(x, logits=True)", stacklevel=2)  # fmt: skip
     if logits.ndim < 2 or 0 in logits.shape:
         raise ValueError(f"cross_entropy: logits must have shape (N, K) or (N, K, ...), sizes at least 1, "
                          f"got {logits.shape}")  # fmt: skip

@@ -39,7 +39,8 @@ def test_the_gradient_that_a_walk_begins_with():
             y = exp(x)
         begins += [step.grad_output for step in tape.steps(y)]
     assert begins[0] is begins[1]
-    assert begins[0] == 1 and not begins[0].flags.writeable
+    assert begins[0] == 1
+    assert not begins[0].flags.writeable
     with Tape() as tape:
         z = add(x, x)
     tape.backward(z)

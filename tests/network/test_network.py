@@ -311,6 +311,19 @@ def test_bad_input(op, x, error, text):
         net.initialize()
 
 
+@pytest.mark.parametrize(("fusion", "names"), [("off", ["softmax", "fc", "maxpool", "relu", "conv"]),
+                                               ("on", ["softmax", "fc", "maxpool"])])  # fmt: skip
+def test_outputs_on_the_tape_are_named_after_their_layers(fusion, names):
+    net = cc.Network([cc.ImageInput((1, 8, 8), normalization="none"), cc.Conv2D(3, 2), cc.ReLU(), cc.MaxPool2D(2),
+                      cc.FullyConnected(3), cc.Softmax()])  # fmt: skip
+    with cc.fusion(fusion), cc.Tape() as tape:
+        loss = net(np.ones((2, 1, 8, 8))).sum()
+    steps = list(tape.steps(loss))
+    assert [step.output_name for step in steps[1:]] == names
+    assert steps[-1].input_names[1:] == ("conv.weights", "conv.bias")
+    assert net(np.ones((2, 1, 8, 8))).name is None  # no tape, no names
+
+
 def test_layers_that_change_the_number_of_observations():
     net = cc.Network([cc.Function(lambda x: x[:1]), cc.FullyConnected(2)])
     with pytest.raises(ValueError) as caught:

@@ -210,7 +210,7 @@ def test_running_values_may_be_views():
 def test_running_values_that_overlap():
     x, scale, offset, mean, _ = problem((4, 3, 5))
     before = mean.copy()
-    with pytest.raises(ValueError, match="^batch_norm: running_mean and running_var overlap: both are to be updated$"):
+    with pytest.raises(ValueError, match=r"^batch_norm: running_mean and running_var overlap: "):
         cc.batch_norm(x, scale, offset, mean, mean, training=True)
     assert_array_equal(mean, before)
 

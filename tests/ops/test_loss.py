@@ -288,3 +288,18 @@ def test_half_mse_needs_a_batch_axis():
     with pytest.raises(ValueError) as caught:
         cc.half_mse(1.0, 2.0)
     assert str(caught.value) == "half_mse: y must have a batch axis (y ())"
+
+
+def test_probabilities_in_the_place_of_logits():
+    x = cc.Tensor(np.zeros((2, 3)), requires_grad=True)
+    with cc.Tape(), pytest.warns(UserWarning, match="^cross_entropy: the softmax is part of it, .*logits=True"):
+        cc.cross_entropy(cc.softmax(x), [0, 1])
+
+
+@pytest.mark.filterwarnings("error")
+def test_logits_get_no_warning():
+    net = cc.Network([cc.FullyConnected(3), cc.Softmax()])
+    with cc.Tape() as tape:
+        loss = cc.cross_entropy(net.forward(np.zeros((2, 4)), logits=True), [0, 1])
+    tape.backward(loss)
+    assert loss.item() == pytest.approx(np.log(3))
