@@ -203,6 +203,10 @@ AnyModel = Annotated[
     str, typer.Argument(metavar="MODEL", help="A model.safetensors, a name such as lenet5, or FILE.py:FUNCTION.")
 ]
 Data = Annotated[str, typer.Option(metavar="NAME|DIR", help="digits, mnist, fashion-mnist, or a folder of IDX files.")]
+DataOfRun = Annotated[
+    str | None,
+    typer.Option("--data", metavar="NAME|DIR", help="As for train; without it what the run was trained on, or digits."),
+]
 FirstModel = Annotated[
     str,
     typer.Option(
@@ -422,7 +426,7 @@ def _refuse_with_resume(context):
 )
 def evaluate(
     model: ModelFile,
-    data: Data = "digits",
+    data: DataOfRun = None,
     batch_size: BatchSize = 256,
     metrics: Metrics = None,
     threads: Threads = None,
@@ -495,7 +499,8 @@ def bench(
 
     Each result is checked before it is timed. Times are medians of rounds in which all take their turn; a ratio is
     the peer's time over ours. The limit of a problem is what multiply-adds from registers reach, or what memory
-    delivers where each array is moved once, both measured first; a figure above it is refused as an error.
+    delivers where each array is moved once, both measured first. Arrays in the caches may exceed the second; a figure
+    above the first is refused as an error, but for kernels that multiply less than the definition, which are marked.
     """
     if smoke:
         names, variants, rounds, seconds = "smoke", variants or ("auto", "all", "reference"), 1, 0.0

@@ -281,9 +281,16 @@ def network_and_data(model, data, seed=0, source="profile"):
 # ---------------------------------------------------------------- evaluate and predict
 
 
-def evaluate(model, data, batch_size=256, n_threads=None, metrics=()):
-    """Measure a model file on the test images of a data set; return what is reported, as a JSON-able dict."""
-    network, dataset = load_model(model), data_sets.load(data)
+def evaluate(model, data=None, batch_size=256, n_threads=None, metrics=()):
+    """Measure a model file on the test images of a data set; return what is reported, as a JSON-able dict.
+
+    Without `data` that of the run in whose folder the model lies, or the digits.
+    """
+    network = load_model(model)
+    if data is None:
+        folder = model if model.is_dir() else model.parent
+        data = Settings.load(folder).data if (folder / SETTINGS).is_file() else "digits"
+    dataset = data_sets.load(data)
     found = _measure(network, dataset, batch_size, n_threads, metrics)
     return {"test_accuracy": found["accuracy"], "test_loss": found["loss"], "test_images": found["images"],
             "data": dataset.name, "model_path": str(model),

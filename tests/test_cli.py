@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -350,7 +351,7 @@ DAMAGE = [
     ("evaluate", "empty", r"load: empty is damaged or no safetensors file \(.*\)"),
     ("evaluate", "text", r"load: text is damaged or no safetensors file \(.*\)"),
     ("evaluate", "cut", r"load: cut is damaged or no safetensors file \(.*\)"),
-    ("evaluate", "checkpoint", r"load: checkpoint: not a network of the format 'convcore network 2'"),
+    ("evaluate", "checkpoint", r"load: checkpoint is a checkpoint: cc\.load_checkpoint or convcore train --resume reads it"),
     ("evaluate", "regression", r"evaluate: crossentropy needs a network that ends in Softmax or .*"),
     ("evaluate", "vector", r"evaluate: data: x must have shape \(N, 5\), as the network's input, got .*"),
     ("predict", "nosuch", "load: there is no file nosuch"),
@@ -643,6 +644,19 @@ def test_evaluate(convcore, trained):
         *([str(i), *map(str, row)] for i, row in enumerate(result["confusion_matrix"])),
     ]
     assert convcore("evaluate", trained, "--batch-size", "10")[0] == 0
+
+
+def test_evaluate_on_the_data_of_the_run(convcore, trained, monkeypatch):
+    shutil.copytree(trained, "run")
+    settings = pathlib.Path("run", "run.json")
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"data": "mnist"}))
+    asked, load = [], run.data_sets.load
+    monkeypatch.setattr(run.data_sets, "load", lambda name: asked.append(name) or load("digits"))
+    for arguments in (["run"], ["run/model.safetensors"], ["run", "--data", "digits"]):
+        assert convcore("evaluate", *arguments)[0] == 0
+    settings.unlink()
+    assert convcore("evaluate", "run")[0] == 0
+    assert asked == ["mnist", "mnist", "digits", "digits"]
 
 
 def test_predict_pictures(convcore, trained, elsewhere):

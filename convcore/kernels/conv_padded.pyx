@@ -60,6 +60,8 @@ def supports(direction, geometry, dtype, level):
 
 def suits(direction, geometry, dtype, level):
     """Stand back for zeros, and where the variant that takes zeros can take what is around these images, too."""
+    if not any(before or after for before, after in geometry.padding):
+        return "nothing is around the images"
     if geometry.padding_value == 0:
         return "the others pad with zeros on their way"
     zeros = dataclasses.replace(geometry, padding_value=0.0)

@@ -144,6 +144,8 @@ class Stored:
             raise TypeError(f"load: functions must be a dict of functions by name, got {type(functions).__name__}")
         path = _path(path, "load")
         arrays, metadata = read_tensors(path, "load")
+        if "checkpoint" in metadata:
+            raise ValueError(f"load: {path} is a checkpoint: cc.load_checkpoint or convcore train --resume reads it")
         try:
             network = cls.from_architecture(metadata.get("network"), functions)
             shares = network._shares(arrays)

@@ -1,5 +1,6 @@
 """What a person sees of a training run: a bar on a terminal, lines elsewhere, nothing if not wanted; all on stderr."""
 
+import re
 import sys
 import time
 
@@ -151,11 +152,17 @@ def measurements(row):
     --------
     >>> measurements({"loss": 0.25, "accuracy": 0.9, "validation_loss": 0.5, "validation_accuracy": None})
     ['loss 0.2500', 'accuracy 90.0 %', 'validation loss 0.5000']
+    >>> measurements({"loss": None, "accuracy": None, "validation_loss": None, "validation_accuracy": None,
+    ...               "validation_top3": 0.5, "validation_rmse": 2.0})
+    ['validation top-3 50.0 %', 'validation rmse 2']
     """
     parts = []
     for prefix in ("", "validation "):
         loss, share = (row[f"{prefix}{name}".replace(" ", "_")] for name in ("loss", "accuracy"))
         parts += [] if loss is None else [f"{prefix}loss {loss:.4f}"]
         parts += [] if share is None else [f"{prefix}accuracy {percent(share)}"]
-    own = [(name.replace("_", " "), value) for name, value in row.items() if name not in ROW]
-    return parts + [f"{name} {value:.4g}" for name, value in own if value is not None]
+    own = [(name.replace("_", " "), value) for name, value in row.items() if name not in ROW and value is not None]
+    return parts + [
+        f"{re.sub('top(?=[0-9]+$)', 'top-', name)} {percent(value)}" if re.search("(^| )top[0-9]+$", name)
+        else f"{name} {value:.4g}" for name, value in own
+    ]  # fmt: skip
