@@ -780,7 +780,7 @@ def test_files_of_others(tmp_path):
     safetensors.numpy.save_file({"conv.weights": np.ones(3)}, path)
     check_damaged(path, " is a safetensors file, but not one that convcore wrote")
     write_tensors(path, {}, {"checkpoint": {}})
-    check_damaged(path, ": not a network of the format 'convcore network 2'")
+    check_damaged(path, " is a checkpoint: cc.load_checkpoint or convcore train --resume reads it")
     write_tensors(path, {}, {"network": [1]})
     check_damaged(path, ": not a network of the format 'convcore network 2'")
     safetensors.numpy.save_file({}, path, metadata={"convcore": "0 [1]"})
