@@ -34,10 +34,11 @@ from convcore.user_code import blamed_on, imported
 AUGMENT = data_sets.Augment(shift=2, rotation=10, scale=0.1)
 # Of the recipe, per solver: the steps of the adaptive ones do not shrink with the gradients.
 LEARN_RATES = {"sgdm": 0.05, "adam": 0.001, "rmsprop": 0.001}
-# What --recipe stands for: of each flag that is not given. Found on 5,000 held-out images of MNIST, as what reaches
-# 99 % of them in the fewest seconds: two epochs of small batches, a high momentum, a rate that rises at first.
+# What --recipe stands for: of each flag that is not given. Found on 5,000 held-out images of MNIST, as what comes
+# furthest in two epochs: small batches, a high rate that rises at first (6 or 12 seeds of each of 28 settings: rates of
+# 0.02 to 0.09, momenta of 0.8 to 0.95, batches of 24 to 48, warm-ups of 200 to 600 iterations).
 RECIPES = {
-    "fast": {"epochs": 2, "batch_size": 32, "learn_rate": 0.03, "momentum": 0.95, "schedule": "warmup,polynomial",
+    "fast": {"epochs": 2, "batch_size": 32, "learn_rate": 0.08, "momentum": 0.85, "schedule": "warmup,polynomial",
              "warmup": 400},
 }  # fmt: skip
 SETTINGS, MODEL, HISTORY, PICTURE = "run.json", "model.safetensors", "history.csv", "training.png"
