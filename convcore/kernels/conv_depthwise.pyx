@@ -26,6 +26,7 @@ include "depthwise_pixels.pxi"
 include "depthwise_layout.pxi"
 include "depthwise_taps.pxi"
 include "depthwise_edges.pxi"
+include "depthwise_prepared.pxi"
 include "max_pool_plane.pxi"
 include "plane_sums.pxi"
 
@@ -199,38 +200,36 @@ def backward_input(geometry,
                    float[:, :, :, :, ::1] grad_x not None,              # OUT (N, IC, ID, IH, IW)
                    int n_threads):
     """Write grad_x; one task per few channels of an image, or per band of rows."""
-    cdef ConvSizes whole = conv_sizes(geometry), s = sizes_of("backward_input", geometry)
-    if can_sum(&s):
-        return backward_input_by_sums(&whole, &s, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
+    cdef ConvSizes whole = conv_sizes(geometry), sizes = sizes_of("backward_input", geometry)
+    if can_sum(&sizes):
+        return backward_input_by_sums(&whole, &sizes, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
                                       &grad_x[0, 0, 0, 0, 0], n_threads)
-    cdef Edges edges = edges_of(geometry) if can_add_edges(&s) else None
-    cdef Py_ssize_t edge_numbers = 0
+    cdef PreparedGradient ready = prepared_gradient(geometry)
+    cdef ConvSizes* s = &ready.sizes
+    cdef Layout* l = &ready.layout
+    cdef Rows* rows = &ready.rows
+    cdef const Py_ssize_t* starts = &ready.starts[0, 0]
     cdef const Lines* edge_rows = NULL
     cdef const Lines* edge_columns = NULL
-    if edges is not None:
-        edge_rows, edge_columns = &edges.rows, &edges.columns
+    cdef Py_ssize_t edge_numbers = 0
+    if ready.edges is not None:
+        edge_rows, edge_columns = &ready.edges.rows, &ready.edges.columns
         edge_numbers = numbers_of_lines(edge_rows) + numbers_of_lines(edge_columns)
-    cdef Layout l = gradient_layout(&s)
-    cdef Py_ssize_t places = s.SD * s.SH * s.SW
-    cdef Py_ssize_t[:, ::1] spans = find_spans(&l)
-    cdef Py_ssize_t[:, ::1] taps = aligned(1, s.FG * s.KD * s.KH * s.KW * 2, INDEX)
-    cdef Py_ssize_t[:, ::1] starts = aligned(1, places + 1, INDEX)
     cdef float[:, ::1] scratch = own_pages(n_threads, l.numbers + edge_numbers, NUMBER)
-    cdef Rows rows = gradient_rows(&s, &l, <Tap*> &taps[0, 0], &starts[0, 0])
     cdef bint finite = all_finite(&weight[0, 0, 0, 0, 0], s.OC * s.KD * s.KH * s.KW)
     cdef Py_ssize_t task, thread
     for thread in range(n_threads):
-        put_frame(&l, &scratch[thread, 0])
+        put_frame(l, &scratch[thread, 0])
         fill(&scratch[thread, 0] + l.numbers, edge_numbers, 0)
     for task in prange(blocks(s.N * s.IC, l.channels), nogil=True, schedule="static", num_threads=n_threads):
         if finite:
-            backward_input_channels(&s, &l, &rows, &starts[0, 0], &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
+            backward_input_channels(s, l, rows, starts, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
                                     &grad_x[0, 0, 0, 0, 0], task * l.channels, &scratch[threadid(), 0])
             if edge_rows != NULL:
-                add_edges(&s, edge_rows, edge_columns, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
+                add_edges(s, edge_rows, edge_columns, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
                           &grad_x[0, 0, 0, 0, 0], task * l.channels, l.channels, &scratch[threadid(), 0] + l.numbers)
         else:
-            send_back_channels(&s, &l, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &grad_x[0, 0, 0, 0, 0],
+            send_back_channels(s, l, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &grad_x[0, 0, 0, 0, 0],
                                task * l.channels)
 
 

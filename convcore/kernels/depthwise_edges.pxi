@@ -57,15 +57,6 @@ cdef class Edges:
         self.columns.g_step, self.columns.x_step = s.OW, s.IW
 
 
-cdef Edges edges_of(geometry):
-    """Find them out, or find them again."""
-    cdef Edges found = _kept.get(("edges", geometry))
-    if found is None:
-        found = Edges(geometry)
-        _kept.keep(("edges", geometry), found, sum(table.size for table in found.memory))
-    return found
-
-
 cdef Lines lines_of(ConvSizes* s, Axis* along, Py_ssize_t outputs, Py_ssize_t w_along, Axis* across, Py_ssize_t lines,
                     Py_ssize_t g_across, Py_ssize_t w_across, Py_ssize_t x_across, const FrameAxis* inside,
                     const FrameAxis* outside, list memory):

@@ -64,33 +64,3 @@ cdef Rows gradient_rows(ConvSizes* s, Layout* l, Tap* taps, Py_ssize_t* starts) 
                         slot += 1
     starts[place] = rows.count
     return rows
-
-
-# What forward and backward_weight lay out, and by which taps they read it: the same at every call, so it is kept.
-
-_kept = Kept()
-
-
-cdef class Prepared:
-    """A problem, its layout and its rows of taps."""
-
-    cdef ConvSizes sizes
-    cdef Layout layout
-    cdef Rows rows
-    cdef Py_ssize_t[:, ::1] spans, taps         # the memory of both
-
-    def __init__(self, geometry):
-        self.sizes = conv_sizes(geometry)
-        self.layout = input_layout(&self.sizes)
-        self.spans = find_spans(&self.layout)
-        self.taps = aligned(1, self.sizes.KD * self.sizes.KH * self.sizes.KW * 2, INDEX)
-        self.rows = input_rows(&self.sizes, &self.layout, <Tap*> &self.taps[0, 0])
-
-
-cdef Prepared prepared(geometry):
-    """Prepare a problem, or find it prepared."""
-    cdef Prepared found = _kept.get(geometry)
-    if found is None:
-        found = Prepared(geometry)
-        _kept.keep(geometry, found, found.spans.shape[1] + found.taps.shape[1])
-    return found
