@@ -351,8 +351,8 @@ DAMAGE = [
     ("evaluate", "empty", r"load: empty is damaged or no safetensors file \(.*\)"),
     ("evaluate", "text", r"load: text is damaged or no safetensors file \(.*\)"),
     ("evaluate", "cut", r"load: cut is damaged or no safetensors file \(.*\)"),
-    ("evaluate", "checkpoint", r"load: checkpoint is a checkpoint: cc\.load_checkpoint or convcore train --resume reads "
-                               "it"),
+    ("evaluate", "checkpoint", r"load: checkpoint is a checkpoint: cc\.load_checkpoint or convcore train --resume "
+                               "reads it"),
     ("evaluate", "regression", r"evaluate: crossentropy needs a network that ends in Softmax or .*"),
     ("evaluate", "vector", r"evaluate: data: x must have shape \(N, 5\), as the network's input, got .*"),
     ("predict", "nosuch", "load: there is no file nosuch"),
