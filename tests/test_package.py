@@ -85,3 +85,21 @@ def test_the_wheel_stays_small():
 def test_the_readme_lists_the_kernels_in_their_order():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\w+)` \| .+ \|$", text, re.MULTILINE) == list(kernels.variants("conv2d"))
+
+
+def blocks_of_the_readme():
+    """Each Python block that imports convcore, with what the README says it prints, or None."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"```python\n(.*?)```\n(?:\n```\n(.*?)```\n)?", text, re.DOTALL)
+    return [(code, printed or None) for code, printed in found if "import convcore" in code]
+
+
+@pytest.mark.parametrize(("code", "printed"), blocks_of_the_readme(), ids=lambda text: None)
+def test_the_readme_does_what_it_says(code, printed, capsys, tmp_path, monkeypatch):
+    """Numbers that depend on how sums round are not printed there."""
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    out = capsys.readouterr().out
+    for part in (printed or "").split("...\n"):
+        assert part in out
+    assert printed is None or out.startswith(printed.split("...\n")[0])

@@ -97,7 +97,7 @@ class Tensor:
 
     @property
     def is_leaf(self):
-        """Whether no record on a tape made it: as parameters are, and inputs."""
+        """Whether it was not computed on a tape: as parameters are, and inputs."""
         return self._tape is None
 
     def numpy(self):
