@@ -53,7 +53,8 @@ def gradcheck(f, inputs, *, directions=3, eps=1e-4, rtol=1e-7, atol=1e-9, seed=0
     ------
     GradientError
         A gradient is wrong, or the point lies on a kink (ReLU at 0, a tie in max): the text says which, and names op,
-        input, index and both numbers. Also if f is not deterministic, not finite, or too rough to tell.
+        input, index and both numbers; where f has several outputs, these are slopes of F, not of any one output. Also
+        if f is not deterministic, not finite, or too rough to tell.
     TypeError
         An input that is not float64; an f that does not return a Tensor.
 

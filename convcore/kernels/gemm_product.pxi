@@ -26,6 +26,7 @@ cdef enum:
     CACHE_LINE = 64         # bytes
     CACHE_NUMBERS = 1 << 18 # numbers in a B that is read from memory again and again, at least: 1 MB in float32
     KEPT_NUMBERS = 1 << 17  # numbers in a B that stays in the second cache: half a megabyte in float32
+    NEAR_NUMBERS = 4096     # in a B, or a C, for which a small product takes memory of its own call
     FEW_NUMBERS = 1 << 16   # in a B that each thread packs for itself: that takes less than to fetch what another packed
     REQUEST = 4000          # what asking for working memory costs, in multiplications of vectors
     DOT_DEPTH = 4096        # summed indices per pass of the dot kernel
@@ -103,6 +104,8 @@ cdef tile_product(Product* p, const floating* a, const floating* b, floating* c,
     # 2 KiB apart and more share few places in the first cache.
     part.a_packed = N >= 16 * W and p.k_step > 1 and (
         K > 256 if narrow else p.k_step * size >= (2048 if N >= 32 * W else 4096))
+    if n_threads == 1 and is_small(&part, W):
+        return small_product(&part, a, b, c, bias, relu)
     if part.a_packed:
         height = min(M, <Py_ssize_t> STORE_WIDTH)
     if part.b_packed:
@@ -131,6 +134,26 @@ cdef tile_product(Product* p, const floating* a, const floating* b, floating* c,
                           c + (j * p.ldc + i if p.c_transposed else i * p.ldc + j),
                           bias + (i if p.bias_of_rows else j) if bias != NULL else NULL, k == 0,
                           relu and k + part.K == K, a_panels, b_panels, b_step, own, n_threads)
+
+
+cdef bint is_small(Product* p, Py_ssize_t W) noexcept:
+    """Whether no task needs more than some of the rows, and what is laid out finds room in NEAR_NUMBERS."""
+    return (p.N <= COLUMNS and p.K <= DEPTH and not p.a_packed
+            and (not p.b_packed or round_up(p.N, W) * p.K <= NEAR_NUMBERS)
+            and (not p.c_transposed or min(p.M, <Py_ssize_t> ROWS) * p.N <= NEAR_NUMBERS))
+
+
+cdef void small_product(Product* p, const floating* a, const floating* b, floating* c, const floating* bias,
+                        bint relu) noexcept nogil:
+    """The whole product by one thread: to ask for memory and for threads would take longer than to multiply."""
+    cdef floating[NEAR_NUMBERS] panels
+    cdef floating[NEAR_NUMBERS] own
+    cdef Py_ssize_t task
+    p.row_tasks, p.column_tasks, p.depths = blocks(p.M, ROWS), 1, 1
+    if p.b_packed:
+        pack_all_of_b(p, b, <floating*> panels)
+    for task in range(p.row_tasks):
+        multiply_block(p, a, NULL, b, <floating*> panels, c, bias, True, relu, <floating*> own, 0, task)
 
 
 cdef void cut(Product* p, Py_ssize_t W) noexcept:
@@ -302,7 +325,10 @@ cdef void dot_product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* 
                       const floating* bias, bint bias_of_rows, bint relu, int n_threads) noexcept nogil:
     """C (M × N) = A (M × K) · B (N × K)ᵀ, lanes are the summed index."""
     cdef Py_ssize_t row_tasks = blocks(M, DOT_ROWS_OF_TASK), column_tasks = blocks(N, DOT_COLUMNS_OF_TASK), task
-    if row_tasks * column_tasks <= TASKS:       # see `tile_pass`
+    if n_threads == 1:                          # to begin with a thread of its own takes half a microsecond
+        for task in range(row_tasks * column_tasks):
+            dot_task(a, b, c, bias, bias_of_rows, relu, M, N, K, task, row_tasks, column_tasks)
+    elif row_tasks * column_tasks <= TASKS:       # see `tile_pass`
         for task in prange(row_tasks * column_tasks, schedule="static", num_threads=n_threads):
             dot_task(a, b, c, bias, bias_of_rows, relu, M, N, K, task, row_tasks, column_tasks)
     else:
