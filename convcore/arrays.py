@@ -1,6 +1,7 @@
 """What counts as an array of numbers, decided in one place for tensors, kernels and data."""
 
 import contextlib
+import functools
 import numbers
 
 import numpy as np
@@ -45,6 +46,20 @@ def as_float_array(value, what):
         return array.astype(np.float64)
     got = type(value).__name__ if array.dtype.kind == "O" else f"dtype {array.dtype}"
     raise TypeError(f"{what} must be float32, float64, integers or booleans, got {got}")
+
+
+@functools.lru_cache(maxsize=128)
+def lasting_ones(shape, dtype):
+    """Return the same array each time, which nobody can write to: plans of repeated work know it again.
+
+    Examples
+    --------
+    >>> lasting_ones((2,), np.dtype(np.float32)) is lasting_ones((2,), np.dtype(np.float32))
+    True
+    """
+    ones = np.ones(shape, dtype)
+    ones.flags.writeable = False
+    return ones
 
 
 def as_numbers(value, what):

@@ -28,13 +28,14 @@ def check_target(path, what):
         raise PermissionError(f"{what}: nothing may be written in {path.parent}")
 
 
-def write_atomic(path, content):
+def write_atomic(path, content, what="write"):
     """Write `content` (bytes or str) to a temporary name beside `path`, flush it to the disk, then rename.
 
-    The folder must exist. An existing file keeps its permissions out of the way: the new one follows the umask.
+    The folder must exist; `check_target` says so in the name of `what`. An existing file keeps its permissions out of
+    the way: the new one follows the umask.
     """
     path = pathlib.Path(path)
-    check_target(path, "write")
+    check_target(path, what)
     if isinstance(content, str):
         content = content.encode("utf-8")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")

@@ -118,8 +118,8 @@ class Settings:
         write_atomic(folder / SETTINGS, text + "\n")
 
     @classmethod
-    def load(cls, folder):
-        """Return the settings of the run in a folder.
+    def load(cls, folder, what="resume"):
+        """Return the settings of the run in a folder; errors are in the name of `what`.
 
         Raises
         ------
@@ -128,12 +128,12 @@ class Settings:
         """
         path = folder / SETTINGS
         if not path.is_file():
-            raise ValueError(f"resume: {folder} holds no run: there is no {path}")
+            raise ValueError(f"{what}: {folder} holds no run: there is no {path}")
         try:
             settings = cls(**json.loads(path.read_text(encoding="utf-8")))
             settings.options()
         except (ValueError, TypeError) as error:
-            raise ValueError(f"resume: {path} is damaged ({error})") from None
+            raise ValueError(f"{what}: {path} is damaged ({error})") from None
         return settings
 
 
@@ -290,7 +290,7 @@ def evaluate(model, data=None, batch_size=256, n_threads=None, metrics=()):
     network = load_model(model)
     if data is None:
         folder = model if model.is_dir() else model.parent
-        data = Settings.load(folder).data if (folder / SETTINGS).is_file() else "digits"
+        data = Settings.load(folder, "evaluate").data if (folder / SETTINGS).is_file() else "digits"
     dataset = data_sets.load(data)
     found = _measure(network, dataset, batch_size, n_threads, metrics)
     return {"test_accuracy": found["accuracy"], "test_loss": found["loss"], "test_images": found["images"],

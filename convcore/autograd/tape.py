@@ -6,13 +6,12 @@ already added its share to the value's gradient.
 """
 
 import contextlib
-import functools
 import weakref
 from contextvars import ContextVar
 
 import numpy as np
 
-from convcore.arrays import as_float_array, is_scalar, same_dtype
+from convcore.arrays import as_float_array, is_scalar, lasting_ones, same_dtype
 from convcore.autograd.tensor import NOT_RECORDED, Tensor, wrap
 
 _active = ContextVar("convcore_tape", default=None)  # one per thread and task; the innermost tape
@@ -402,14 +401,6 @@ def _sum(a, b):
     return np.add(a, b, out=np.empty(a.shape, a.dtype))
 
 
-@functools.lru_cache(maxsize=64)
-def _one(shape, dtype):
-    """Return the same array each time, which nobody can write to: plans of repeated work know it again."""
-    one = np.ones(shape, dtype)
-    one.flags.writeable = False
-    return one
-
-
 def _seed(target, grad):
     """Return the gradient a walk starts from: `grad`, checked, or ones for a target with one element."""
     shape, dtype = target.shape, target.dtype
@@ -419,7 +410,7 @@ def _seed(target, grad):
                 f"backward: a target of {target.size} elements needs the gradient to start from, "
                 f"backward(target, grad), only one of 1 element does not (target {shape})"
             )
-        return _one(shape, dtype)
+        return lasting_ones(shape, dtype)
     grad = np.asarray(grad, dtype) if is_scalar(grad) else as_float_array(grad, "backward: grad")
     if grad.shape != shape:
         raise ValueError(f"backward: grad must have the target's shape (grad {grad.shape}, target {shape})")

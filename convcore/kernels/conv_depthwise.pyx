@@ -20,10 +20,10 @@ from convcore.kernels.pool_sizes cimport PoolSizes
 from convcore.kernels.relu cimport apply_relu
 
 include "depthwise_rows.pxi"
+include "depthwise_layout.pxi"
 include "frame.pxi"
 include "depthwise_sums.pxi"
 include "depthwise_pixels.pxi"
-include "depthwise_layout.pxi"
 include "depthwise_taps.pxi"
 include "depthwise_edges.pxi"
 include "depthwise_prepared.pxi"

@@ -9,7 +9,8 @@ cdef class Prepared:
     cdef ConvSizes sizes
     cdef Layout layout
     cdef Rows rows
-    cdef Py_ssize_t[:, ::1] spans, taps         # the memory of both
+    cdef Copies copies                          # complete where they are worth it
+    cdef Py_ssize_t[:, ::1] spans, taps, copy_taps      # the memory of layouts and taps
 
     def __init__(self, geometry):
         self.sizes = conv_sizes(geometry)
@@ -17,6 +18,15 @@ cdef class Prepared:
         self.spans = find_spans(&self.layout)
         self.taps = aligned(1, self.sizes.KD * self.sizes.KH * self.sizes.KW * 2, INDEX)
         self.rows = input_rows(&self.sizes, &self.layout, <Tap*> &self.taps[0, 0])
+        self.copies = copies_of(&self.sizes)
+        if worth_copies(&self.sizes, FEW):
+            self.copies.layout = layout_of_copies(&self.copies, &self.layout)
+            self.copy_taps = taps_of_copies(&self.sizes, &self.copies)
+            self.copies.table = <const Tap*> &self.copy_taps[0, 0]
+
+    cdef Py_ssize_t numbers(self):
+        """How many there are in all tables."""
+        return self.spans.shape[1] + self.taps.shape[1] + (self.copy_taps.shape[1] if self.copies.table != NULL else 0)
 
 
 cdef Prepared prepared(geometry):
@@ -24,7 +34,7 @@ cdef Prepared prepared(geometry):
     cdef Prepared found = _kept.get(geometry)
     if found is None:
         found = Prepared(geometry)
-        _kept.keep(geometry, found, found.spans.shape[1] + found.taps.shape[1])
+        _kept.keep(geometry, found, found.numbers())
     return found
 
 

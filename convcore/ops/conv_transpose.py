@@ -1,9 +1,6 @@
 """What the transposed convolutions in one, two and three dimensions share: everything but their documentation."""
 
-import functools
-
-import numpy as np
-
+from convcore.arrays import lasting_ones
 from convcore.autograd import record
 from convcore.kernels import ChannelScaleGeometry, ConvGeometry, channel_sizes, run
 from convcore.ops.conv import tensors
@@ -29,16 +26,8 @@ def convolve_transposed(op, x, weight, bias, stride, cropping, output_padding, d
 def _plus_bias(y, bias):
     """Return y plus a number per channel, by a kernel: in place, by NumPy, plans of repeated work would not see it."""
     geometry = ChannelScaleGeometry(*channel_sizes(y.shape))
-    ones = _ones(bias.size, bias.dtype)
+    ones = lasting_ones(bias.shape, bias.dtype)
     return run("channel_scale", "forward", geometry, y.reshape(geometry.shapes["x"]), ones, bias).reshape(y.shape)
-
-
-@functools.lru_cache(maxsize=64)
-def _ones(size, dtype):
-    """Return the same array each time, as plans want it."""
-    ones = np.ones(size, dtype)
-    ones.flags.writeable = False
-    return ones
 
 
 def backward(record, grad_y, needs):

@@ -7,7 +7,7 @@ from array import array
 
 import numpy as np
 
-from convcore.files import check_target, write_atomic
+from convcore.files import write_atomic
 
 # One value per iteration, kept as machine numbers: 56 bytes a row, as Python objects they would take 200 and more.
 COLUMNS = {
@@ -201,12 +201,11 @@ class History:
         path : str or path-like
             In a folder that exists.
         """
-        check_target(path, "to_csv")
         text = io.StringIO()
         writer = csv.DictWriter(text, self.names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.row(number) for number in range(len(self)))
-        write_atomic(path, text.getvalue())
+        write_atomic(path, text.getvalue(), "to_csv")
 
     def plot(self, path):
         """Draw the loss and, for classification, the accuracy; needs matplotlib.

@@ -161,8 +161,11 @@ def measurements(row):
         loss, share = (row[f"{prefix}{name}".replace(" ", "_")] for name in ("loss", "accuracy"))
         parts += [] if loss is None else [f"{prefix}loss {loss:.4f}"]
         parts += [] if share is None else [f"{prefix}accuracy {percent(share)}"]
-    own = [(name.replace("_", " "), value) for name, value in row.items() if name not in ROW and value is not None]
-    return parts + [
-        f"{re.sub('top(?=[0-9]+$)', 'top-', name)} {percent(value)}" if re.search("(^| )top[0-9]+$", name)
-        else f"{name} {value:.4g}" for name, value in own
-    ]  # fmt: skip
+    return parts + [_of_metric(name, value) for name, value in row.items() if name not in ROW and value is not None]
+
+
+def _of_metric(name, value):
+    """Return a metric as text: of the k largest outputs in percent, as the accuracy."""
+    words = name.replace("_", " ")
+    top = re.fullmatch("(.* )?top([0-9]+)", words)
+    return f"{top[1] or ''}top-{top[2]} {percent(value)}" if top else f"{words} {value:.4g}"

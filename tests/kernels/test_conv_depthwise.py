@@ -90,6 +90,8 @@ CUTS = [
     "mb2ic1iw40oc5kw7pw3pvsymmetric-include-edge",
     "g2mb2ic2id4ih5iw6oc6kd3pd1pvsymmetric-exclude-edge",
     "mb1ic1ih150iw120oc4kh3ph1pvcircular",
+    "mb2ic1ih150iw131oc9kh3ph1pvcircular",
+    "g2mb2ic2ih20iw13oc16kh5ph2pvsymmetric-include-edge",
 ]
 
 
