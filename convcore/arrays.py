@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 import numbers
 
 import numpy as np
@@ -80,6 +81,33 @@ def as_numbers(value, what):
         if array.dtype.kind in "biu":
             return array
     return as_float_array(value, what)
+
+
+def way_to_batch(shape, wanted):
+    """Return how arrays of a shape become batches of observations of another, as the end of an error; or nothing.
+
+    Examples
+    --------
+    >>> way_to_batch((60000, 28, 28, 1), (1, 28, 28))
+    '; channels come first: x.transpose(0, 3, 1, 2)'
+    >>> way_to_batch((60000, 28, 28), (1, 28, 28))
+    '; the axis of channels is missing: x.reshape(-1, 1, 28, 28)'
+    >>> way_to_batch((60000, 784), (1, 28, 28))
+    '; rows of pixels are no images yet: x.reshape(-1, 1, 28, 28)'
+    >>> way_to_batch((60000, 32, 32, 3), (1, 28, 28))
+    ''
+    """
+    observation, rank = tuple(shape[1:]), len(wanted)
+    if rank < 2 or not observation:
+        return ""
+    reshaped = f"x.reshape(-1, {', '.join(map(str, wanted))})"
+    if observation != wanted and observation == (*wanted[1:], wanted[0]):
+        return f"; channels come first: x.transpose(0, {rank}, {', '.join(map(str, range(1, rank)))})"
+    if wanted[0] == 1 and observation == tuple(wanted[1:]):
+        return f"; the axis of channels is missing: {reshaped}"
+    if observation == (math.prod(wanted),):
+        return f"; rows of pixels are no images yet: {reshaped}"
+    return ""
 
 
 def same_dtype(op, **arrays):

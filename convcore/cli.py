@@ -259,7 +259,10 @@ Recipe = Annotated[
             "in the fewest seconds that we have found."),
 ]  # fmt: skip
 Out = Annotated[Path | None, _path("--out", "folder", "A new folder. Default: runs/NAME-N.")]
-Resume = Annotated[Path | None, _path("--resume", "folder", "Go on with the run in this folder.")]
+Resume = Annotated[
+    Path | None,
+    _path("--resume", "folder", "Go on with the run in this folder, with --epochs to another number of epochs in all."),
+]
 Invert = Annotated[bool, typer.Option("--invert", help="For dark strokes on light paper.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per image instead of text.")]
@@ -343,6 +346,7 @@ def convcore(version: Version = False, debug: Debug = False):
         "train --solver adam --learn-rate 0.002 --l2 0",
         "train --data mnist --plots training-progress --metrics top-2,top-3",
         "train --resume runs/first",
+        "train --resume runs/first --epochs 20",
         "train --model mynet.py:make --json",
     )
 )
@@ -378,7 +382,7 @@ def train(
     """
     if resume is not None:
         _refuse_with_resume(context)
-        result = run.resume(resume, threads)
+        result = run.resume(resume, threads, epochs)
     else:
         if (momentum is not None or recipe is not None) and solver != "sgdm":
             flag = "--momentum" if recipe is None else "--recipe"
@@ -413,7 +417,7 @@ def _is_given(context, name):
 def _refuse_with_resume(context):
     """Refuse options that a resumed run has settled already."""
     for name in context.params:
-        if _is_given(context, name) and name not in ("resume", "threads", "as_json"):
+        if _is_given(context, name) and name not in ("resume", "epochs", "threads", "as_json"):
             flag = "--" + name.replace("_", "-")
             raise typer.BadParameter(f"{flag} cannot be given with --resume: the run goes on with its own settings")
 

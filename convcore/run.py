@@ -180,12 +180,22 @@ def train(settings, out=None, n_threads=None):
     return _run(settings, dataset, network, _new_folder(settings, dataset, out), n_threads)
 
 
-def resume(folder, n_threads=None):
-    """Go on with the run in a folder, from its checkpoint; returns and raises what `train` does."""
+def resume(folder, n_threads=None, epochs=None):
+    """Go on with the run in a folder, from its checkpoint, to its end or to another number of epochs in all.
+
+    Returns and raises what `train` does. Where nothing is left to train, a line on stderr says so.
+    """
     settings = Settings.load(folder)
     if not (folder / CHECKPOINT).is_file():
         raise ValueError(f"resume: {folder} holds no {CHECKPOINT}: the run ended before its first, start it anew")
     made = load_checkpoint(folder)
+    begun = math.ceil(made.iteration / made.iterations_per_epoch)
+    if epochs is not None and epochs < begun:
+        raise ValueError(f"resume: the run in {folder} is in epoch {begun} already, --epochs asks for {epochs}")
+    settings = replace(settings, epochs=epochs or made.options.max_epochs)
+    if made.iteration == settings.epochs * made.iterations_per_epoch:
+        ended = f"the run in {folder} ended with epoch {settings.epochs}, nothing is left to train"
+        print(f"convcore: {ended}; --epochs goes on to a later one", file=sys.stderr)
     try:
         network = made.network()
     except ValueError:  # layers that were made with functions: these are only in the file of the user's
@@ -226,6 +236,7 @@ def _run(settings, dataset, network, folder, n_threads, resume=None):
         if resume is None:
             settings.save(folder)
         history = train_network(network, dataset.train, options=options, resume=resume)
+        settings.save(folder)  # a resumed run may have gone on to another number of epochs
         network.save(folder / MODEL)
         history.to_csv(folder / HISTORY)
         _draw(history, folder / PICTURE)

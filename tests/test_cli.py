@@ -262,7 +262,7 @@ def test_wrong_use(arguments, text, convcore):
     assert re.fullmatch(f"convcore: {text}\n", err)  # typer's own words, which differ a little between its versions
 
 
-@pytest.mark.parametrize("flag", ["--data", "--model", "--epochs", "--batch-size", "--learn-rate", "--momentum", "--l2",
+@pytest.mark.parametrize("flag", ["--data", "--model", "--batch-size", "--learn-rate", "--momentum", "--l2",
                                   "--seed", "--schedule", "--out", "--solver", "--plots", "--metrics"])  # fmt: skip
 def test_resume_takes_its_own_settings(flag, convcore):
     value = {"--schedule": "cosine", "--solver": "adam", "--plots": "none", "--metrics": "top-2"}.get(flag, "1")
@@ -310,7 +310,7 @@ def test_resume_takes_its_own_settings(flag, convcore):
         ),
         (
             ["--model", "models.py:large_filter"],
-            "conv2d: the filter covers 50 cells in height, the padded input has 28",
+            "conv: conv2d: the filter covers 50 cells in height, the padded input has 28",
         ),
         (["--out", "models.py"], "train: --out models.py exists and is not an empty folder"),
         (["--out", "full"], "train: --out full exists and is not an empty folder"),
@@ -318,7 +318,8 @@ def test_resume_takes_its_own_settings(flag, convcore):
         (["--resume", "nosuch"], "resume: nosuch holds no run: there is no nosuch/run.json"),
         (["--resume", "empty"], "resume: empty holds no run: there is no empty/run.json"),
         (["--learn-rate", "1e30"], "train: the loss is nan at iteration 2 (epoch 1): the first output that is not "
-         "finite is that of layer 'conv2'; there is no checkpoint"),
+         "finite is that of layer 'conv2' (a lower learning rate or a gradient_threshold may help); there is no "
+         "checkpoint"),
     ],
 )  # fmt: skip
 def test_failure_of_train(arguments, text, convcore, elsewhere):
@@ -597,8 +598,33 @@ def test_a_finished_run_resumed_reports_again(convcore, elsewhere):
     _, first, _ = convcore(*SHORT, "--out", "run", "--json")
     before = bits(elsewhere / "run")
     again = convcore("train", "--resume", "run", "--threads", "1", "--json")
-    assert again == (0, first, "")
+    ended = "the run in run ended with epoch 1, nothing is left to train; --epochs goes on to a later one"
+    assert again == (0, first, f"convcore: {ended}\n")
     assert bits(elsewhere / "run") == before
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_finished_run_goes_on_to_a_later_epoch(convcore, elsewhere):
+    constant = ("--schedule", "none", "--threads", "1", "--out")
+    assert convcore("train", "--epochs", "2", *constant, "whole")[0] == 0
+    assert convcore("train", "--epochs", "1", *constant, "part")[0] == 0
+    assert convcore("train", "--resume", "part", "--epochs", "2", "--threads", "1")[0] == 0
+    assert bits(elsewhere / "part") == bits(elsewhere / "whole")
+    settings = (json.loads((elsewhere / name / "run.json").read_text()) for name in ("part", "whole"))
+    assert next(settings) == next(settings)
+    error = "resume: the run in part is in epoch 2 already, --epochs asks for 1"
+    assert convcore("train", "--resume", "part", "--epochs", "1") == (1, "", f"convcore: {error}\n")
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_run_on_its_way_to_a_later_epoch_is_resumed_there(convcore, elsewhere, interrupted_at):
+    constant = ("--schedule", "none", "--threads", "1", "--out")
+    assert convcore("train", "--epochs", "3", *constant, "whole")[0] == 0
+    assert convcore("train", "--epochs", "1", *constant, "part")[0] == 0
+    with interrupted_at(60):
+        assert convcore("train", "--resume", "part", "--epochs", "3", "--threads", "1")[0] == 1
+    assert convcore("train", "--resume", "part", "--threads", "1")[0] == 0
+    assert bits(elsewhere / "part") == bits(elsewhere / "whole")
 
 
 @pytest.mark.usefixtures("no_picture")

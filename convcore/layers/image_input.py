@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from convcore.arrays import as_numbers
+from convcore.arrays import as_numbers, way_to_batch
 from convcore.autograd import Tensor
 from convcore.layers.layer import Layer, positive_int
 from convcore.layers.spec_values import spec_channels, spec_function, spec_list, spec_value
@@ -127,7 +127,22 @@ class ImageInput(Layer):
         """Raise a ValueError unless `shape` is a batch of images of this layer's size."""
         if len(shape) != 4 or tuple(shape[1:]) != self.input_size:
             wanted = ", ".join(str(n) for n in self.input_size)
-            raise ValueError(f"{self.name or 'ImageInput'}: expects images (N, {wanted}), got {tuple(shape)}")
+            raise ValueError(
+                f"{self.name or 'ImageInput'}: expects images (N, {wanted}), got {tuple(shape)}"
+                f"{way_to_batch(shape, self.input_size)}"
+            )
+
+    def advice(self):
+        """Return how an error about sizes behind this layer may end: where channels seem to come last, with a question.
+
+        Examples
+        --------
+        >>> ImageInput((28, 28, 1)).advice()
+        '; input_size is (channels, height, width): is (1, 28, 28) meant?'
+        """
+        *sides, last = self.input_size
+        meant = f"; input_size is (channels, height, width): is {(last, *sides)} meant?"
+        return meant if last in (1, 3, 4) and last < min(sides) else ""
 
     def output_shape(self, input_shape):
         """Return (channels, height, width)."""

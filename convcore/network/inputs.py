@@ -7,7 +7,7 @@ import numpy as np
 from convcore.arrays import as_numbers
 from convcore.autograd import Tensor
 from convcore.autograd.tensor import check_format
-from convcore.layers import formats
+from convcore.layers import ImageInput, formats
 from convcore.layers.formats import Form
 from convcore.network.chains import casts
 from convcore.ops.incoming import Incoming
@@ -100,14 +100,19 @@ class Inputs:
         ]  # fmt: skip
 
     def advice(self, forms, fits):
-        """Return how an error about forms may end: with the `min_length` that would avoid it, or with nothing.
+        """Return how an error about forms may end: with what would avoid it, or with nothing.
 
         Parameters
         ----------
         forms : sequence of `formats.Form` or None
-        fits : function
-            Whether the network takes inputs of a list of forms.
+        fits : function or None
+            Whether the network takes inputs of a list of forms; None where that cannot be tried.
         """
+        of_images = [layer.advice() for layer in self.layers.values() if isinstance(layer, ImageInput)]
+        return next(filter(None, of_images), "") or (self._longer(forms, fits) if fits else "")
+
+    def _longer(self, forms, fits):
+        """Return with which `min_length` sequences would fit, or nothing."""
         given = list(zip(self.names, forms, strict=True))
         shortest = {name: layer for name, layer in self.layers.items() if layer.variable_length
                     and (name, _form_of(layer)) in given}  # fmt: skip

@@ -253,21 +253,23 @@ class Network(Stored):
     def inferred(self, forms):
         """Return what each layer makes of inputs of these forms, as `graph.Graph.infer` yields it: errors as values.
 
-        Those that longer sequences would avoid say so.
+        They begin with the layer's name, and end with a way out where one is in sight; those of the user's functions
+        stay as they are.
         """
         for step, found in self._graph.infer(forms, self.dtype):
-            yield step, self._advised(found, forms) if type(found) is ValueError else found
+            if type(found) is ValueError and not isinstance(step.layer, Function):
+                text = f"{found}{self._advice(forms)}"
+                found = ValueError(text if text.startswith(f"{step.name}: ") else f"{step.name}: {text}")
+            yield step, found
 
-    def _advised(self, error, forms):
-        """Return an error about inputs of these forms, with the way out where longer sequences are one."""
+    def _advice(self, forms):
+        """Return how an error about inputs of these forms may end."""
 
         def fits(forms):
             return not any(isinstance(found, Exception) for _, found in self._graph.infer(forms, self.dtype))
 
-        if any(isinstance(layer, Function) for layer in self.layers):  # not to be called with guesses
-            return error
-        advice = self._inputs.advice(forms, fits)
-        return ValueError(f"{error}{advice}") if advice else error
+        may_guess = not any(isinstance(layer, Function) for layer in self.layers)  # these are the user's
+        return self._inputs.advice(forms, fits if may_guess else None)
 
     def chains(self):
         """Return which layers are computed as one at present; see `chains.chains`."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from convcore.arrays import FLOATS, as_numbers
+from convcore.arrays import FLOATS, as_numbers, way_to_batch
 from convcore.autograd import Tensor
 from convcore.data.batches import check_lengths, count_of
 from convcore.layers import ClassificationOutput
@@ -254,8 +254,9 @@ def check_inputs(net, x, what):
         if free or shapes == wanted:  # then it is not the size, or the layer's words say more
             raise ValueError(f"{what}: {error}") from None
         got = _batches_of(shapes) if isinstance(x, tuple) else x.shape
+        way = "" if isinstance(x, tuple) else way_to_batch(x.shape, wanted)
         raise ValueError(
-            f"{what}: x must have shape {_batches_of(wanted)}, as the network's input, got {got}"
+            f"{what}: x must have shape {_batches_of(wanted)}, as the network's input, got {got}{way}"
         ) from None
 
 

@@ -33,6 +33,8 @@ from convcore.train.validation import Validation
 # These keep the draws of one purpose apart from whatever else is drawn from the same seed: "drop", "augm", "popu".
 DROPOUT_STREAM, AUGMENT_STREAM, POPULATION_STREAM = 0x64726F70, 0x6175676D, 0x706F7075
 
+REMEDY = "a lower learning rate or a gradient_threshold may help"
+
 
 class TrainingError(RuntimeError):
     """Training cannot go on: the loss or the weights are not finite."""
@@ -431,7 +433,7 @@ class _Run:
             if not np.isfinite(parameter.data).all():
                 row = self.history.row(-1)
                 when = f"after iteration {row['iteration']} (epoch {row['epoch']})"
-                raise TrainingError(f"train: {name} is not finite {when}; {self.saved}")
+                raise TrainingError(f"train: {name} is not finite {when} ({REMEDY}); {self.saved}")
 
     def _cause(self, x, y, iteration):
         """Return in words where the first number that is not finite comes from."""
@@ -443,7 +445,7 @@ class _Run:
         layer = self.net.non_finite_layer(x, training=True, rng=self._dropout_generator(iteration))
         if layer is None:
             return "the outputs of all layers are finite, what the loss makes of them is not"
-        return f"the first output that is not finite is that of layer {layer!r}"
+        return f"the first output that is not finite is that of layer {layer!r} ({REMEDY})"
 
     def _report_interruption(self):
         row = self.history.row(-1) if len(self.history) else {"iteration": 0, "epoch": 0}

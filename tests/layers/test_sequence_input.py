@@ -146,7 +146,7 @@ def test_sequences_of_images(tmp_path):
     assert again.input_shape == (4, 2, 6, 6)
 
 
-FILTER_11 = "conv1d: the filter covers 11 cells in width, the padded input has 1"
+FILTER_11 = "conv: conv1d: the filter covers 11 cells in width, the padded input has 1"
 
 
 @pytest.mark.parametrize(
@@ -158,11 +158,12 @@ FILTER_11 = "conv1d: the filter covers 11 cells in width, the padded input has 1
         ([cc.SequenceInput(12, name="seq"), cc.Conv1D(11, 3, stride=2), cc.MaxPool1D(7)],
          f"{FILTER_11}; longer sequences fit: seq with min_length=23 instead of 1"),
         ([cc.SequenceInput((2, 8), min_length=2), cc.Conv2D(3, 3)],
-         "conv2d: the filter covers 3 cells in width, the padded input has 2; longer sequences fit: "
+         "conv: conv2d: the filter covers 3 cells in width, the padded input has 2; longer sequences fit: "
          "sequenceinput with min_length=3 instead of 2"),
         # what no length mends, and what only calls of a user's function could tell
         ([cc.SequenceInput(12), cc.Conv1D(11, 3, num_channels=4)], "conv: expects 4 channels, got 12 (inputs (12, 1))"),
-        ([cc.SequenceInput(12), cc.Conv1D(11, 3), cc.FullyConnected(2), cc.Conv2D(3, 1)], FILTER_11),
+        ([cc.SequenceInput(12), cc.Conv1D(11, 3), cc.FullyConnected(2), cc.Conv2D(3, 1)],
+         FILTER_11.replace("conv:", "conv_1:")),
         ([cc.SequenceInput(12), cc.Function(lambda x: x), cc.Conv1D(11, 3)], FILTER_11),
     ],
 )  # fmt: skip

@@ -205,7 +205,7 @@ def test_sizes_that_do_not_fit_leave_the_network_as_it_was():
     for give in (lambda: net.initialize((1, 3, 3)), lambda: net(x), lambda: net.predict(x), lambda: net.classify(x)):
         with pytest.raises(ValueError) as caught:
             give()
-        assert str(caught.value) == "conv2d: the filter covers 5 cells in height, the padded input has 3"
+        assert str(caught.value) == "conv: conv2d: the filter covers 5 cells in height, the padded input has 3"
         assert (net.input_shape, net.initialized) == (None, False)
     net.initialize((3, 28, 28))
     assert net.output_shape == (2, 12, 12)
@@ -332,13 +332,45 @@ def test_layers_that_change_the_number_of_observations():
     assert str(caught.value) == text
 
 
-@pytest.mark.parametrize("shape", [(5, 1, 6, 7), (5, 3, 6, 6), (5, 6, 6), (0, 1, 5, 6), (1, 6)])
-def test_input_of_another_size(shape):
+@pytest.mark.parametrize(
+    ("shape", "way"),
+    [
+        ((5, 1, 6, 7), ""),
+        ((5, 3, 6, 6), ""),
+        ((5, 6, 6), "; the axis of channels is missing: x.reshape(-1, 1, 6, 6)"),
+        ((5, 6, 6, 1), "; channels come first: x.transpose(0, 3, 1, 2)"),
+        ((5, 36), "; rows of pixels are no images yet: x.reshape(-1, 1, 6, 6)"),
+        ((0, 1, 5, 6), ""),
+        ((1, 6), ""),
+    ],
+)
+def test_input_of_another_size(shape, way):
     net = small()
     for give in (net, net.predict, net.classify):
         with pytest.raises(ValueError) as caught:
             give(np.ones(shape))
-        assert str(caught.value) == f"imageinput: expects images (N, 1, 6, 6), got {shape}"
+        assert str(caught.value) == f"imageinput: expects images (N, 1, 6, 6), got {shape}{way}"
+    x, y = np.ones((6, *shape[1:])), np.zeros(6, int)
+    with pytest.raises(ValueError) as caught:
+        cc.train(net, (x, y))
+    wanted = f"train: data: x must have shape (N, 1, 6, 6), as the network's input, got {x.shape}{way}"
+    assert str(caught.value) == wanted
+
+
+@pytest.mark.parametrize(
+    ("input_size", "way"),
+    [
+        ((28, 28, 1), "; input_size is (channels, height, width): is (1, 28, 28) meant?"),
+        ((4, 28, 2), ""),
+        ((1, 2, 3), ""),
+    ],
+)
+def test_channels_that_seem_to_come_last(input_size, way):
+    net = cc.Network([cc.ImageInput(input_size), cc.Conv2D(5, 2)])
+    cells = f"{'width' if input_size[1] >= 5 else 'height'}, the padded input has {min(input_size[1:])}"
+    with pytest.raises(ValueError) as caught:
+        net.initialize()
+    assert str(caught.value) == f"conv: conv2d: the filter covers 5 cells in {cells}{way}"
 
 
 @pytest.mark.parametrize("training", ["no", None, 1])
@@ -664,7 +696,8 @@ DAMAGE = {
     "huge outputs": (lambda n: n["layers"][4].update(output_size=10**15),
                      "fc.weights must have shape (1000000000000000, 8), got (3, 8)"),
     "huge input": (lambda n: n.update(input_shape=[1, 99999, 99999]) or first(n).update(input_size=[1, 99999, 99999]),
-                   "max_pool2d: a plane must have fewer than 2**31 cells, x has 9999400009 (x (1, 2, 99997, 99997))"),
+                   "maxpool: max_pool2d: a plane must have fewer than 2**31 cells, x has 9999400009 "
+                   "(x (1, 2, 99997, 99997))"),
     "huge filter": (lambda n: conv(n).update(filter_size=[2**40, 1]),
                     "Conv2D: filter_size must be at most 2**31, got [1099511627776, 1]"),
     "float": (lambda n: conv(n).update(num_filters=2.0),

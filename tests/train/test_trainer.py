@@ -522,8 +522,8 @@ def test_weights_that_are_not_finite_name_the_layer(make_net, data, quiet):
     with pytest.raises(TrainingError) as caught:
         train(make_net(), data, options=quiet(callbacks=[poison]))
     assert str(caught.value) == (
-        "train: the loss is nan at iteration 6 (epoch 2): the first output that is not finite is that of layer 'fc'; "
-        "there is no checkpoint"
+        "train: the loss is nan at iteration 6 (epoch 2): the first output that is not finite is that of layer 'fc' "
+        "(a lower learning rate or a gradient_threshold may help); there is no checkpoint"
     )
 
 
@@ -536,7 +536,8 @@ def test_the_last_good_checkpoint_is_named_and_left_alone(make_net, data, quiet,
         train(make_net(), data, options=quiet(callbacks=[poison], checkpoint_path=tmp_path))
     file = tmp_path / "checkpoint.safetensors"
     assert str(caught.value) == (
-        f"train: conv.bias is not finite after iteration 8 (epoch 2); "
+        f"train: conv.bias is not finite after iteration 8 (epoch 2) "
+        f"(a lower learning rate or a gradient_threshold may help); "
         f"the last good checkpoint is {file} (iteration 4, epoch 1)"
     )
     assert train(None, data, options=quiet(checkpoint_path=tmp_path), resume=tmp_path).stopped == "finished"
