@@ -53,17 +53,17 @@ def backward_weight(geometry, grad_y, x, grad_weight, n_threads):
 
 
 def supports(direction, geometry, dtype, level):
-    """Refuse images that fill the working memory."""
+    """Refuse images with zeros around them, or nothing, and those that fill the working memory."""
+    if not any(before or after for before, after in geometry.padding):
+        return "nothing is around the images"
+    if geometry.padding_value == 0:
+        return "the others pad with zeros on their way"
     size = math.prod(unpadded(geometry, 1).shapes["x"]) * dtype.itemsize
     return f"a padded image takes {size / 2**20:.1f} MiB, more than {SCRATCH / 2**20:.0f}" if size > SCRATCH else None
 
 
 def suits(direction, geometry, dtype, level):
-    """Stand back for zeros, and where the variant that takes zeros can take what is around these images, too."""
-    if not any(before or after for before, after in geometry.padding):
-        return "nothing is around the images"
-    if geometry.padding_value == 0:
-        return "the others pad with zeros on their way"
+    """Stand back where the variant that takes zeros can take what is around these images, too."""
     zeros = dataclasses.replace(geometry, padding_value=0.0)
     best = dispatch.chosen(geometry.op, direction, zeros, dtype, level)
     if registry.refusal(geometry.op, best, direction, geometry, dtype, level) is None:
