@@ -61,9 +61,28 @@ def test_without_a_peer_bars_are_parts_of_the_limit(drawn):
     assert "46 %" in texts(bars)
 
 
-def test_each_variant_level_and_number_of_threads_has_its_panels(drawn):
-    panels = drawn(document([row_of(), row_of(n_threads=1), row_of(variant="direct")]))
-    assert [panel.get_title(loc="left").split(",")[0] for panel in panels[::2]] == ["auto", "auto", "direct"]
+def test_each_level_and_number_of_threads_has_its_panels(drawn):
+    panels = drawn(document([row_of(), row_of(n_threads=1)]))
+    titles = [panel.get_title(loc="left") for panel in panels[::2]]
+    assert titles == ["auto, x86-64-v3, 2 threads", "auto, x86-64-v3, 1 thread"]
+
+
+def test_variants_stand_beside_each_other(drawn):
+    """And the peer, whose part of the limit follows from any ratio to it."""
+
+    def forward(variant, gflops, ratio):
+        return row_of(variant=variant, gflops=gflops, fraction_of_limit=gflops / 200, ratio=ratio)
+
+    mine, slow, fast = forward("mine", 50.0, 0.5), forward("slow", 10.0, None), forward("fast", 150.0, 1.5)
+    back = row_of(direction="backward_input", variant="slow", gflops=20.0, fraction_of_limit=0.1, ratio=None)
+    roofline, dots = drawn(document([mine, slow, fast, back]))
+    assert roofline.get_title(loc="left") == "the fastest of 3 variants, x86-64-v3, 2 threads"
+    points = sorted(y for drawing in roofline.collections[1:] for _, y in drawing.get_offsets().tolist())
+    assert points == [20.0, 150.0]
+    assert [text.get_text() for text in dots.get_legend().get_texts()] == ["mine", "slow", "fast", "PyTorch 2"]
+    places = [tuple(drawing.get_offsets()[0]) for drawing in dots.collections if len(drawing.get_offsets())]
+    assert places == [(0.25, 0.0), (0.05, 0.0), (0.75, 0.0), (0.5, 0.0), (0.1, 1.0)]
+    assert texts(dots) == ["1 to 3 channels", "forward", "fast", "backward_input", "slow"]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
