@@ -1,9 +1,14 @@
-"""Average-pooling in 1-D to 3-D: one plane per task, window by window."""
+"""Average-pooling in 1-D to 3-D: one plane per task, a row of windows at a time.
 
-from cython.parallel cimport prange
+The rows that a row of windows sees are added up first, column by column; then their columns.
+"""
+
+from cython.parallel cimport prange, threadid
+from libc.string cimport memset
 
 from convcore.kernels.common cimport end_inside, first_inside, floating
-from convcore.kernels.pool_sizes cimport PoolSizes, pool_sizes
+from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, pool_sizes
+from convcore.kernels.buffers import aligned, own_pages
 
 
 cdef struct Span:
@@ -25,10 +30,6 @@ cdef inline Span span_of(Py_ssize_t o, Py_ssize_t S, Py_ssize_t D, Py_ssize_t K,
     return w
 
 
-cdef inline double count_of(Span* d, Span* h, Span* w) noexcept nogil:
-    return <double> d.counted * <double> h.counted * <double> w.counted     # three of 2³¹ would overflow an integer
-
-
 def forward(geometry, x, y, n_threads):
     """Write the averages; a window that sees only padding, with padding_value "mean", gives 0.
 
@@ -46,39 +47,107 @@ def forward_planes(geometry,
     cdef bint mean = geometry.padding_value == "mean"
     cdef double padding = 0 if mean else geometry.padding_value
     cdef Py_ssize_t plane
+    cdef floating[:, ::1] columns = aligned(2, s.OW, y.base.dtype)
+    cdef floating[:, ::1] lines = own_pages(n_threads, s.IW, y.base.dtype)
+    count_columns(&s, mean, &columns[0, 0], &columns[1, 0])
     for plane in prange(s.planes, nogil=True, schedule="static", num_threads=n_threads):
-        forward_plane(&s, &x[plane * s.in_cells], &y[plane * s.out_cells], mean, <floating> padding)
+        forward_plane(&s, &x[plane * s.in_cells], &y[plane * s.out_cells], mean, <floating> padding, &columns[0, 0],
+                      &columns[1, 0], &lines[threadid(), 0])
 
 
-cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, bint mean, floating padding) noexcept nogil:
-    cdef Py_ssize_t od, oh, ow
-    cdef double counted, padded
-    cdef Span d, h, w
-    cdef floating total
+cdef void count_columns(PoolSizes* s, bint mean, floating* counted, floating* inside) noexcept nogil:
+    """How many columns of each window count, and how many of them lie in the image."""
+    cdef Py_ssize_t ow
+    cdef Span w
+    for ow in range(s.OW):
+        w = span_of(ow, s.SW, s.DW, s.KW, s.IW, s.left, s.right, mean)
+        counted[ow], inside[ow] = <floating> w.counted, <floating> w.inside
+
+
+cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, bint mean, floating padding,
+                        const floating* counted, const floating* inside, floating* line) noexcept nogil:
+    cdef Py_ssize_t od, oh
+    cdef Span d, h
+    cdef Limits limits
+    if in_tiles(s):
+        for oh in range(s.OH):
+            average_tiles(x + 2 * oh * s.IW, x + (2 * oh + 1) * s.IW, y + oh * s.OW, s.OW)
+        return
+    find_limits(s, &limits)
     for od in range(s.OD):
         d = span_of(od, s.SD, s.DD, s.KD, s.ID, s.front, s.back, mean)
         for oh in range(s.OH):
             h = span_of(oh, s.SH, s.DH, s.KH, s.IH, s.top, s.bottom, mean)
-            for ow in range(s.OW):
-                w = span_of(ow, s.SW, s.DW, s.KW, s.IW, s.left, s.right, mean)
-                counted = count_of(&d, &h, &w)
-                padded = counted - d.inside * h.inside * w.inside
-                total = sum_of(s, x, &d, &h, &w)
-                if padded > 0:
-                    total += padding * <floating> padded
-                y[(od * s.OH + oh) * s.OW + ow] = total / <floating> counted if counted > 0 else 0
+            add_columns(s, &limits, sum_of_rows(s, x, &d, &h, line), y)
+            average(s.OW, <floating> (<double> d.counted * h.counted), <floating> (<double> d.inside * h.inside),
+                    padding, counted, inside, y)
+            y += s.OW
 
 
-cdef inline floating sum_of(PoolSizes* s, const floating* x, Span* d, Span* h, Span* w) noexcept nogil:
+cdef bint in_tiles(PoolSizes* s) noexcept nogil:
+    """Whether the windows are 2×2, side by side, and all inside a plane: the most frequent ones."""
+    return (s.KD == 1 and s.OD == s.ID == 1 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
+            and s.front == s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW)
+
+
+cdef void average_tiles(const floating* upper, const floating* lower, floating* y, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(count):
+        y[j] = ((upper[2 * j] + lower[2 * j]) + (upper[2 * j + 1] + lower[2 * j + 1])) / 4
+
+
+cdef void share_tiles(const floating* grad_y, Py_ssize_t count, floating* upper, floating* lower) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(count):
+        upper[2 * j] = upper[2 * j + 1] = lower[2 * j] = lower[2 * j + 1] = grad_y[j] / 4
+
+
+cdef const floating* sum_of_rows(PoolSizes* s, const floating* x, Span* d, Span* h, floating* line) noexcept nogil:
+    """The sums over the rows that a row of windows sees, column by column; of a single one that row itself."""
     cdef const floating* row
-    cdef Py_ssize_t kd, kh, kw
-    cdef floating total = 0
+    cdef Py_ssize_t kd, kh, j
+    if s.KD * s.KH > 1 or d.inside * h.inside < 1:
+        memset(line, 0, s.IW * sizeof(floating))
     for kd in range(d.first, d.end):
         for kh in range(h.first, h.end):
-            row = x + ((d.start + kd * s.DD) * s.IH + h.start + kh * s.DH) * s.IW + w.start
-            for kw in range(w.first, w.end):
-                total += row[kw * s.DW]
-    return total
+            row = x + ((d.start + kd * s.DD) * s.IH + h.start + kh * s.DH) * s.IW
+            if s.KD * s.KH == 1:
+                return row
+            for j in range(s.IW):
+                line[j] += row[j]
+    return line
+
+
+cdef void add_columns(PoolSizes* s, Limits* limits, const floating* line, floating* y) noexcept nogil:
+    """The sums of those over the columns of each window."""
+    cdef Py_ssize_t kw, column, first, end
+    memset(y, 0, s.OW * sizeof(floating))
+    for kw in range(s.KW):
+        column = kw * s.DW - s.left
+        first, end = first_of(s, limits, kw), end_of(s, limits, kw)
+        if s.SW == 1:                   # steps that the compiler knows: it takes whole vectors
+            add_column(line + first + column, 1, y + first, end - first)
+        elif s.SW == 2:
+            add_column(line + 2 * first + column, 2, y + first, end - first)
+        else:
+            add_column(line + s.SW * first + column, s.SW, y + first, end - first)
+
+
+cdef inline void add_column(const floating* line, Py_ssize_t step, floating* y, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(count):
+        y[j] += line[j * step]
+
+
+cdef void average(Py_ssize_t count, floating rows_counted, floating rows_inside, floating padding,
+                  const floating* counted, const floating* inside, floating* y) noexcept nogil:
+    """Make averages of the sums of a row of windows."""
+    cdef Py_ssize_t j
+    cdef floating cells, padded
+    for j in range(count):
+        cells = rows_counted * counted[j]
+        padded = cells - rows_inside * inside[j]
+        y[j] = (y[j] + (padding * padded if padded > 0 else 0)) / cells if cells > 0 else 0
 
 
 def backward_input(geometry, grad_y, grad_x, n_threads):
@@ -97,39 +166,62 @@ def backward_planes(geometry,
     cdef PoolSizes s = pool_sizes(geometry)
     cdef bint mean = geometry.padding_value == "mean"
     cdef Py_ssize_t plane
+    cdef floating[:, ::1] columns = aligned(2, s.OW, grad_x.base.dtype)
+    cdef floating[:, ::1] lines = own_pages(n_threads, s.IW + s.OW, grad_x.base.dtype)
+    count_columns(&s, mean, &columns[0, 0], &columns[1, 0])
     for plane in prange(s.planes, nogil=True, schedule="static", num_threads=n_threads):
-        backward_plane(&s, &grad_y[plane * s.out_cells], &grad_x[plane * s.in_cells], mean)
+        backward_plane(&s, &grad_y[plane * s.out_cells], &grad_x[plane * s.in_cells], mean, &columns[0, 0],
+                       &lines[threadid(), 0], &lines[threadid(), 0] + s.IW)
 
 
-cdef void backward_plane(PoolSizes* s, const floating* grad_y, floating* grad_x, bint mean) noexcept nogil:
-    cdef Py_ssize_t j, od, oh, ow
-    cdef double counted
-    cdef Span d, h, w
-    for j in range(s.in_cells):
-        grad_x[j] = 0
+cdef void backward_plane(PoolSizes* s, const floating* grad_y, floating* grad_x, bint mean, const floating* counted,
+                         floating* line, floating* shares) noexcept nogil:
+    cdef Py_ssize_t od, oh
+    cdef Span d, h
+    cdef Limits limits
+    memset(grad_x, 0, s.in_cells * sizeof(floating))
+    if in_tiles(s):
+        for oh in range(s.OH):
+            share_tiles(grad_y + oh * s.OW, s.OW, grad_x + 2 * oh * s.IW, grad_x + (2 * oh + 1) * s.IW)
+        return
+    find_limits(s, &limits)
     for od in range(s.OD):
         d = span_of(od, s.SD, s.DD, s.KD, s.ID, s.front, s.back, mean)
         for oh in range(s.OH):
             h = span_of(oh, s.SH, s.DH, s.KH, s.IH, s.top, s.bottom, mean)
-            for ow in range(s.OW):
-                w = span_of(ow, s.SW, s.DW, s.KW, s.IW, s.left, s.right, mean)
-                counted = count_of(&d, &h, &w)
-                if counted > 0:
-                    add_to(s, grad_x, &d, &h, &w, grad_y[(od * s.OH + oh) * s.OW + ow] / <floating> counted)
+            share(s.OW, <floating> (<double> d.counted * h.counted), counted, grad_y, shares)
+            spread_columns(s, &limits, shares, line)
+            spread_rows(s, line, &d, &h, grad_x)
+            grad_y += s.OW
 
 
-cdef inline void add_to(PoolSizes* s, floating* grad_x, Span* d, Span* h, Span* w, floating share) noexcept nogil:
-    """Add to each of the window's cells. All limits are copied first: the compiler must think that a store may change
-    what a pointer leads to, and would read them again for each cell."""
-    cdef Py_ssize_t kd, kh, kw, KD = d.end - d.first, KH = h.end - h.first, KW = w.end - w.first
-    cdef Py_ssize_t deeper = s.DD * s.IH * s.IW, lower = s.DH * s.IW, right = s.DW      # from one cell to the next
-    cdef floating* layer = grad_x + (((d.start + d.first * s.DD) * s.IH + h.start + h.first * s.DH) * s.IW
-                                     + w.start + w.first * s.DW)
+cdef void share(Py_ssize_t count, floating rows_counted, const floating* counted, const floating* grad_y,
+                floating* shares) noexcept nogil:
+    """What each cell gets of a row of windows."""
+    cdef Py_ssize_t j
+    cdef floating cells
+    for j in range(count):
+        cells = rows_counted * counted[j]
+        shares[j] = grad_y[j] / cells if cells > 0 else 0
+
+
+cdef void spread_columns(PoolSizes* s, Limits* limits, const floating* shares, floating* line) noexcept nogil:
+    """What each column of the image gets of a row of windows."""
+    cdef Py_ssize_t kw, column, first, end, j
+    memset(line, 0, s.IW * sizeof(floating))
+    for kw in range(s.KW):
+        column = kw * s.DW - s.left
+        first, end = first_of(s, limits, kw), end_of(s, limits, kw)
+        for j in range(first, end):
+            line[j * s.SW + column] += shares[j]
+
+
+cdef void spread_rows(PoolSizes* s, const floating* line, Span* d, Span* h, floating* grad_x) noexcept nogil:
+    """Add to each row that a row of windows sees."""
     cdef floating* row
-    for kd in range(KD):
-        row = layer
-        for kh in range(KH):
-            for kw in range(KW):
-                row[kw * right] += share
-            row = row + lower
-        layer = layer + deeper
+    cdef Py_ssize_t kd, kh, j
+    for kd in range(d.first, d.end):
+        for kh in range(h.first, h.end):
+            row = grad_x + ((d.start + kd * s.DD) * s.IH + h.start + kh * s.DH) * s.IW
+            for j in range(s.IW):
+                row[j] += line[j]

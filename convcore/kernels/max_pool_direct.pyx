@@ -7,7 +7,7 @@ rows of a task to the others.
 from cython.parallel cimport prange
 
 from convcore.kernels.common cimport end_inside, first_inside, floating
-from convcore.kernels.pool_sizes cimport PoolSizes, pool_sizes
+from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, pool_sizes
 
 include "vectors.pxi"
 include "max_pool_plane.pxi"

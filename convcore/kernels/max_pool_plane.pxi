@@ -16,9 +16,12 @@ cdef void pool_plane(PoolSizes* s, const floating* x, Py_ssize_t x_room, bint re
                      int* index, Py_ssize_t y_room) noexcept nogil:
     """One plane; x_room cells may be read from its beginning on, y_room written."""
     cdef Py_ssize_t od, oh, j, row = pool_quads(s, x, x_room, relu, y, index, y_room) if in_quads(s) else 0
+    cdef Limits limits
+    if row < s.OH:
+        find_limits(s, &limits)
     for od in range(s.OD):
         for oh in range(row, s.OH):
-            pool_row(s, x, od * s.SD - s.front, oh * s.SH - s.top, y + (od * s.OH + oh) * s.OW,
+            pool_row(s, x, od * s.SD - s.front, oh * s.SH - s.top, &limits, y + (od * s.OH + oh) * s.OW,
                      index + (od * s.OH + oh) * s.OW)
     if relu:
         for j in range(row * s.OW, s.out_cells):
@@ -26,8 +29,8 @@ cdef void pool_plane(PoolSizes* s, const floating* x, Py_ssize_t x_room, bint re
                 y[j], index[j] = 0, -1
 
 
-cdef inline void pool_row(PoolSizes* s, const floating* x, Py_ssize_t front, Py_ssize_t top, floating* y,
-                          int* index) noexcept nogil:
+cdef inline void pool_row(PoolSizes* s, const floating* x, Py_ssize_t front, Py_ssize_t top, Limits* limits,
+                          floating* y, int* index) noexcept nogil:
     """One row of outputs, whose windows begin at depth `front` and height `top`."""
     cdef Py_ssize_t ow, kd, kh, kw, id, ih, column, first, end, start
     for ow in range(s.OW):
@@ -43,11 +46,15 @@ cdef inline void pool_row(PoolSizes* s, const floating* x, Py_ssize_t front, Py_
                 continue
             for kw in range(s.KW):
                 column = kw * s.DW - s.left
-                first = first_inside(column, s.SW)
-                end = end_inside(column, s.SW, s.IW, s.OW)
+                first, end = first_of(s, limits, kw), end_of(s, limits, kw)
                 if first < end:
                     start = (id * s.IH + ih) * s.IW + first * s.SW + column
-                    raise_row(y + first, index + first, x + start, s.SW, <int> start, end - first)
+                    if s.SW == 1:               # steps that the compiler knows: it takes whole vectors
+                        raise_row(y + first, index + first, x + start, 1, <int> start, end - first)
+                    elif s.SW == 2:
+                        raise_row(y + first, index + first, x + start, 2, <int> start, end - first)
+                    else:
+                        raise_row(y + first, index + first, x + start, s.SW, <int> start, end - first)
 
 
 cdef inline void raise_row(floating* y, int* index, const floating* x, Py_ssize_t step, int place,

@@ -3,6 +3,8 @@
 There are always three dimensions, those that a problem lacks being of size 1: one loop nest serves 1-D to 3-D.
 """
 
+from convcore.kernels.common cimport end_inside, first_inside
+
 
 cdef struct PoolSizes:
     Py_ssize_t planes                               # images × channels
@@ -10,6 +12,31 @@ cdef struct PoolSizes:
     Py_ssize_t KD, KH, KW, SD, SH, SW, DD, DH, DW   # window, stride, dilation
     Py_ssize_t front, back, top, bottom, left, right
     Py_ssize_t in_cells, out_cells                  # of one plane
+
+
+cdef enum:
+    FEW_COLUMNS = 32        # of a window, whose limits are worked out once for all rows of a plane
+
+
+cdef struct Limits:
+    Py_ssize_t[FEW_COLUMNS] firsts, ends                # of each column of the windows: outputs for which it is inside
+
+
+cdef inline void find_limits(PoolSizes* s, Limits* limits) noexcept nogil:
+    cdef Py_ssize_t kw, column
+    for kw in range(s.KW if s.KW < FEW_COLUMNS else FEW_COLUMNS):
+        column = kw * s.DW - s.left
+        limits.firsts[kw], limits.ends[kw] = first_inside(column, s.SW), end_inside(column, s.SW, s.IW, s.OW)
+
+
+cdef inline Py_ssize_t first_of(PoolSizes* s, Limits* limits, Py_ssize_t kw) noexcept nogil:
+    """The first output for which column kw of its window lies in the image."""
+    return limits.firsts[kw] if kw < FEW_COLUMNS else first_inside(kw * s.DW - s.left, s.SW)
+
+
+cdef inline Py_ssize_t end_of(PoolSizes* s, Limits* limits, Py_ssize_t kw) noexcept nogil:
+    """One past the last."""
+    return limits.ends[kw] if kw < FEW_COLUMNS else end_inside(kw * s.DW - s.left, s.SW, s.IW, s.OW)
 
 
 cdef inline PoolSizes pool_sizes(object geometry):
