@@ -120,18 +120,24 @@ class SoftmaxGeometry:
         return f"mb{self.N}k{self.K}"
 
 
+FROM_INPUT = ("leaky_relu", "clipped_relu", "elu", "swish", "gelu")  # their gradients are; others' from the output
+
+
 @dataclass(frozen=True)
 class FlatGeometry:
-    """`size` numbers, in whatever shape: what is computed element by element.
+    """`size` numbers, in whatever shape: what is computed element by element, with a number of the function's own.
+
+    That is the slope of leaky_relu, the ceiling of clipped_relu and the alpha of elu.
 
     Examples
     --------
-    >>> str(FlatGeometry("relu", 4704))
-    'n4704'
+    >>> str(FlatGeometry("relu", 4704)), str(FlatGeometry("leaky_relu", 4704, 0.01))
+    ('n4704', 'n4704p0.01')
     """
 
     op: str
     size: int
+    parameter: float = 0.0
 
     @functools.cached_property
     def shapes(self):
@@ -141,17 +147,18 @@ class FlatGeometry:
     @property
     def SIGNATURES(self):
         """What each direction takes and returns."""
-        seen = "x" if self.op == "gelu" else "y"  # relu's output tells as much as its input
+        seen = "x" if self.op in FROM_INPUT else "y"
         return {"forward": (("x",), "y"), "backward_input": (("grad_y", seen), "grad_x")}
 
     OPTIONAL = ()
 
     def operations(self, direction):
-        """Return the operations: one per element; an error function is dear."""
-        return self.size * {"gelu": 50}.get(self.op, 1)
+        """Return the operations: one per element; an exponential is worth twenty, an error function fifty."""
+        dear = ("elu", "swish", "tanh", "sigmoid") if direction == "forward" else ("elu", "swish")
+        return self.size * (50 if self.op == "gelu" else 20 if self.op in dear else 1)
 
     def __str__(self):
-        return f"n{self.size}"
+        return f"n{self.size}" + (f"p{self.parameter:g}" if self.parameter else "")
 
 
 # What each optimizer's update changes in place, besides the weights.

@@ -1,14 +1,15 @@
 """The kernel variants of each op, best first; the last is the definition and refuses nothing.
 
-A variant is a module `<op>_<variant>`, or `<family>_<variant>` where one module serves an op in every number of
-dimensions (`conv_direct` is the variant "direct" of conv1d, conv2d and conv3d), with any of the op's directions as
-functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's SIGNATURES list
-them, and optionally two functions ``(direction, geometry, dtype, level)`` that return None or the reason why not:
-``supports``, whether it can compute a problem at all, and ``suits``, whether it is the one to take where the choice is
-free (rules found with the bench; they look at the problem, never at the number of threads). A module that says
-``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to match. One whose
-bound on the rounding error is larger than that of direct summation says by how much, as ``ROUNDING_FACTOR``, or as a
-function ``rounding_factor(direction, geometry, dtype, level)`` where that depends on the problem.
+A variant is a module `<op>_<variant>`, or `<family>_<variant>` where one module serves several activations, or an op in
+every number of dimensions (`conv_direct` is the variant "direct" of conv1d, conv2d and conv3d), with any of the op's
+directions as functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's
+SIGNATURES list them, and optionally two functions ``(direction, geometry, dtype, level)`` that return None or the
+reason why not: ``supports``, whether it can compute a problem at all, and ``suits``, whether it is the one to take
+where the choice is free (rules found with the bench; they look at the problem, never at the number of threads). A
+module that says ``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to
+match. One whose bound on the rounding error is larger than that of direct summation says by how much, as
+``ROUNDING_FACTOR``, or as a function ``rounding_factor(direction, geometry, dtype, level)`` where that depends on the
+problem.
 
 ``forward_relu`` is a direction that a variant may have for the sake of speed: ReLU applied to what it has just written,
 which is still at hand. It stands for the same problems as ``forward``, and is chosen by the same rules; where a variant
@@ -29,6 +30,7 @@ from convcore import isa
 from convcore.kernels import rounding
 from convcore.settings import environment
 
+ACTIVATIONS = ("leaky_relu", "clipped_relu", "elu", "swish", "tanh", "sigmoid")  # one module serves them
 VARIANTS = {
     "conv1d": ["padded", "depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
     "conv2d": ["padded", "phases", "depthwise", "winograd", "pointwise", "images", "filters", "shifted", "im2col",
@@ -44,6 +46,7 @@ VARIANTS = {
     "gemm": ["blocked", "reference"],
     "relu": ["direct", "reference"],
     "gelu": ["direct", "reference"],
+    **{op: ["direct", "reference"] for op in ACTIVATIONS},
     "batch_norm": ["direct", "reference"],
     "channel_scale": ["direct", "reference"],
     "cross_channel_norm": ["direct", "reference"],
@@ -160,14 +163,14 @@ def registered():
 
 
 def family(op):
-    """Return what an op is called whatever its number of dimensions.
+    """Return what an op is called whatever its number of dimensions, or whatever the activation.
 
     Examples
     --------
-    >>> family("conv2d"), family("relu")
-    ('conv', 'relu')
+    >>> family("conv2d"), family("relu"), family("tanh")
+    ('conv', 'relu', 'activation')
     """
-    return re.sub(r"[123]d$", "", op)
+    return "activation" if op in ACTIVATIONS else re.sub(r"[123]d$", "", op)
 
 
 def load(op, variant, level):

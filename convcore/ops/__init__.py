@@ -1,6 +1,17 @@
 """Differentiable functions: in each file a forward and, right under it, its backward."""
 
-from convcore.ops.activation import clipped_relu, elu, gelu, leaky_relu, log_softmax, relu, softmax, swish
+from convcore.ops.activation import (
+    clipped_relu,
+    elu,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    relu,
+    sigmoid,
+    softmax,
+    swish,
+    tanh,
+)  # fmt: skip
 from convcore.ops.avg_pool1d import avg_pool1d
 from convcore.ops.avg_pool2d import avg_pool2d
 from convcore.ops.avg_pool3d import avg_pool3d
@@ -13,7 +24,7 @@ from convcore.ops.conv_transpose2d import conv_transpose2d
 from convcore.ops.conv_transpose3d import conv_transpose3d
 from convcore.ops.cross_channel_norm import cross_channel_norm
 from convcore.ops.dropout import dropout
-from convcore.ops.elementwise import add, divide, exp, log, multiply, negative, power, sigmoid, subtract, tanh
+from convcore.ops.elementwise import add, divide, exp, log, multiply, negative, power, subtract
 from convcore.ops.fully_connected import fully_connected
 from convcore.ops.global_pool import global_avg_pool, global_max_pool
 from convcore.ops.loss import cross_entropy, half_mse, huber, mae, mse

@@ -88,14 +88,12 @@ def leaky_relu(x, scale=0.01):
     """
     x = as_tensor(x, "leaky_relu: x")
     scale = finite_number(scale, "leaky_relu: scale")
-    y = np.where(x.data < 0, np.minimum(x.data, 0) * scale, x.data)
-    return record("leaky_relu", y, inputs=(x,), backward=leaky_relu_backward, saved={"x": x.data},
-                  attributes={"scale": scale})  # fmt: skip
+    return _by_kernel("leaky_relu", x, leaky_relu_backward, "x", scale, {"scale": scale})
 
 
 def leaky_relu_backward(record, grad_y, needs):
     """The gradient passes where x is positive, a part of it elsewhere."""
-    return (np.where(record.saved["x"] <= 0, grad_y * record.attributes["scale"], grad_y),)
+    return _gradient(record, grad_y)
 
 
 def clipped_relu(x, ceiling):
@@ -132,15 +130,12 @@ def clipped_relu(x, ceiling):
     """
     x = as_tensor(x, "clipped_relu: x")
     ceiling = check_ceiling(ceiling, "clipped_relu")
-    y = np.clip(x.data, 0, ceiling)
-    return record("clipped_relu", y, inputs=(x,), backward=clipped_relu_backward, saved={"x": x.data},
-                  attributes={"ceiling": ceiling})  # fmt: skip
+    return _by_kernel("clipped_relu", x, clipped_relu_backward, "x", ceiling, {"ceiling": ceiling})
 
 
 def clipped_relu_backward(record, grad_y, needs):
     """The gradient passes where x lies strictly between 0 and the ceiling."""
-    x = record.saved["x"]
-    return (np.where((x <= 0) | (x >= record.attributes["ceiling"]), grad_y.dtype.type(0), grad_y),)
+    return _gradient(record, grad_y)
 
 
 def elu(x, alpha=1.0):
@@ -178,14 +173,12 @@ def elu(x, alpha=1.0):
     """
     x = as_tensor(x, "elu: x")
     alpha = finite_number(alpha, "elu: alpha")
-    y = np.where(x.data > 0, x.data, np.expm1(np.minimum(x.data, 0)) * alpha)
-    return record("elu", y, inputs=(x,), backward=elu_backward, saved={"x": x.data}, attributes={"alpha": alpha})
+    return _by_kernel("elu", x, elu_backward, "x", alpha, {"alpha": alpha})
 
 
 def elu_backward(record, grad_y, needs):
-    """∂y/∂x = 1 where x > 0, alpha · exp(x) elsewhere."""
-    x = record.saved["x"]
-    return (np.where(x > 0, grad_y, grad_y * (np.exp(np.minimum(x, 0)) * record.attributes["alpha"])),)
+    """∂y/∂x = 1 where x is positive, alpha · exp(x) elsewhere."""
+    return _gradient(record, grad_y)
 
 
 def gelu(x):
@@ -215,15 +208,12 @@ def gelu(x):
     array([0.        , 0.        , 0.84134475])
     """
     x = as_tensor(x, "gelu: x")
-    geometry = _flat("gelu", x.size)
-    y = run("gelu", "forward", geometry, x.data.reshape(-1)).reshape(x.shape)
-    return record("gelu", y, inputs=(x,), backward=gelu_backward, saved={"x": x.data}, geometry=geometry)
+    return _by_kernel("gelu", x, gelu_backward, "x")
 
 
 def gelu_backward(record, grad_y, needs):
     """∂y/∂x = Φ(x) + x · φ(x), φ the density of the normal distribution."""
-    x = record.saved["x"]
-    return (run("gelu", "backward_input", record.geometry, grad_y.reshape(-1), x.reshape(-1)).reshape(x.shape),)
+    return _gradient(record, grad_y)
 
 
 def swish(x):
@@ -253,25 +243,63 @@ def swish(x):
     array([0.        , 0.        , 0.73105858])
     """
     x = as_tensor(x, "swish: x")
-    part, _ = _logistic(x.data)
-    y = part * np.where(part == 0, part, x.data)  # −inf · 0 would be NaN
-    return record("swish", y, inputs=(x,), backward=swish_backward, saved={"x": x.data})
+    return _by_kernel("swish", x, swish_backward, "x")
 
 
 def swish_backward(record, grad_y, needs):
     """With s the sigmoid: ∂y/∂x = s · (1 + x · (1 − s))."""
-    x = record.saved["x"]
-    part, rest = _logistic(x)
-    flat = (part == 0) | (rest == 0)  # ±inf · 0 would be NaN
-    return (grad_y * (part + part * rest * np.where(flat, part.dtype.type(0), x)),)
+    return _gradient(record, grad_y)
 
 
-def _logistic(x):
-    """Return sigmoid(x) and sigmoid(−x), each with all its digits: 1 minus the other would lose the small ones."""
-    small = np.exp(-np.abs(x))
-    large = 1 / (1 + small)
-    small = small * large
-    return np.where(x < 0, small, large), np.where(x < 0, large, small)
+def tanh(x):
+    """Take the hyperbolic tangent: y = (e^x − e^−x) / (e^x + e^−x).
+
+    Examples
+    --------
+    >>> tanh([0, 100]).numpy()
+    array([0., 1.])
+    """
+    return _by_kernel("tanh", as_tensor(x, "tanh: x"), tanh_backward, "y")
+
+
+def tanh_backward(record, grad_y, needs):
+    """∂y/∂x = 1 − y²."""
+    return _gradient(record, grad_y)
+
+
+def sigmoid(x):
+    """Squash into 0..1: y = 1 / (1 + e^−x).
+
+    Notes
+    -----
+    Nothing overflows, and the small values far below 0 keep all their digits.
+
+    Examples
+    --------
+    >>> sigmoid([0, -1000]).numpy()
+    array([0.5, 0. ])
+    """
+    return _by_kernel("sigmoid", as_tensor(x, "sigmoid: x"), sigmoid_backward, "y")
+
+
+def sigmoid_backward(record, grad_y, needs):
+    """∂y/∂x = y · (1 − y)."""
+    return _gradient(record, grad_y)
+
+
+def _by_kernel(op, x, backward, seen, parameter=0.0, attributes=None):
+    """Return f(x), computed by a kernel, which may have a number of its own; the way back needs to see x, or y."""
+    geometry = _flat(op, x.size, parameter)
+    y = run(op, "forward", geometry, x.data.reshape(-1)).reshape(x.shape)
+    return record(op, y, inputs=(x,), backward=backward, saved={seen: x.data if seen == "x" else y},
+                  attributes=attributes, geometry=geometry)  # fmt: skip
+
+
+def _gradient(record, grad_y):
+    """Return the gradient of x, by the same kernel."""
+    (seen,) = record.saved.values()
+    grad_x = run(record.op, "backward_input", record.geometry, grad_y.reshape(-1), seen.reshape(-1))
+    return (grad_x.reshape(seen.shape),)
 
 
 def check_ceiling(value, what):

@@ -1,7 +1,8 @@
 """What makes ``x + y`` and ``x.sum()`` work: the engine knows no op, so the ops attach themselves to its Tensor."""
 
 from convcore.ops import reduce
-from convcore.ops.elementwise import add, divide, exp, log, multiply, negative, power, sigmoid, subtract, tanh
+from convcore.ops.activation import sigmoid, tanh
+from convcore.ops.elementwise import add, divide, exp, log, multiply, negative, power, subtract
 from convcore.ops.matmul import matmul
 from convcore.ops.shape import flatten, getitem, reshape, transpose
 

@@ -176,12 +176,22 @@ def test_functions_of_the_users_are_always_called(runs):
     assert not runs
 
 
-@pytest.mark.parametrize("layer", [cc.Tanh, cc.LeakyReLU])
-def test_what_numpy_computes_has_no_plans(layer, runs):
-    net = network(cc.Conv2D(3, 5), layer())
+def test_what_numpy_computes_has_no_plans(runs):
+    layers = {"conv": cc.Conv2D(3, 5), "tanh": cc.Tanh(), "add": cc.Addition(2), "fc": cc.FullyConnected(2)}
+    ways = [("x", "conv"), ("conv", "tanh"), ("conv", "add/in1"), ("tanh", "add/in2"), ("add", "fc")]
+    net = cc.Network.from_graph(layers, ways)
+    net.initialize(X.shape[1:], seed=0)
     for _ in range(7):
         np.testing.assert_array_equal(net.predict(X), by_layers(net, X))
     assert not runs
+
+
+@pytest.mark.parametrize("layer", [cc.Tanh(), cc.Sigmoid(), cc.LeakyReLU(0.1), cc.ClippedReLU(1), cc.ELU(), cc.Swish()])
+def test_activations_are_planned(layer, runs):
+    net = network(cc.Conv2D(3, 5), layer, cc.AvgPool2D(2, stride=2))
+    for _ in range(7):
+        np.testing.assert_array_equal(net.predict(X), by_layers(net, X))
+    assert runs
 
 
 def test_a_tape_records_every_layer(runs):

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from convcore.autograd.gradcheck import gradcheck
 from convcore.autograd.tape import Tape, gradient
 from convcore.autograd.tensor import Tensor
-from convcore.ops import elementwise
+from convcore.ops import elementwise, sigmoid, tanh
 from convcore.ops.elementwise import (
     add,
     divide,
@@ -18,9 +18,7 @@ from convcore.ops.elementwise import (
     multiply,
     negative,
     power,
-    sigmoid,
     subtract,
-    tanh,
     unbroadcast,
 )
 from convcore.ops.reduce import sum as reduce_sum
