@@ -127,7 +127,7 @@ FROM_INPUT = ("leaky_relu", "clipped_relu", "elu", "swish", "gelu")  # their gra
 class FlatGeometry:
     """`size` numbers, in whatever shape: what is computed element by element, with a number of the function's own.
 
-    That is the slope of leaky_relu, the ceiling of clipped_relu and the alpha of elu.
+    That is the slope of leaky_relu, the ceiling of clipped_relu, the alpha of elu and the probability of dropout.
 
     Examples
     --------
@@ -142,11 +142,13 @@ class FlatGeometry:
     @functools.cached_property
     def shapes(self):
         """The shape of each array of the problem, by name."""
-        return dict.fromkeys(("x", "y", "grad_x", "grad_y"), (self.size,))
+        return dict.fromkeys(("x", "y", "grad_x", "grad_y", "draws"), (self.size,))
 
     @property
     def SIGNATURES(self):
         """What each direction takes and returns."""
+        if self.op == "dropout":  # with numbers drawn from [0, 1)
+            return {"forward": (("x", "draws"), "y"), "backward_input": (("grad_y", "draws"), "grad_x")}
         seen = "x" if self.op in FROM_INPUT else "y"
         return {"forward": (("x",), "y"), "backward_input": (("grad_y", seen), "grad_x")}
 

@@ -47,6 +47,7 @@ VARIANTS = {
     "relu": ["direct", "reference"],
     "gelu": ["direct", "reference"],
     **{op: ["direct", "reference"] for op in ACTIVATIONS},
+    "dropout": ["direct", "reference"],
     "batch_norm": ["direct", "reference"],
     "channel_scale": ["direct", "reference"],
     "cross_channel_norm": ["direct", "reference"],

@@ -5,6 +5,7 @@ import numbers
 import numpy as np
 
 from convcore.autograd import as_tensor, record
+from convcore.kernels import FlatGeometry, run
 
 
 def dropout(x, probability, *, training, rng=None):
@@ -49,14 +50,16 @@ def dropout(x, probability, *, training, rng=None):
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"dropout: rng must be a numpy.random.Generator while training, got {type(rng).__name__}")
     draws = rng.random(x.shape, x.dtype)
-    scale = np.where(draws < probability, x.dtype.type(0), x.dtype.type(1 / (1 - probability)))
-    return record("dropout", x.data * scale, inputs=(x,), backward=backward, saved={"scale": scale},
+    geometry = FlatGeometry("dropout", x.size, probability)
+    y = run("dropout", "forward", geometry, x.data.reshape(-1), draws.reshape(-1)).reshape(x.shape)
+    return record("dropout", y, inputs=(x,), backward=backward, saved={"draws": draws}, geometry=geometry,
                   attributes={"probability": probability})  # fmt: skip
 
 
 def backward(record, grad_y, needs):
     """What was dropped gets nothing, the rest is scaled as it was."""
-    return (grad_y * record.saved["scale"],)
+    draws = record.saved["draws"].reshape(-1)
+    return (run("dropout", "backward_input", record.geometry, grad_y.reshape(-1), draws).reshape(grad_y.shape),)
 
 
 def check_probability(probability, what):

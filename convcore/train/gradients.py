@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from convcore.autograd import Tape
 from convcore.kernels.program import NotRepeatable, Planned, conditions
 from convcore.layers import BatchNorm
@@ -35,7 +37,7 @@ class Gradients:
 
         Where the loss is not finite there are no gradients.
         """
-        if rng is not None or not self._may_repeat or isinstance(x, tuple) or isinstance(y, tuple):
+        if not self._may_repeat or isinstance(x, tuple) or isinstance(y, tuple):
             return self.by_tape(x, y, rng)
         if not isinstance(x, Incoming):
             x = Incoming(x, self.net.dtype)
@@ -43,10 +45,10 @@ class Gradients:
         if kind != self._kind:  # a look at the last one is cheaper than the search
             if kind not in self._plans:
                 if len(self._plans) == KINDS:
-                    return self.by_tape(x, y)
+                    return self.by_tape(x, y, rng)
                 self._plans[kind] = _Plan(self)
             self._kind, self._plan = kind, self._plans[kind]
-        return self._plan.compute(x, y)
+        return self._plan.compute(x, y, rng)
 
     def by_tape(self, x, y, rng=None):
         """The same, along a tape."""
@@ -74,7 +76,7 @@ class _Plan:
         self.gradients, self.planned = gradients, Planned()
         self.lasting, self.data = self, []  # that of no batch; none yet
 
-    def compute(self, x, y):
+    def compute(self, x, y, rng):
         planned, parameters = self.planned, self.gradients.parameters
         if x.lasting is not self.lasting or any(p.data is not data for p, data in zip(parameters, self.data)):  # noqa: B905
             planned.begin()
@@ -82,8 +84,11 @@ class _Plan:
         elif not self.data:  # behind the first step, which may have given them other arrays
             self.data = [parameter.data for parameter in parameters]
         if planned.ready:
-            return self._by_program(x, y)
-        return _numbers(*planned.watch((*x.arrays, y), lambda: self.gradients.walk(x, y), self._wanted))
+            return self._by_program(x, y, rng)
+        inputs = [*x.arrays, y]
+        if rng is not None:
+            rng = _Noting(rng, inputs)
+        return _numbers(*planned.watch(inputs, lambda: self.gradients.walk(x, y, rng), self._wanted))
 
     def _wanted(self, found, calls):
         """Return what of a step is read, and what of it shall lie together: the gradients."""
@@ -99,9 +104,11 @@ class _Plan:
         read = [loss.data, *([hits] if self.counts else [])]
         return [*read, *gradients, *[a for pair in statistics for a in pair]], gradients
 
-    def _by_program(self, x, y):
+    def _by_program(self, x, y, rng):
         program = self.planned.program
-        program.run((*x.arrays, y))
+        given = (*x.arrays, y)
+        drawn = [rng.random(dtype=array.dtype, out=array) for array in program.inputs[len(given) :]]
+        program.run((*given, *drawn))
         results = iter(program.results)
         loss, hits = next(results), next(results) if self.counts else None
         for parameter, gradient in zip(self.moved, results, strict=False):
@@ -109,3 +116,20 @@ class _Plan:
         for layer, mean, variance in zip(self.gradients.statistics, results, results, strict=True):
             layer.learn(mean, variance)
         return _numbers(loss, hits)
+
+
+class _Noting(np.random.Generator):
+    """A generator that adds the arrays of random numbers that it gives to what comes in from outside.
+
+    A program draws as many in the same order, so that they are the same numbers.
+    """
+
+    def __init__(self, rng, inputs):
+        super().__init__(rng.bit_generator)
+        self._inputs = inputs
+
+    def random(self, *size, **how):
+        """As ever."""
+        found = super().random(*size, **how)
+        self._inputs.append(found)
+        return found

@@ -64,7 +64,7 @@ def train(net, x=X, y=Y, repeated=True, monkeypatch=None, **options):
 
 
 @pytest.mark.parametrize(
-    "layer", [cc.Tanh, cc.Sigmoid, cc.LeakyReLU, lambda: cc.ClippedReLU(1), cc.ELU, cc.Swish, cc.GELU]
+    "layer", [cc.Tanh, cc.Sigmoid, cc.LeakyReLU, lambda: cc.ClippedReLU(1), cc.ELU, cc.Swish, cc.GELU, cc.Dropout]
 )
 def test_activations_are_planned_with_the_same_bits(layer, programs, monkeypatch):
     def make():
@@ -124,7 +124,6 @@ def test_layers_that_do_not_learn(programs, monkeypatch):
 
 
 @pytest.mark.parametrize("make", [
-    lambda: network(cc.Dropout(0.5)),
     lambda: network(cc.Function(lambda x: 2 * x)),
     branched,
 ])  # fmt: skip
