@@ -6,7 +6,7 @@ The first, also without a word, is ``convcore bench``; ``--smoke`` runs a little
 import argparse
 import sys
 
-from bench import accuracy, epoch, gemm, growth, overhead, padding, steady, time_to
+from bench import accuracy, epoch, gemm, growth, networks, overhead, padding, steady, time_to
 from convcore import cli, data, isa, kernels, threads
 from convcore.profile import plugins, problems
 
@@ -27,7 +27,7 @@ def main(arguments):
     parser.add_argument("--seconds", type=float, default=0.2, help="for padding and gemm: per measurement and round")
     parser.add_argument("--kinds", default=",".join(gemm.PROBLEMS), help="for gemm: comma-separated")
     parser.add_argument("--data", default="mnist", help="for epoch, predict and time-to: digits, mnist, ...")
-    parser.add_argument("--model", default="lenet5", choices=("lenet5", "batchnorm", "shallow"))
+    parser.add_argument("--model", default="lenet5", choices=networks.NAMES, help="for epoch, predict and time-to")
     parser.add_argument("--accuracy", type=float, default=0.99, help="for time-to")
     parser.add_argument("--epochs", type=int, default=10, help="for time-to (of its schedule) and steady")
     parser.add_argument("--seeds", type=int, default=5, help="for time-to")

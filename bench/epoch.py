@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 import convcore as cc
-from convcore import models
+from bench.networks import network
 from convcore.profile.timing import PAUSE, ratio
 
 LEARN_RATE, MOMENTUM, L2 = 0.01, 0.9, 1e-4
@@ -16,7 +16,7 @@ def bench(data, model, images, batch_sizes, n_threads, peer, rounds):
     """Time epochs in turn, for each batch size; print seconds, images per second and the ratio."""
     x, y = data.train.x[:images], data.train.y[:images]
     for batch_size in batch_sizes:
-        net = network(model, x, data)
+        net = network(model, data)
         options = cc.TrainingOptions(
             "sgdm", initial_learn_rate=LEARN_RATE, momentum=MOMENTUM, l2_regularization=L2, max_epochs=1,
             mini_batch_size=batch_size, verbose=False, n_threads=n_threads,
@@ -35,7 +35,7 @@ def predict(data, model, batch_sizes, n_threads, peer, rounds):
     """Time the prediction of the test images in turn, for each batch size."""
     x = data.test.x
     for batch_size in batch_sizes:
-        net = network(model, data.train.x, data)
+        net = network(model, data)
         contestants = {"convcore": lambda net=net, size=batch_size: net.predict(x, batch_size=size)}
         if peer:
             theirs = torch_network(net, peer, n_threads)
@@ -43,14 +43,6 @@ def predict(data, model, batch_sizes, n_threads, peer, rounds):
             contestants["peer"] = lambda theirs=theirs, images=images, size=batch_size: theirs.predict(images, size)
         with cc.num_threads(n_threads):
             in_turn(contestants, rounds, len(x), f"{model}, predict, batch {batch_size}, {n_threads} threads")
-
-
-def network(model, x, data, seed=0):
-    """Return a model for a data set, with initial weights."""
-    net = getattr(models, model)(data.num_classes, channels=x.shape[1], seed=seed)
-    net.initialize()
-    net.fit_normalization(x)
-    return net
 
 
 def torch_network(net, peer, n_threads):

@@ -6,7 +6,8 @@ import time
 import numpy as np
 
 import convcore as cc
-from bench.epoch import L2, LEARN_RATE, MOMENTUM, network
+from bench.epoch import L2, LEARN_RATE, MOMENTUM
+from bench.networks import network
 
 BATCH = 64
 WARM = 10  # steps of the first epoch that do not count
@@ -23,7 +24,7 @@ def bench(data, images, epochs, n_threads, rounds):
     for name, (rate, momentum, l2) in RUNS.items():
         firsts, lasts = [], []
         for seed in range(rounds):
-            moments, net = [], network("lenet5", x, data, seed)
+            moments, net = [], network("lenet5", data, seed)
             options = cc.TrainingOptions(
                 "sgdm", initial_learn_rate=rate, momentum=momentum, l2_regularization=l2, max_epochs=epochs,
                 mini_batch_size=BATCH, verbose=False, n_threads=n_threads,

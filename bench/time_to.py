@@ -9,7 +9,8 @@ import statistics
 import time
 
 import convcore as cc
-from bench.epoch import L2, MOMENTUM, network, torch_network
+from bench.epoch import L2, MOMENTUM, torch_network
+from bench.networks import network
 from convcore.data import epoch_order
 
 LEARN_RATE, SHUFFLE = 0.05, "every-epoch"
@@ -35,7 +36,7 @@ def bench(data, model, accuracy, epochs, batch_size, n_threads, peer, seeds):
 
 def ours(data, model, accuracy, epochs, batch_size, n_threads, peer, seed):
     """Return (epochs, seconds) until the accuracy was reached; (None, seconds) where it was not."""
-    net = network(model, data.train.x, data, seed)
+    net = network(model, data, seed)
     x, y = data.train
     per_epoch, seconds = -(-len(x) // batch_size), 0.0
     clock = [time.perf_counter()]
@@ -64,7 +65,7 @@ def ours(data, model, accuracy, epochs, batch_size, n_threads, peer, seed):
 
 def theirs(data, model, accuracy, epochs, batch_size, n_threads, peer, seed):
     """The same in PyTorch."""
-    net = network(model, data.train.x, data, seed)
+    net = network(model, data, seed)
     x, y = data.train
     model = torch_network(net, peer, n_threads)
     pair, test = model.data(x, y), model.data(*data.test)

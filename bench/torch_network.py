@@ -74,8 +74,15 @@ def _modules(layer):
         return [nn.Conv2d(channels, filters, size, layer.stride, padding, layer.dilation_factor)]
     if isinstance(layer, layers.BatchNorm):
         return [nn.BatchNorm2d(len(layer.scale.data), layer.epsilon, layer.mean_decay)]
-    if isinstance(layer, layers.ReLU):
-        return [nn.ReLU()]
+    simple = {layers.ReLU: nn.ReLU, layers.Tanh: nn.Tanh, layers.ELU: nn.ELU}
+    if type(layer) in simple:
+        return [simple[type(layer)]()]
+    if isinstance(layer, layers.LeakyReLU):
+        return [nn.LeakyReLU(layer.scale)]
+    if isinstance(layer, layers.Dropout):
+        return [nn.Dropout(layer.probability)]
+    if isinstance(layer, layers.GlobalAvgPool):
+        return [nn.AdaptiveAvgPool2d(1)]
     if isinstance(layer, (layers.MaxPool2D, layers.AvgPool2D)):
         kind = nn.MaxPool2d if isinstance(layer, layers.MaxPool2D) else nn.AvgPool2d
         return [kind(layer.pool_size, layer.stride)]
