@@ -30,7 +30,7 @@ cdef extern from *:
             memcpy(scale, &exponent, sizeof exponent);                                                           \\
             *rest = r + r * r * (polynomial);                                                                    \\
         }
-    /* 1 / k! from the sixth, or the thirteenth, down to the second: the next term is less than half a unit. */
+    /* 1 / k! from the seventh, or the thirteenth, down to the second: the next term is less than half a unit. */
     CONVCORE_EXPONENTIAL(convcore_exp_float, float, uint32_t, 87, 12582912.0, 0.693359375, -2.12194440e-4, 127, 23,
         (((((1 / 5040.f) * r + 1 / 720.f) * r + 1 / 120.f) * r + 1 / 24.f) * r + 1 / 6.f) * r + 0.5f)
     CONVCORE_EXPONENTIAL(convcore_exp_double, double, uint64_t, 708, 6755399441055744.0, 6.93147180369123816490e-01,

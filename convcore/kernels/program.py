@@ -95,7 +95,8 @@ class Program:
 
     def _bring_in(self, inputs):
         for mine, array in zip(self.inputs, inputs, strict=True):
-            np.copyto(mine, array)
+            if array is not mine:  # written in place already
+                np.copyto(mine, array)
 
     def _watched(self, watcher):
         """Make all calls, and then tell a watcher of each: between them there is nothing but a look at the clock."""

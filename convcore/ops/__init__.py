@@ -11,7 +11,7 @@ from convcore.ops.activation import (
     softmax,
     swish,
     tanh,
-)  # fmt: skip
+)
 from convcore.ops.avg_pool1d import avg_pool1d
 from convcore.ops.avg_pool2d import avg_pool2d
 from convcore.ops.avg_pool3d import avg_pool3d
