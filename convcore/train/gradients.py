@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from convcore.autograd import Tape
 from convcore.kernels.program import NotRepeatable, Planned, conditions
 from convcore.layers import BatchNorm
@@ -87,7 +85,9 @@ class _Plan:
             return self._by_program(x, y, rng)
         inputs = [*x.arrays, y]
         if rng is not None:
-            rng = _Noting(rng, inputs)
+            from convcore.train.noting import NotingGenerator  # NumPy loads its random numbers only when asked for them
+
+            rng = NotingGenerator(rng, inputs)
         return _numbers(*planned.watch(inputs, lambda: self.gradients.walk(x, y, rng), self._wanted))
 
     def _wanted(self, found, calls):
@@ -116,20 +116,3 @@ class _Plan:
         for layer, mean, variance in zip(self.gradients.statistics, results, results, strict=True):
             layer.learn(mean, variance)
         return _numbers(loss, hits)
-
-
-class _Noting(np.random.Generator):
-    """A generator that adds the arrays of random numbers that it gives to what comes in from outside.
-
-    A program draws as many in the same order, so that they are the same numbers.
-    """
-
-    def __init__(self, rng, inputs):
-        super().__init__(rng.bit_generator)
-        self._inputs = inputs
-
-    def random(self, *size, **how):
-        """As ever."""
-        found = super().random(*size, **how)
-        self._inputs.append(found)
-        return found
