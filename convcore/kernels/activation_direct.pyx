@@ -115,13 +115,16 @@ cdef inline floating inside(floating x, floating ceiling, floating gradient) noe
 
 
 cdef inline floating swish_of(floating x) noexcept nogil:
-    """x times the logistic function; 0 at −inf, where that would be NaN."""
+    """x times the logistic function; 0 where that is, −inf among them, for −inf · 0 would be NaN."""
     cdef floating s = logistic(x), y = x * s
     return 0 if s == 0 else y
 
 
 cdef inline floating swish_slope(floating x) noexcept nogil:
-    """With s the logistic function: s · (1 + x · (1 − s)). Where s is 0 or 1, so is the slope: no inf · 0."""
-    cdef floating s = logistic(x)
-    cdef floating flat = s * (1 - s)
-    return s + (0 if flat == 0 else flat * x)
+    """With s the logistic function: s · (1 + x · (1 − s)), where 1 − s is e^−x · s: the difference would lose digits."""
+    cdef floating grown = exponential(-x), s, flat
+    grown = 0 if x > largest_exponent(x) else grown
+    s = 1 / (1 + grown)
+    s = 0 if x < -largest_exponent(x) else s
+    flat = s * (grown * s)
+    return s + (0 if flat == 0 else flat * x)           # inf · 0 would be NaN
