@@ -68,6 +68,7 @@ cdef void forward_block(Function f, floating parameter, const floating* x, float
 cdef void backward_block(Function f, floating parameter, const floating* grad_y, const floating* seen,
                          floating* grad_x, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t j
+    cdef floating one = 1                       # a plain 1 is a double, and all that meets it
     if f == LEAKY_RELU:
         for j in range(count):
             grad_x[j] = grad_y[j] * parameter if seen[j] <= 0 else grad_y[j]
@@ -82,23 +83,23 @@ cdef void backward_block(Function f, floating parameter, const floating* grad_y,
             grad_x[j] = grad_y[j] * swish_slope(seen[j])
     elif f == TANH:
         for j in range(count):
-            grad_x[j] = grad_y[j] * (1 - seen[j] * seen[j])
+            grad_x[j] = grad_y[j] * (one - seen[j] * seen[j])
     else:
         for j in range(count):
-            grad_x[j] = grad_y[j] * (seen[j] * (1 - seen[j]))
+            grad_x[j] = grad_y[j] * (seen[j] * (one - seen[j]))
 
 
 cdef inline floating tanh_of(floating x) noexcept nogil:
     """tanh x = (e^2x − 1) / (e^2x + 1): 1 where 2x counts as the largest exponent there is."""
-    cdef floating twice = 2 * x, grown
+    cdef floating twice = x + x, two = 2, grown
     twice = 40 if twice > 40 else twice             # far below, the quotient is −1 by itself
     grown = exponential_minus_1(twice)
-    return grown / (grown + 2)
+    return grown / (grown + two)
 
 
 cdef inline floating logistic(floating x) noexcept nogil:
     """1 / (1 + e^−x); 0 where that would be denormal."""
-    cdef floating y = 1 / (1 + exponential(-x))
+    cdef floating one = 1, y = one / (one + exponential(-x))
     return 0 if x < -largest_exponent(x) else y
 
 
@@ -122,9 +123,9 @@ cdef inline floating swish_of(floating x) noexcept nogil:
 
 cdef inline floating swish_slope(floating x) noexcept nogil:
     """With s the logistic function: s · (1 + x · (1 − s)), where 1 − s is e^−x · s: the difference would lose digits."""
-    cdef floating grown = exponential(-x), s, flat
+    cdef floating one = 1, grown = exponential(-x), s, flat
     grown = 0 if x > largest_exponent(x) else grown
-    s = 1 / (1 + grown)
+    s = one / (one + grown)
     s = 0 if x < -largest_exponent(x) else s
     flat = s * (grown * s)
     return s + (0 if flat == 0 else flat * x)           # inf · 0 would be NaN

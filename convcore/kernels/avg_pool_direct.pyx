@@ -92,14 +92,16 @@ cdef bint in_tiles(PoolSizes* s) noexcept nogil:
 
 cdef void average_tiles(const floating* upper, const floating* lower, floating* y, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t j
+    cdef floating quarter = 0.25                # a plain number is a double, and all that meets it
     for j in range(count):
-        y[j] = ((upper[2 * j] + lower[2 * j]) + (upper[2 * j + 1] + lower[2 * j + 1])) / 4
+        y[j] = ((upper[2 * j] + lower[2 * j]) + (upper[2 * j + 1] + lower[2 * j + 1])) * quarter
 
 
 cdef void share_tiles(const floating* grad_y, Py_ssize_t count, floating* upper, floating* lower) noexcept nogil:
     cdef Py_ssize_t j
+    cdef floating quarter = 0.25
     for j in range(count):
-        upper[2 * j] = upper[2 * j + 1] = lower[2 * j] = lower[2 * j + 1] = grad_y[j] / 4
+        upper[2 * j] = upper[2 * j + 1] = lower[2 * j] = lower[2 * j + 1] = grad_y[j] * quarter
 
 
 cdef const floating* sum_of_rows(PoolSizes* s, const floating* x, Span* d, Span* h, floating* line) noexcept nogil:

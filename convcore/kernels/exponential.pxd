@@ -59,9 +59,9 @@ cdef inline floating exponential(floating v) noexcept nogil:
 
 cdef inline floating exponential_minus_1(floating v) noexcept nogil:
     """e^v − 1, which keeps its digits near 0."""
-    cdef floating scale, rest
+    cdef floating one = 1, scale, rest          # a plain 1 is a double, and all that meets it
     if floating is float:
         convcore_exp_float(v, &scale, &rest)
     else:
         convcore_exp_double(v, &scale, &rest)
-    return scale * rest + (scale - 1)
+    return scale * rest + (scale - one)
