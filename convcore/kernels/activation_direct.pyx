@@ -90,9 +90,9 @@ cdef void backward_block(Function f, floating parameter, const floating* grad_y,
 
 
 cdef inline floating tanh_of(floating x) noexcept nogil:
-    """tanh x = (e^2x − 1) / (e^2x + 1): 1 where 2x counts as the largest exponent there is."""
+    """tanh x = (e^2x − 1) / (e^2x + 1)."""
     cdef floating twice = x + x, two = 2, grown
-    twice = 40 if twice > 40 else twice             # far below, the quotient is −1 by itself
+    twice = 40 if twice > 40 else twice             # 1 from there on; far below, the quotient is −1 by itself
     grown = exponential_minus_1(twice)
     return grown / (grown + two)
 

@@ -7,7 +7,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convcore.kernels.common cimport end_inside, first_inside, floating
-from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, pool_sizes
+from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, in_quads, pool_sizes
 from convcore.kernels.buffers import aligned, own_pages
 
 
@@ -69,9 +69,9 @@ cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, bint mean,
     cdef Py_ssize_t od, oh
     cdef Span d, h
     cdef Limits limits
-    if in_tiles(s):
+    if in_quads(s):
         for oh in range(s.OH):
-            average_tiles(x + 2 * oh * s.IW, x + (2 * oh + 1) * s.IW, y + oh * s.OW, s.OW)
+            average_quads(x + 2 * oh * s.IW, x + (2 * oh + 1) * s.IW, y + oh * s.OW, s.OW)
         return
     find_limits(s, &limits)
     for od in range(s.OD):
@@ -84,20 +84,14 @@ cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, bint mean,
             y += s.OW
 
 
-cdef bint in_tiles(PoolSizes* s) noexcept nogil:
-    """Whether the windows are 2×2, side by side, and all inside a plane: the most frequent ones."""
-    return (s.KD == 1 and s.OD == s.ID == 1 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
-            and s.front == s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW)
-
-
-cdef void average_tiles(const floating* upper, const floating* lower, floating* y, Py_ssize_t count) noexcept nogil:
+cdef void average_quads(const floating* upper, const floating* lower, floating* y, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t j
     cdef floating quarter = 0.25                # a plain number is a double, and all that meets it
     for j in range(count):
         y[j] = ((upper[2 * j] + lower[2 * j]) + (upper[2 * j + 1] + lower[2 * j + 1])) * quarter
 
 
-cdef void share_tiles(const floating* grad_y, Py_ssize_t count, floating* upper, floating* lower) noexcept nogil:
+cdef void share_quads(const floating* grad_y, Py_ssize_t count, floating* upper, floating* lower) noexcept nogil:
     cdef Py_ssize_t j
     cdef floating quarter = 0.25
     for j in range(count):
@@ -182,9 +176,9 @@ cdef void backward_plane(PoolSizes* s, const floating* grad_y, floating* grad_x,
     cdef Span d, h
     cdef Limits limits
     memset(grad_x, 0, s.in_cells * sizeof(floating))
-    if in_tiles(s):
+    if in_quads(s):
         for oh in range(s.OH):
-            share_tiles(grad_y + oh * s.OW, s.OW, grad_x + 2 * oh * s.IW, grad_x + (2 * oh + 1) * s.IW)
+            share_quads(grad_y + oh * s.OW, s.OW, grad_x + 2 * oh * s.IW, grad_x + (2 * oh + 1) * s.IW)
         return
     find_limits(s, &limits)
     for od in range(s.OD):

@@ -11,8 +11,8 @@ from cython.parallel cimport prange, threadid
 from libc.math cimport sqrt
 
 from convcore.kernels.buffers import own_pages
-from convcore.kernels.common cimport end_inside, first_inside, floating
-from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, pool_sizes
+from convcore.kernels.common cimport floating
+from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, in_quads, pool_sizes
 from convcore.kernels.relu cimport apply_relu
 
 import numpy as np

@@ -16,7 +16,7 @@ from convcore.kernels.common cimport (
     CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, floating, folds, not_pooled, source_cell,
 )
 from convcore.kernels.kept import Kept
-from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of
+from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, in_quads
 from convcore.kernels.relu cimport apply_relu
 
 include "depthwise_rows.pxi"

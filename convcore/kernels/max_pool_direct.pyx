@@ -6,8 +6,8 @@ rows of a task to the others.
 
 from cython.parallel cimport prange
 
-from convcore.kernels.common cimport end_inside, first_inside, floating
-from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, pool_sizes
+from convcore.kernels.common cimport floating
+from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, in_quads, pool_sizes
 
 include "vectors.pxi"
 include "max_pool_plane.pxi"

@@ -6,12 +6,6 @@
 include "max_pool_quads.pxi"
 include "contest.pxi"
 
-cdef bint in_quads(PoolSizes* s) noexcept nogil:
-    """Whether the windows are 2×2, side by side, and all inside a plane."""
-    return (s.ID == s.OD == 1 and s.front == 0 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
-            and s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW)
-
-
 cdef void pool_plane(PoolSizes* s, const floating* x, Py_ssize_t x_room, bint relu, floating* y,
                      int* index, Py_ssize_t y_room) noexcept nogil:
     """One plane; x_room cells may be read from its beginning on, y_room written."""

@@ -14,6 +14,12 @@ cdef struct PoolSizes:
     Py_ssize_t in_cells, out_cells                  # of one plane
 
 
+cdef inline bint in_quads(PoolSizes* s) noexcept nogil:
+    """Whether the windows are 2×2, side by side, and all inside a plane: the most frequent ones."""
+    return (s.KD == s.ID == s.OD == 1 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
+            and s.front == s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW)
+
+
 cdef enum:
     FEW_COLUMNS = 32        # of a window, whose limits are worked out once for all rows of a plane
 

@@ -37,10 +37,7 @@ def relu(x):
     >>> relu([-1.0, 0.0, 2.0]).numpy()
     array([0., 0., 2.])
     """
-    x = as_tensor(x, "relu: x")
-    geometry = _flat("relu", x.size)
-    y = run("relu", "forward", geometry, x.data.reshape(-1)).reshape(x.shape)
-    return record("relu", y, inputs=(x,), backward=relu_backward, saved={"y": y}, geometry=geometry)
+    return _by_kernel("relu", as_tensor(x, "relu: x"), relu_backward, "y")
 
 
 def relu_backward(record, grad_y, needs):

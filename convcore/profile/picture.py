@@ -28,7 +28,7 @@ def draw(document, path):
 
     For each level and number of threads there is a roofline with a point for each pass, labelled with the number of
     its problem. Under it is a bar for each pass: the ratio to the peer, or the part of the limit. Of several variants
-    the roofline shows the fastest of each pass, and under it each pass has a dot for every variant.
+    the roofline shows the fastest of each pass, and under it each pass has a dot for every variant, and for the peer.
     """
     Figure = figure_class("bench: the picture")
     numbers = {problem: n for n, problem in enumerate(dict.fromkeys(row["problem"] for row in document["rows"]), 1)}
@@ -78,7 +78,7 @@ def _fastest(rows):
 
 def _title(rows):
     variants, threads = _variants(rows), rows[0]["n_threads"]
-    who = variants[0] if len(variants) == 1 else f"the fastest of {len(variants)} variants"
+    who = variants[0] if _is_alone(rows) else f"the fastest of {len(variants)} variants"
     return f"{who}, {rows[0]['level']}, {threads} thread{'s' if threads > 1 else ''}"
 
 
@@ -147,22 +147,15 @@ def _bars(panel, rows, numbers, peer):
     beside = any(row["ratio"] is not None for row in rows)
     values = {id(row): row["ratio"] if beside else row["fraction_of_limit"] for row in rows}
     known = [value for value in values.values() if value is not None]
-    ticks, labels = [], []
-    for problem, kind, start, mine in _bar_places(rows):
-        _name_kind(panel, kind, start)
-        ticks.append(start + (len(mine) - 1) / 2)
-        labels.append(f"{problem}   {numbers[problem]}")
-        for place, row in zip(start + np.arange(len(mine)), mine, strict=True):
-            value = values[id(row)]
-            if value is not None:
-                left = 1 if beside else 0
-                panel.barh(place, value - left, left=left, height=0.86, color=STYLES[row["direction"]][0], linewidth=0,
-                           zorder=3)  # fmt: skip
-                panel.annotate(f"{value:.2f}" if beside else f"{100 * value:.0f} %", (value, place), va="center",
-                               xytext=(-3 if value < left else 3, 0), textcoords="offset points",
-                               ha="right" if value < left else "left", fontsize=6.5, color=INK)  # fmt: skip
-    panel.set_yticks(ticks, labels)
-    panel.set_ylim(_end(rows), -1.6)
+    for place, row in _named_rows(panel, rows, numbers):
+        value = values[id(row)]
+        if value is not None:
+            left = 1 if beside else 0
+            panel.barh(place, value - left, left=left, height=0.86, color=STYLES[row["direction"]][0], linewidth=0,
+                       zorder=3)  # fmt: skip
+            panel.annotate(f"{value:.2f}" if beside else f"{100 * value:.0f} %", (value, place), va="center",
+                           xytext=(-3 if value < left else 3, 0), textcoords="offset points",
+                           ha="right" if value < left else "left", fontsize=6.5, color=INK)  # fmt: skip
     if beside:
         panel.set_xscale("log", base=2)
         panel.set_xlim(min(0.8, 0.85 * min(known)), max(1.25, 1.2 * max(known)))
@@ -180,27 +173,20 @@ def _dots(panel, rows, numbers, peer):
     """Draw the part of the limit that each variant and the peer reach in each pass; at its end stands the fastest."""
     reached = _reached(rows, peer)
     marks = dict(zip(dict.fromkeys(name for parts in reached.values() for name in parts), MARKS * 2, strict=False))
-    ticks, labels = [], []
-    for problem, kind, start, mine in _bar_places(_fastest(rows)):
-        _name_kind(panel, kind, start)
-        ticks.append(start + (len(mine) - 1) / 2)
-        labels.append(f"{problem}   {numbers[problem]}")
-        for place, row in zip(start + np.arange(len(mine)), mine, strict=True):
-            parts = reached[problem, row["direction"]]
-            ends = ((0, row["direction"], STYLES[row["direction"]][0]), (1, max(parts, key=parts.get), INK))
-            for end, text, color in ends:
-                panel.annotate(text, (end, place), xycoords=("axes fraction", "data"), xytext=(3, 0), va="center",
-                               textcoords="offset points", fontsize=6.5, color=color)  # fmt: skip
-            for name, part in parts.items():
-                color, marker = marks[name]
-                panel.scatter(part, place, s=22, color=color, marker=marker, linewidth=0.5, edgecolor="white",
-                              zorder=5 if (color, marker) == MARKS[0] else 4)  # fmt: skip
+    for place, row in _named_rows(panel, _fastest(rows), numbers):
+        parts = reached[row["problem"], row["direction"]]
+        ends = ((0, row["direction"], STYLES[row["direction"]][0]), (1, max(parts, key=parts.get), INK))
+        for end, text, color in ends:
+            panel.annotate(text, (end, place), xycoords=("axes fraction", "data"), xytext=(3, 0), va="center",
+                           textcoords="offset points", fontsize=6.5, color=color)  # fmt: skip
+        for name, part in parts.items():
+            color, marker = marks[name]
+            panel.scatter(part, place, s=22, color=color, marker=marker, linewidth=0.5, edgecolor="white",
+                          zorder=5 if (color, marker) == MARKS[0] else 4)  # fmt: skip
     for name, (color, marker) in marks.items():
         panel.scatter([], [], s=22, color=color, marker=marker, label=name)
     panel.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), borderaxespad=2.2, ncols=9, fontsize=8.5,
                  labelcolor=INK, handletextpad=0.1, columnspacing=1.2)  # fmt: skip
-    panel.set_yticks(ticks, labels)
-    panel.set_ylim(_end(_fastest(rows)), -1.6)
     panel.set_xscale("log")
     known = [part for parts in reached.values() for part in parts.values()]
     panel.set_xlim(min(known) / 2.2, max(1.05, 1.15 * max(known)))
@@ -229,11 +215,18 @@ def _short(peer):
     return peer.split(" (")[0]
 
 
-def _name_kind(panel, kind, start):
-    """Write the kind of problems that begins at a place above the first of their names."""
-    if kind:
-        panel.annotate(kind, (0, start - 0.9), xycoords=("axes fraction", "data"), xytext=(-4, 0), ha="right",
-                       textcoords="offset points", va="center", fontsize=8, color=FAINT)  # fmt: skip
+def _named_rows(panel, rows, numbers):
+    """Write problems and their kinds at the left of a panel; yield (place, row) of each pass."""
+    ticks, labels = [], []
+    for problem, kind, start, mine in _bar_places(rows):
+        if kind:
+            panel.annotate(kind, (0, start - 0.9), xycoords=("axes fraction", "data"), xytext=(-4, 0), ha="right",
+                           textcoords="offset points", va="center", fontsize=8, color=FAINT)  # fmt: skip
+        ticks.append(start + (len(mine) - 1) / 2)
+        labels.append(f"{problem}   {numbers[problem]}")
+        yield from zip(start + np.arange(len(mine)), mine, strict=True)
+    panel.set_yticks(ticks, labels)
+    panel.set_ylim(_end(rows), -1.6)
 
 
 def _dress_rows(panel):
