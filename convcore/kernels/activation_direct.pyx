@@ -7,6 +7,7 @@ from cython.parallel cimport prange
 
 from convcore.kernels.common cimport floating
 from convcore.kernels.exponential cimport exponential, exponential_minus_1, largest_exponent
+from convcore.kernels.normal cimport normal_below
 
 cdef enum:
     BLOCK = 8192
@@ -16,11 +17,12 @@ cdef enum Function:
     CLIPPED_RELU
     ELU
     SWISH
+    GELU
     TANH
     SIGMOID
 
-FUNCTIONS = {"leaky_relu": LEAKY_RELU, "clipped_relu": CLIPPED_RELU, "elu": ELU, "swish": SWISH, "tanh": TANH,
-             "sigmoid": SIGMOID}
+FUNCTIONS = {"leaky_relu": LEAKY_RELU, "clipped_relu": CLIPPED_RELU, "elu": ELU, "swish": SWISH, "gelu": GELU,
+             "tanh": TANH, "sigmoid": SIGMOID}
 
 
 def forward(geometry, const floating[::1] x not None, floating[::1] y not None, int n_threads):
@@ -57,6 +59,9 @@ cdef void forward_block(Function f, floating parameter, const floating* x, float
     elif f == SWISH:
         for j in range(count):
             y[j] = swish_of(x[j])
+    elif f == GELU:
+        for j in range(count):
+            y[j] = gelu_of(x[j])
     elif f == TANH:
         for j in range(count):
             y[j] = tanh_of(x[j])
@@ -81,6 +86,9 @@ cdef void backward_block(Function f, floating parameter, const floating* grad_y,
     elif f == SWISH:
         for j in range(count):
             grad_x[j] = grad_y[j] * swish_slope(seen[j])
+    elif f == GELU:
+        for j in range(count):
+            grad_x[j] = grad_y[j] * gelu_slope(seen[j])
     elif f == TANH:
         for j in range(count):
             grad_x[j] = grad_y[j] * (one - seen[j] * seen[j])
@@ -129,3 +137,15 @@ cdef inline floating swish_slope(floating x) noexcept nogil:
     s = 0 if x < -largest_exponent(x) else s
     flat = s * (grown * s)
     return s + (0 if flat == 0 else flat * x)           # inf · 0 would be NaN
+
+
+cdef inline floating gelu_of(floating x) noexcept nogil:
+    """x times the part of a normal distribution below x; 0 where that is, as in swish."""
+    cdef floating density, below = normal_below(x, &density), y = x * below
+    return 0 if below == 0 else y
+
+
+cdef inline floating gelu_slope(floating x) noexcept nogil:
+    """The part below x, plus x times the density there."""
+    cdef floating density, below = normal_below(x, &density), sloped = x * density
+    return below + (0 if density == 0 else sloped)      # inf · 0 would be NaN

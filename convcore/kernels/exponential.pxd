@@ -15,16 +15,16 @@ cdef extern from *:
     #include <stdint.h>
     #include <string.h>
 
-    /* e^v = scale · (1 + rest). */
+    /* e^(v + beyond) = scale · (1 + rest); beyond is what rounding has left off v. */
     #define CONVCORE_EXPONENTIAL(name, number, bits, largest, rounder, high, low, bias, place, polynomial)       \\
-        static inline void name(number v, number *scale, number *rest) {                                         \\
+        static inline void name(number v, number beyond, number *scale, number *rest) {                          \\
             number t, n, r;                                                                                      \\
             bits exponent;                                                                                       \\
             v = v > (number) largest ? (number) largest : v;                                                     \\
             v = v < -(number) largest ? -(number) largest : v;                                                   \\
             t = v * (number) 1.44269504088896340736 + (number) rounder;                                          \\
             n = t - (number) rounder;                                                                            \\
-            r = (v - n * (number) high) - n * (number) low;                                                      \\
+            r = ((v - n * (number) high) - n * (number) low) + beyond;                                           \\
             memcpy(&exponent, &t, sizeof t);                                                                     \\
             exponent = (exponent + bias) << place;                                                               \\
             memcpy(scale, &exponent, sizeof exponent);                                                           \\
@@ -38,8 +38,8 @@ cdef extern from *:
         ((((((((((((1 / 6227020800.) * r + 1 / 479001600.) * r + 1 / 39916800.) * r + 1 / 3628800.) * r + 1 / 362880.)
         * r + 1 / 40320.) * r + 1 / 5040.) * r + 1 / 720.) * r + 1 / 120.) * r + 1 / 24.) * r + 1 / 6.) * r + 0.5))
     """
-    void convcore_exp_float(float v, float* scale, float* rest) noexcept nogil
-    void convcore_exp_double(double v, double* scale, double* rest) noexcept nogil
+    void convcore_exp_float(float v, float beyond, float* scale, float* rest) noexcept nogil
+    void convcore_exp_double(double v, double beyond, double* scale, double* rest) noexcept nogil
 
 
 cdef inline floating largest_exponent(floating v) noexcept nogil:
@@ -49,11 +49,17 @@ cdef inline floating largest_exponent(floating v) noexcept nogil:
 
 cdef inline floating exponential(floating v) noexcept nogil:
     """e^v."""
+    cdef floating nothing = 0
+    return exponential_of_two(v, nothing)
+
+
+cdef inline floating exponential_of_two(floating v, floating beyond) noexcept nogil:
+    """e^(v + beyond): beyond is small beside v, as what rounding has left off it."""
     cdef floating scale, rest
     if floating is float:
-        convcore_exp_float(v, &scale, &rest)
+        convcore_exp_float(v, beyond, &scale, &rest)
     else:
-        convcore_exp_double(v, &scale, &rest)
+        convcore_exp_double(v, beyond, &scale, &rest)
     return scale + scale * rest
 
 
@@ -61,7 +67,7 @@ cdef inline floating exponential_minus_1(floating v) noexcept nogil:
     """e^v − 1, which keeps its digits near 0."""
     cdef floating one = 1, scale, rest          # a plain 1 is a double, and all that meets it
     if floating is float:
-        convcore_exp_float(v, &scale, &rest)
+        convcore_exp_float(v, 0, &scale, &rest)
     else:
-        convcore_exp_double(v, &scale, &rest)
+        convcore_exp_double(v, 0, &scale, &rest)
     return scale * rest + (scale - one)

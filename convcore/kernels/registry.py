@@ -30,7 +30,7 @@ from convcore import isa
 from convcore.kernels import rounding
 from convcore.settings import environment
 
-ACTIVATIONS = ("leaky_relu", "clipped_relu", "elu", "swish", "tanh", "sigmoid")  # one module serves them
+ACTIVATIONS = ("leaky_relu", "clipped_relu", "elu", "swish", "gelu", "tanh", "sigmoid")  # one module serves them
 VARIANTS = {
     "conv1d": ["padded", "depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
     "conv2d": ["padded", "phases", "depthwise", "winograd", "pointwise", "images", "filters", "shifted", "im2col",
@@ -45,7 +45,6 @@ VARIANTS = {
     "fully_connected": ["gemm", "reference"],
     "gemm": ["blocked", "reference"],
     "relu": ["direct", "reference"],
-    "gelu": ["direct", "reference"],
     **{op: ["direct", "reference"] for op in ACTIVATIONS},
     "dropout": ["direct", "reference"],
     "batch_norm": ["direct", "reference"],
