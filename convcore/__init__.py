@@ -23,4 +23,4 @@ from convcore.train import (
     train,
 )
 
-ops.attach(Tensor)
+ops.attach(Tensor, Tape)

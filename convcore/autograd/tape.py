@@ -259,6 +259,7 @@ class Tape:
     """
 
     __slots__ = "records _ref _tokens __weakref__".split()
+    add = None  # attached: how gradients are added up where a tensor was used more than once; both may be shared
 
     def __init__(self):
         self.records = []
@@ -315,7 +316,7 @@ class Tape:
             raise ValueError(f'backward: keep must be None or "all", got {keep!r}')
         leaves, between = self.gradients(target, grad, keep)
         for tensor, gradient in leaves.items():
-            tensor.grad = gradient if tensor.grad is None else _sum(tensor.grad, gradient)
+            tensor.grad = gradient if tensor.grad is None else Tape.add(tensor.grad, gradient)
         for tensor, gradient in between.items():
             tensor.grad = gradient
 
@@ -387,18 +388,13 @@ def _walk(records, grads):
         for tensor, needed, gradient in zip(entry.inputs, entry.needs, grad_inputs, strict=True):
             if needed:
                 earlier = grads.get(tensor)
-                grads[tensor] = gradient if earlier is None else _sum(earlier, gradient)
+                grads[tensor] = gradient if earlier is None else Tape.add(earlier, gradient)
         yield entry, grad_y, grad_inputs
 
 
 def _owner(array):
     """Return the identity of the object whose memory an array uses."""
     return id(array if array.base is None else array.base)
-
-
-def _sum(a, b):
-    """Return a + b in a new array: both may be shared. (`a + b` would turn 0-d arrays into scalars.)"""
-    return np.add(a, b, out=np.empty(a.shape, a.dtype))
 
 
 def _seed(target, grad):

@@ -24,7 +24,15 @@ from convcore.kernels.functions import (
     gemm,
 )
 from convcore.kernels.geometry import ConvGeometry
-from convcore.kernels.matrix_geometry import FlatGeometry, MatrixGeometry, PartsGeometry, RowsGeometry, SoftmaxGeometry
+from convcore.kernels.joining_geometry import JoiningGeometry
+from convcore.kernels.matrix_geometry import (
+    ErrorGeometry,
+    FlatGeometry,
+    MatrixGeometry,
+    PartsGeometry,
+    RowsGeometry,
+    SoftmaxGeometry,
+)
 from convcore.kernels.pool_functions import (
     avg_pool1d_backward_input,
     avg_pool1d_forward,
@@ -39,13 +47,14 @@ from convcore.kernels.pool_functions import (
     max_pool3d_backward_input,
     max_pool3d_forward,
 )
-from convcore.kernels.pool_geometry import PoolGeometry
+from convcore.kernels.pool_geometry import GlobalPoolGeometry, PoolGeometry
 from convcore.kernels.registry import levels_of, refusal, register, unregister, use_variant, variants
 from convcore.kernels.rounding import get_precision, precision, set_precision
 
 __all__ = [
     "AffineGeometry", "BatchNormGeometry", "ChannelScaleGeometry", "ConvGeometry", "CrossChannelNormGeometry",
-    "FlatGeometry", "MatrixGeometry", "PartsGeometry", "PoolGeometry", "RowsGeometry", "SoftmaxGeometry",
+    "ErrorGeometry", "FlatGeometry", "GlobalPoolGeometry", "JoiningGeometry", "MatrixGeometry", "PartsGeometry",
+    "PoolGeometry", "RowsGeometry", "SoftmaxGeometry",
     "avg_pool1d_backward_input", "avg_pool1d_forward", "avg_pool2d_backward_input", "avg_pool2d_forward",
     "avg_pool3d_backward_input", "avg_pool3d_forward", "channel_sizes", "conv1d_backward_bias",
     "conv1d_backward_input", "conv1d_backward_weight", "conv1d_forward", "conv2d_backward_bias",

@@ -120,6 +120,39 @@ class SoftmaxGeometry:
         return f"mb{self.N}k{self.K}"
 
 
+@dataclass(frozen=True)
+class ErrorGeometry:
+    """`size` outputs and as many targets; the loss is `factor` times the sum of an error of each difference.
+
+    Examples
+    --------
+    >>> str(ErrorGeometry("squared_error", 640, 0.5 / 64))
+    'n640'
+    """
+
+    op: str
+    size: int
+    factor: float
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name."""
+        return {**dict.fromkeys(("y", "target", "difference", "grad_y"), (self.size,)), "loss": (1,), "grad_loss": (1,)}
+
+    SIGNATURES = {
+        "forward": (("y", "target"), ("loss", "difference")),
+        "backward_input": (("difference", "grad_loss"), "grad_y"),
+    }
+    OPTIONAL = ()
+
+    def operations(self, direction):
+        """Return the operations: about three for each number."""
+        return 3 * self.size
+
+    def __str__(self):
+        return f"n{self.size}"
+
+
 FROM_INPUT = ("leaky_relu", "clipped_relu", "elu", "swish", "gelu")  # their gradients are; others' from the output
 
 
@@ -142,11 +175,13 @@ class FlatGeometry:
     @functools.cached_property
     def shapes(self):
         """The shape of each array of the problem, by name."""
-        return dict.fromkeys(("x", "y", "grad_x", "grad_y", "draws"), (self.size,))
+        return dict.fromkeys(("x", "other", "y", "grad_x", "grad_y", "draws"), (self.size,))
 
     @property
     def SIGNATURES(self):
         """What each direction takes and returns."""
+        if self.op == "add":  # its gradient is that of each side
+            return {"forward": (("x", "other"), "y")}
         if self.op == "dropout":  # with numbers drawn from [0, 1)
             return {"forward": (("x", "draws"), "y"), "backward_input": (("grad_y", "draws"), "grad_x")}
         seen = "x" if self.op in FROM_INPUT else "y"

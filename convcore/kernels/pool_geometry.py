@@ -226,3 +226,41 @@ def _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_va
                                                   strict=True)
     ]  # fmt: skip
     return replace(geometry, ceil_mode=False) if all(last) else geometry
+
+
+@dataclass(frozen=True)
+class GlobalPoolGeometry:
+    """`planes` planes of `cells` numbers, of each of which one number remains.
+
+    Examples
+    --------
+    >>> str(GlobalPoolGeometry("global_avg_pool", 64 * 128, 49))
+    'p8192n49'
+    """
+
+    op: str
+    planes: int
+    cells: int
+
+    @functools.cached_property
+    def shapes(self):
+        """The shape of each array of the problem, by name."""
+        planes, whole = (self.planes,), (self.planes, self.cells)
+        return {"x": whole, "y": planes, "index": planes, "grad_x": whole, "grad_y": planes}
+
+    @property
+    def SIGNATURES(self):
+        """What each direction takes and returns: the places of the largest numbers show gradients the way."""
+        if self.op == "global_max_pool":
+            return {"forward": (("x",), ("y", "index")), "backward_input": (("grad_y", "index"), "grad_x")}
+        return {"forward": (("x",), "y"), "backward_input": (("grad_y",), "grad_x")}
+
+    OPTIONAL = ()
+    DTYPES = {"index": np.int64}
+
+    def operations(self, direction):
+        """Return the operations: one for each number."""
+        return self.planes * self.cells
+
+    def __str__(self):
+        return f"p{self.planes}n{self.cells}"

@@ -1,11 +1,11 @@
 """The kernel variants of each op, best first; the last is the definition and refuses nothing.
 
-A variant is a module `<op>_<variant>`, or `<family>_<variant>` where one module serves several activations, or an op in
-every number of dimensions (`conv_direct` is the variant "direct" of conv1d, conv2d and conv3d), with any of the op's
-directions as functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the geometry's
-SIGNATURES list them, and optionally two functions ``(direction, geometry, dtype, level)`` that return None or the
-reason why not: ``supports``, whether it can compute a problem at all, and ``suits``, whether it is the one to take
-where the choice is free (rules found with the bench; they look at the problem, never at the number of threads). A
+A variant is a module `<op>_<variant>`, or `<family>_<variant>` where one module serves several ops: all activations, or
+an op in every number of dimensions (`conv_direct` is the variant "direct" of conv1d, conv2d and conv3d). It has any of
+the op's directions as functions ``direction(geometry, *inputs, *outputs, n_threads)``, inputs and outputs as the
+geometry's SIGNATURES list them, and optionally two functions ``(direction, geometry, dtype, level)`` that return None
+or the reason why not: ``supports``, whether it can compute a problem at all, and ``suits``, whether it is the one to
+take where the choice is free (rules found with the bench; they look at the problem, never at the number of threads). A
 module that says ``VOLUMETRIC`` is given every problem as one in three dimensions: `geometry.volumetric` and arrays to
 match. One whose bound on the rounding error is larger than that of direct summation says by how much, as
 ``ROUNDING_FACTOR``, or as a function ``rounding_factor(direction, geometry, dtype, level)`` where that depends on the
@@ -30,7 +30,9 @@ from convcore import isa
 from convcore.kernels import rounding
 from convcore.settings import environment
 
-ACTIVATIONS = ("leaky_relu", "clipped_relu", "elu", "swish", "gelu", "tanh", "sigmoid")  # one module serves them
+ACTIVATIONS = ("leaky_relu", "clipped_relu", "elu", "swish", "gelu", "tanh", "sigmoid")
+REGRESSION = ("squared_error", "absolute_error", "huber")
+FAMILIES = {**dict.fromkeys(ACTIVATIONS, "activation"), **dict.fromkeys(REGRESSION, "regression")}  # of one module each
 VARIANTS = {
     "conv1d": ["padded", "depthwise", "pointwise", "images", "filters", "shifted", "im2col", "direct", "reference"],
     "conv2d": ["padded", "phases", "depthwise", "winograd", "pointwise", "images", "filters", "shifted", "im2col",
@@ -42,11 +44,15 @@ VARIANTS = {
     "avg_pool1d": ["direct", "reference"],
     "avg_pool2d": ["direct", "reference"],
     "avg_pool3d": ["direct", "reference"],
+    "global_avg_pool": ["direct", "reference"],
+    "global_max_pool": ["direct", "reference"],
     "fully_connected": ["gemm", "reference"],
     "gemm": ["blocked", "reference"],
     "relu": ["direct", "reference"],
-    **{op: ["direct", "reference"] for op in ACTIVATIONS},
+    **{op: ["direct", "reference"] for op in FAMILIES},
     "dropout": ["direct", "reference"],
+    "add": ["direct", "reference"],
+    "concatenate": ["direct", "reference"],
     "batch_norm": ["direct", "reference"],
     "channel_scale": ["direct", "reference"],
     "cross_channel_norm": ["direct", "reference"],
@@ -163,14 +169,14 @@ def registered():
 
 
 def family(op):
-    """Return what an op is called whatever its number of dimensions, or whatever the activation.
+    """Return what an op is called whatever its number of dimensions, or what it is one of.
 
     Examples
     --------
     >>> family("conv2d"), family("relu"), family("tanh")
     ('conv', 'relu', 'activation')
     """
-    return "activation" if op in ACTIVATIONS else re.sub(r"[123]d$", "", op)
+    return FAMILIES.get(op) or re.sub(r"[123]d$", "", op)
 
 
 def load(op, variant, level):

@@ -5,7 +5,8 @@ from convcore.autograd import Tensor, as_tensor
 from convcore.layers import formats
 from convcore.layers.layer import Layer
 from convcore.layers.spec_values import spec_value
-from convcore.ops import half_mse, multiply, transpose
+from convcore.ops import half_mse, transpose
+from convcore.ops.loss import half_squared_error
 
 
 class RegressionOutput(Layer):
@@ -67,8 +68,7 @@ class RegressionOutput(Layer):
         if y.format[0] != "B" and y.shape == t.shape:
             order = formats.permutation(y.format, formats.canonical(y.format))
             y, t = transpose(y, order), transpose(t, order) if isinstance(t, Tensor) else t.transpose(order)
-        loss = half_mse(y, t)
-        return loss if steps == 1 else multiply(loss, 1 / steps)
+        return half_squared_error(y, t, steps)
 
     def spec_rows(self):
         """Return the name and the loss."""

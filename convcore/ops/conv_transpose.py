@@ -36,5 +36,11 @@ def backward(record, grad_y, needs):
     needs_x, needs_weight, needs_bias = needs
     grad_x = run(g.op, "forward", g, grad_y, weight, None, variant=variant) if needs_x else None
     grad_weight = run(g.op, "backward_weight", g, x, grad_y, variant=variant) if needs_weight else None
-    grad_bias = grad_y.sum(axis=(0, *range(2, grad_y.ndim))) if needs_bias else None
-    return grad_x, grad_weight, grad_bias
+    return grad_x, grad_weight, _gradient_of_bias(g.op, grad_y) if needs_bias else None
+
+
+def _gradient_of_bias(op, grad_y):
+    """Return the sum of each channel, as a convolution of 1×1 with this output has it for its bias."""
+    channels = grad_y.shape[1]
+    pointwise = ConvGeometry.of(grad_y.shape, (channels, channels, *(1,) * (grad_y.ndim - 2)))
+    return run(op, "backward_bias", pointwise, grad_y)

@@ -1,10 +1,10 @@
 """Pooling over all spatial dimensions at once."""
 
+import functools
 import math
 
-import numpy as np
-
 from convcore.autograd import as_tensor, record
+from convcore.kernels import GlobalPoolGeometry, run
 
 
 def global_avg_pool(x):
@@ -37,14 +37,15 @@ def global_avg_pool(x):
     array([1.5, 5.5])
     """
     x = _checked("global_avg_pool", x)
-    y = _cells(x).mean(axis=2).reshape(_kept(x))
-    return record("global_avg_pool", y, inputs=(x,), backward=avg_backward)
+    geometry = _geometry("global_avg_pool", x.shape)
+    y = run("global_avg_pool", "forward", geometry, x.data.reshape(geometry.shapes["x"])).reshape(_kept(x))
+    return record("global_avg_pool", y, inputs=(x,), geometry=geometry, backward=avg_backward)
 
 
 def avg_backward(record, grad_y, needs):
     """Each cell gets an equal share of its channel's gradient."""
     (x,) = record.inputs
-    return (np.broadcast_to(grad_y / x.dtype.type(math.prod(x.shape[2:])), x.shape),)
+    return (run("global_avg_pool", "backward_input", record.geometry, grad_y.reshape(-1)).reshape(x.shape),)
 
 
 def global_max_pool(x):
@@ -81,17 +82,16 @@ def global_max_pool(x):
     array([3., 7.])
     """
     x = _checked("global_max_pool", x)
-    cells = _cells(x)
-    index = cells.argmax(axis=2, keepdims=True)  # the first of equals, the first NaN if there is one
-    y = np.take_along_axis(cells, index, axis=2).reshape(_kept(x))
-    return record("global_max_pool", y, inputs=(x,), saved={"index": index}, backward=max_backward)
+    geometry = _geometry("global_max_pool", x.shape)
+    y, index = run("global_max_pool", "forward", geometry, x.data.reshape(geometry.shapes["x"]))
+    return record("global_max_pool", y.reshape(_kept(x)), inputs=(x,), saved={"index": index}, geometry=geometry,
+                  backward=max_backward)  # fmt: skip
 
 
 def max_backward(record, grad_y, needs):
     """Each channel's gradient goes to the cell that won."""
     (x,), index = record.inputs, record.saved["index"]
-    grad_x = np.zeros((*x.shape[:2], math.prod(x.shape[2:])), x.dtype)
-    np.put_along_axis(grad_x, index, grad_y.reshape(index.shape), axis=2)
+    grad_x = run("global_max_pool", "backward_input", record.geometry, grad_y.reshape(-1), index)
     return (grad_x.reshape(x.shape),)
 
 
@@ -104,9 +104,9 @@ def _checked(op, x):
     return x
 
 
-def _cells(x):
-    """Return the values of x as (N, C, cells)."""
-    return x.data.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+@functools.lru_cache(maxsize=1024)
+def _geometry(op, shape):
+    return GlobalPoolGeometry(op, math.prod(shape[:2]), math.prod(shape[2:]))
 
 
 def _kept(x):

@@ -6,7 +6,7 @@ import numpy as np
 
 from convcore.arrays import as_float_array, is_scalar, same_dtype
 from convcore.autograd import Tensor, as_tensor, last_recorded, record
-from convcore.kernels import RowsGeometry, run
+from convcore.kernels import ErrorGeometry, RowsGeometry, run
 
 
 def cross_entropy(logits, target):
@@ -178,7 +178,7 @@ def mse(y, t):
     array(2.5)
     """
     y, t = _pair("mse", y, t)
-    return _squared_error("mse", y, t, 1 / y.size)
+    return _error("mse", "squared_error", y, t, 1 / y.size)
 
 
 def half_mse(y, t):
@@ -209,23 +209,15 @@ def half_mse(y, t):
     >>> half_mse([[1.0, 2.0]], [[0.0, 0.0]]).numpy()
     array(2.5)
     """
+    return half_squared_error(y, t, 1)
+
+
+def half_squared_error(y, t, steps):
+    """Return `half_mse` divided by a number of time steps: the mean over the batch and over time."""
     y, t = _pair("half_mse", y, t)
     if y.ndim == 0:
         raise ValueError("half_mse: y must have a batch axis (y ())")
-    return _squared_error("half_mse", y, t, 0.5 / len(y))
-
-
-def _squared_error(op, y, t, factor):
-    difference = y.data - t.data
-    loss = np.einsum("i,i->", difference.ravel(), difference.ravel()) * factor
-    return record(op, np.asarray(loss, y.dtype), inputs=(y, t), backward=_squared_error_backward,
-                  saved={"difference": difference}, attributes={"factor": factor})  # fmt: skip
-
-
-def _squared_error_backward(record, grad_y, needs):
-    """grad_y = 2 · factor · (y − t), and its opposite for t."""
-    grad = (2 * record.attributes["factor"] * grad_y) * record.saved["difference"]
-    return (grad if needs[0] else None), (-grad if needs[1] else None)
+    return _error("half_mse", "squared_error", y, t, 0.5 / len(y) / steps)
 
 
 def mae(y, t):
@@ -257,16 +249,7 @@ def mae(y, t):
     array(1.5)
     """
     y, t = _pair("mae", y, t)
-    difference = y.data - t.data
-    loss = np.asarray(np.abs(difference).sum() / y.size, y.dtype)
-    return record("mae", loss, inputs=(y, t), backward=mae_backward, saved={"difference": difference})
-
-
-def mae_backward(record, grad_y, needs):
-    """grad_y = sign(y − t) / M, and its opposite for t."""
-    difference = record.saved["difference"]
-    grad = np.sign(difference) * (grad_y / grad_y.dtype.type(difference.size))
-    return (grad if needs[0] else None), (-grad if needs[1] else None)
+    return _error("mae", "absolute_error", y, t, 1 / y.size)
 
 
 def huber(y, t):
@@ -298,17 +281,22 @@ def huber(y, t):
     array(0.8125)
     """
     y, t = _pair("huber", y, t)
-    difference = y.data - t.data
-    slope = np.clip(difference, -1, 1)
-    loss = (slope * (difference - slope / 2)).sum() / y.size
-    return record("huber", np.asarray(loss, y.dtype), inputs=(y, t), backward=huber_backward,
-                  saved={"difference": difference})  # fmt: skip
+    return _error("huber", "huber", y, t, 1 / y.size)
 
 
-def huber_backward(record, grad_y, needs):
-    """grad_y = (y − t) / M, no steeper than 1 / M, and its opposite for t."""
-    difference = record.saved["difference"]
-    grad = np.clip(difference, -1, 1) * (grad_y / grad_y.dtype.type(difference.size))
+def _error(op, error, y, t, factor):
+    """Return factor times the sum of an error of each difference."""
+    geometry = ErrorGeometry(error, y.size, factor)
+    loss, difference = run(error, "forward", geometry, y.data.reshape(-1), t.data.reshape(-1))
+    return record(op, loss.reshape(()), inputs=(y, t), backward=error_backward, geometry=geometry,
+                  saved={"difference": difference.reshape(y.shape)})  # fmt: skip
+
+
+def error_backward(record, grad_y, needs):
+    """grad_y = factor · error'(y − t), and its opposite for t."""
+    difference, geometry = record.saved["difference"], record.geometry
+    grad = run(geometry.op, "backward_input", geometry, difference.reshape(-1), grad_y.reshape(1))
+    grad = grad.reshape(difference.shape)
     return (grad if needs[0] else None), (-grad if needs[1] else None)
 
 

@@ -1,23 +1,23 @@
-"""What makes ``x + y`` and ``x.sum()`` work: the engine knows no op, so the ops attach themselves to its Tensor."""
+"""What makes ``x + y`` and ``x.sum()`` work: the engine knows no op, so the ops attach themselves to what it has."""
 
 from convcore.ops import reduce
 from convcore.ops.activation import sigmoid, tanh
-from convcore.ops.elementwise import add, divide, exp, log, multiply, negative, power, subtract
+from convcore.ops.elementwise import add, added, divide, exp, log, multiply, negative, power, subtract
 from convcore.ops.matmul import matmul
 from convcore.ops.shape import flatten, getitem, reshape, transpose
 
 
-def attach(Tensor):
-    """Give a Tensor class its operators and methods.
+def attach(Tensor, Tape):
+    """Give a Tensor class its operators and methods, and a Tape class the way in which gradients are added up.
 
     Parameters
     ----------
-    Tensor : type
+    Tensor, Tape : type
 
     Examples
     --------
-    >>> from convcore.autograd.tensor import Tensor
-    >>> attach(Tensor)
+    >>> from convcore.autograd import Tape, Tensor
+    >>> attach(Tensor, Tape)
     >>> (2 * Tensor([1, 2, 3]) - 1).sum()
     Tensor(9.)
     """
@@ -33,6 +33,7 @@ def attach(Tensor):
     Tensor.reshape, Tensor.flatten, Tensor.transpose = reshape, flatten, transpose
     Tensor.T = property(transpose, doc="The tensor with its axes reversed.")
     Tensor.exp, Tensor.log, Tensor.tanh, Tensor.sigmoid = exp, log, tanh, sigmoid
+    Tape.add = staticmethod(added)
 
 
 def reflected(op):

@@ -8,6 +8,7 @@ import numpy as np
 from convcore.arrays import is_scalar, same_dtype
 from convcore.autograd.tape import record
 from convcore.autograd.tensor import as_tensor
+from convcore.kernels import JoiningGeometry, run
 
 
 def normalize_axes(op, axis, shape, what="x", new=0):
@@ -238,15 +239,27 @@ def concatenate(tensors, axis=0):
             if k != axis and m != n:
                 text = f"concatenate: axis {k} has {n} elements in tensors[{i}], {m} in tensors[0]"
                 raise ValueError(f"{text} (tensors[0] {first}, tensors[{i}] {other})")
-    y = np.concatenate([tensor.data for tensor in tensors], axis)
-    return record("concatenate", y, inputs=tensors, attributes={"axis": axis}, backward=concatenate_backward)
+    shape = (*first[:axis], sum(tensor.shape[axis] for tensor in tensors), *first[axis + 1 :])
+    geometry = JoiningGeometry(math.prod(first[:axis]), tuple(math.prod(tensor.shape[axis:]) for tensor in tensors))
+    if 0 in (geometry.rows, *geometry.sizes):
+        y = np.concatenate([tensor.data for tensor in tensors], axis)
+    else:
+        parts = [tensor.data.reshape(geometry.rows, -1) for tensor in tensors]
+        y = run("concatenate", "forward", geometry, *parts).reshape(shape)
+    return record("concatenate", y, inputs=tensors, geometry=geometry, attributes={"axis": axis},
+                  backward=concatenate_backward)  # fmt: skip
 
 
 def concatenate_backward(record, grad_y, needs):
     """Cut the gradient into the parts it was joined from."""
-    axis = record.attributes["axis"]
-    ends = np.cumsum([tensor.shape[axis] for tensor in record.inputs])
-    return tuple(np.split(grad_y, ends[:-1], axis))
+    geometry, shapes = record.geometry, [tensor.shape for tensor in record.inputs]
+    if 0 in (geometry.rows, *geometry.sizes):
+        axis = record.attributes["axis"]
+        return tuple(np.split(grad_y, np.cumsum([shape[axis] for shape in shapes])[:-1], axis))
+    if len(shapes) == 1:
+        return (grad_y,)
+    parts = run("concatenate", "backward_input", geometry, grad_y.reshape(geometry.rows, -1))
+    return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
 
 
 def stack(tensors, axis=0):

@@ -39,6 +39,7 @@ class Gradients:
             return self.by_tape(x, y, rng)
         if not isinstance(x, Incoming):
             x = Incoming(x, self.net.dtype)
+        y = self.objective.cast(y)
         kind = *x.kind, y.shape, y.dtype, get_fusion(), conditions()
         if kind != self._kind:  # a look at the last one is cheaper than the search
             if kind not in self._plans:

@@ -159,16 +159,16 @@ class Objective:
     def forward(self, x, target, training=False, rng=None):
         """Return the loss and the output of the network (the logits for crossentropy), Tensors or a tuple of them."""
         y = self.net.forward(x, training=training, rng=rng, logits=self.logits)
-        target = tuple(map(self._cast, target)) if isinstance(target, tuple) else self._cast(target)
-        loss = self._function(y, target)
+        loss = self._function(y, tuple(map(self.cast, target)) if isinstance(target, tuple) else self.cast(target))
         if not isinstance(loss, Tensor) or loss.size != 1:
             got = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
             raise TypeError(f"{self.source}: loss must return a Tensor with one element, got {got}")
         return loss, y
 
-    def _cast(self, target):
-        """Return a target in the network's dtype; labels as they are."""
-        return target.astype(self.net.dtype) if target.dtype in FLOATS and target.dtype != self.net.dtype else target
+    def cast(self, target):
+        """Return a target in the network's dtype; labels, and whole numbers for a function, as they are."""
+        numbers = target.dtype in FLOATS or self.name in ELEMENTWISE
+        return target.astype(self.net.dtype) if numbers and target.dtype != self.net.dtype else target
 
     def _cross_entropy(self, y, target):
         """Return the cross-entropy of logits with classes on any axis: the last, for example, in (N, T, K)."""

@@ -9,7 +9,7 @@ from convcore.autograd.tensor import Tensor, as_tensor, wrap
 from convcore.ops import operators
 from convcore.ops.elementwise import add, exp, multiply
 
-operators.attach(Tensor)
+operators.attach(Tensor, Tape)
 
 
 def test_attributes():

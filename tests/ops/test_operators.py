@@ -8,7 +8,7 @@ from convcore.autograd.tape import Tape
 from convcore.autograd.tensor import Tensor
 from convcore.ops import operators
 
-operators.attach(Tensor)
+operators.attach(Tensor, Tape)
 
 X = np.array([[1.0, 2.0], [3.0, 4.0]])
 SYMBOLS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.matmul]
@@ -99,8 +99,9 @@ def test_attach_serves_any_class_with_slots():
     class Small:
         __slots__ = ()
 
-    operators.attach(Small)
+    operators.attach(Small, Small)
     assert Small.__add__ is Tensor.__add__
+    assert Small.add is Tape.add
     assert Small.__radd__.__name__ == "reflected_add"
 
 

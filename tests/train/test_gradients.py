@@ -26,11 +26,16 @@ def convolutional(dtype="float32"):
                    cc.ReLU(), cc.FullyConnected(7), cc.ReLU(), dtype=dtype)  # fmt: skip
 
 
-def branched():
-    layers = {"in": cc.ImageInput((1, 12, 12)), "a": cc.Conv2D(3, 4), "b": cc.Conv2D(3, 4), "add": cc.Addition(2),
-              "fc": cc.FullyConnected(4), "softmax": cc.Softmax()}  # fmt: skip
-    connections = [("in", "a"), ("in", "b"), ("a", "add/in1"), ("b", "add/in2"), ("add", "fc"), ("fc", "softmax")]
-    return cc.Network.from_graph(layers, connections)
+def branched(join, dtype="float32"):
+    """Two paths from one layer that meet again, and gradients that are added up where they parted."""
+    layers = {"in": cc.ImageInput((1, 12, 12)), "first": cc.Conv2D(3, 4), "relu": cc.ReLU(),
+              "a": cc.Conv2D(3, 4, padding=1), "b": cc.Conv2D(1, 4), "join": join(), "fc": cc.FullyConnected(4),
+              "softmax": cc.Softmax()}  # fmt: skip
+    connections = [("in", "first"), ("first", "relu"), ("relu", "a"), ("relu", "b"), ("a", "join/in1"),
+                   ("b", "join/in2"), ("relu", "join/in3"), ("join", "fc"), ("fc", "softmax")]  # fmt: skip
+    net = cc.Network.from_graph(layers, connections, seed=3, dtype=dtype)
+    net.fit_normalization(X)
+    return net
 
 
 @pytest.fixture
@@ -53,12 +58,12 @@ def programs(monkeypatch):
     return made
 
 
-def train(net, x=X, y=Y, repeated=True, monkeypatch=None, **options):
+def train(net, x=X, y=Y, repeated=True, monkeypatch=None, loss=None, **options):
     options = {"max_epochs": 4, "mini_batch_size": 10, "initial_learn_rate": 0.01, "verbose": False, **options}
     solver = options.pop("solver", "sgdm")
     if not repeated:
         monkeypatch.setattr(gradients, "calls_nobody", lambda _: False)
-    history = cc.train(net, (x, y), options=cc.TrainingOptions(solver, **options))
+    history = cc.train(net, (x, y), loss, options=cc.TrainingOptions(solver, **options))
     arrays = {**{name: p.data for name, p in net.parameters().items()}, **net.states()}
     return {name: a.tobytes() for name, a in arrays.items()}, [history.row(i)["loss"] for i in range(len(history))]
 
@@ -123,22 +128,68 @@ def test_layers_that_do_not_learn(programs, monkeypatch):
     assert found == train(frozen(), repeated=False, monkeypatch=monkeypatch)
 
 
-@pytest.mark.parametrize("make", [
-    lambda: network(cc.Function(lambda x: 2 * x)),
-    branched,
+@pytest.mark.parametrize(
+    "join", [lambda: cc.Addition(3), lambda: cc.Concatenation(1, 3), lambda: cc.Concatenation(2, 3)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_branches(join, dtype, programs, monkeypatch):
+    options = {"initial_learn_rate": 1e-5}
+    found = train(branched(join, dtype), **options)
+    assert [made.runs for made in programs] == [20]
+    assert found == train(branched(join, dtype), repeated=False, monkeypatch=monkeypatch, n_threads=1, **options)
+
+
+@pytest.mark.parametrize("layers", [
+    lambda: [cc.Conv2D(3, 5), cc.ReLU(), cc.GlobalAvgPool()],
+    lambda: [cc.Conv2D(3, 5), cc.GlobalMaxPool()],
+    lambda: [cc.Conv2D(3, 5, stride=2), cc.ReLU(), cc.TransposedConv2D(2, 3, stride=2)],
+    lambda: [cc.CrossChannelNorm(3), cc.GroupedConv2D(3, 2, num_groups="channelwise"), cc.Flatten()],
 ])  # fmt: skip
-def test_what_has_tapes_as_ever(make, programs, monkeypatch):
-    """Random numbers, functions of the user's, and what NumPy adds up."""
-    found = train(make())
-    assert programs == []
-    assert found == train(make(), repeated=False, monkeypatch=monkeypatch)
+def test_other_layers(layers, programs, monkeypatch):
+    options = {"initial_learn_rate": 1e-5}
+    found = train(network(*layers()), **options)
+    assert [made.runs for made in programs] == [20]
+    assert found == train(network(*layers()), repeated=False, monkeypatch=monkeypatch, n_threads=1, **options)
 
 
-def test_losses_that_have_tapes(programs):
-    net = cc.Network([cc.ImageInput((1, 12, 12)), cc.FullyConnected(1), cc.RegressionOutput()], seed=0)
-    net.fit_normalization(X)
-    cc.train(net, (X, Y[:, None].astype("f4")), options=cc.TrainingOptions("sgdm", max_epochs=3, verbose=False))
+@pytest.mark.parametrize("loss", [None, "mse", "half_mse", "mae", "huber"])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_regression(loss, kind, programs, monkeypatch):
+    def make():
+        net = cc.Network([cc.ImageInput((1, 12, 12)), cc.FullyConnected(1), cc.RegressionOutput()], seed=0)
+        net.fit_normalization(X)
+        return net
+
+    y = Y[:, None].astype(kind)
+    options = {"initial_learn_rate": 1e-5, "loss": loss}
+    found = train(make(), y=y, **options)
+    assert [made.runs for made in programs] == [20]
+    assert found == train(make(), y=y, repeated=False, monkeypatch=monkeypatch, **options)
+
+
+def test_sequences(programs, monkeypatch):
+    x = np.random.default_rng(2).standard_normal((60, 3, 16)).astype("f4")
+
+    def make():
+        layers = [
+            cc.SequenceInput(3, min_length=16),
+            cc.Conv1D(3, 5),
+            cc.ReLU(),
+            cc.MaxPool1D(2, stride=2),
+            cc.Conv1D(3, 4),
+        ]
+        return cc.Network([*layers, cc.GlobalAvgPool(), cc.FullyConnected(4), cc.Softmax()], seed=3)
+
+    found = train(make(), x)
+    assert [made.runs for made in programs] == [20]
+    assert found == train(make(), x, repeated=False, monkeypatch=monkeypatch)
+
+
+def test_what_has_tapes_as_ever(programs, monkeypatch):
+    """Functions of the user's."""
+    found = train(network(cc.Function(lambda x: 2 * x)))
     assert programs == []
+    assert found == train(network(cc.Function(lambda x: 2 * x)), repeated=False, monkeypatch=monkeypatch)
 
 
 def batches_of(net, count):
