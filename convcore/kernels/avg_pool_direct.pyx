@@ -71,7 +71,10 @@ cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, bint mean,
     cdef Limits limits
     if in_quads(s):
         for oh in range(s.OH):
-            average_quads(x + 2 * oh * s.IW, x + (2 * oh + 1) * s.IW, y + oh * s.OW, s.OW)
+            if s.KH == 1:
+                average_pairs(x + oh * s.IW, y + oh * s.OW, s.OW)
+            else:
+                average_quads(x + 2 * oh * s.IW, x + (2 * oh + 1) * s.IW, y + oh * s.OW, s.OW)
         return
     find_limits(s, &limits)
     for od in range(s.OD):
@@ -84,18 +87,25 @@ cdef void forward_plane(PoolSizes* s, const floating* x, floating* y, bint mean,
             y += s.OW
 
 
+cdef void average_pairs(const floating* row, floating* y, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef floating half = 0.5                    # a plain number is a double, and all that meets it
+    for j in range(count):
+        y[j] = (row[2 * j] + row[2 * j + 1]) * half
+
+
 cdef void average_quads(const floating* upper, const floating* lower, floating* y, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t j
-    cdef floating quarter = 0.25                # a plain number is a double, and all that meets it
+    cdef floating quarter = 0.25
     for j in range(count):
         y[j] = ((upper[2 * j] + lower[2 * j]) + (upper[2 * j + 1] + lower[2 * j + 1])) * quarter
 
 
-cdef void share_quads(const floating* grad_y, Py_ssize_t count, floating* upper, floating* lower) noexcept nogil:
+cdef void share_quads(const floating* grad_y, Py_ssize_t count, floating part, floating* upper,
+                      floating* lower) noexcept nogil:
     cdef Py_ssize_t j
-    cdef floating quarter = 0.25
     for j in range(count):
-        upper[2 * j] = upper[2 * j + 1] = lower[2 * j] = lower[2 * j + 1] = grad_y[j] * quarter
+        upper[2 * j] = upper[2 * j + 1] = lower[2 * j] = lower[2 * j + 1] = grad_y[j] * part
 
 
 cdef const floating* sum_of_rows(PoolSizes* s, const floating* x, Span* d, Span* h, floating* line) noexcept nogil:
@@ -178,7 +188,8 @@ cdef void backward_plane(PoolSizes* s, const floating* grad_y, floating* grad_x,
     memset(grad_x, 0, s.in_cells * sizeof(floating))
     if in_quads(s):
         for oh in range(s.OH):
-            share_quads(grad_y + oh * s.OW, s.OW, grad_x + 2 * oh * s.IW, grad_x + (2 * oh + 1) * s.IW)
+            share_quads(grad_y + oh * s.OW, s.OW, <floating> 0.5 / s.KH, grad_x + s.KH * oh * s.IW,
+                        grad_x + (s.KH * (oh + 1) - 1) * s.IW)
         return
     find_limits(s, &limits)
     for od in range(s.OD):

@@ -68,7 +68,7 @@ cdef void spread_plane(PoolSizes* s, const floating* grad_y, const int* index, P
     """The way back: each gradient goes to the cell that won. From the beginning on y_room cells may be read, x_room
     written."""
     cdef Py_ssize_t j, row = spread_quads(s, grad_y, index, y_room, grad_x, x_room) if in_quads(s) else 0
-    for j in range(2 * row * s.IW, s.in_cells):
+    for j in range(s.KH * row * s.IW, s.in_cells):
         grad_x[j] = 0
     for j in range(row * s.OW, s.out_cells):
         if 0 <= index[j] < s.in_cells:          # -1: no gradient; and no index, however wrong, may write elsewhere

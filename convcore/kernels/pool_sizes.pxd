@@ -15,9 +15,9 @@ cdef struct PoolSizes:
 
 
 cdef inline bint in_quads(PoolSizes* s) noexcept nogil:
-    """Whether the windows are 2×2, side by side, and all inside a plane: the most frequent ones."""
-    return (s.KD == s.ID == s.OD == 1 and s.KH == s.KW == s.SH == s.SW == 2 and s.DH == s.DW == 1
-            and s.front == s.top == s.left == 0 and 2 * s.OH <= s.IH and 2 * s.OW <= s.IW)
+    """Whether the windows are 2×2 or 1×2, side by side, and all inside a plane: the most frequent ones."""
+    return (s.KD == s.ID == s.OD == 1 and s.KH == s.SH <= 2 and s.KW == s.SW == 2 and s.DH == s.DW == 1
+            and s.front == s.top == s.left == 0 and s.KH * s.OH <= s.IH and 2 * s.OW <= s.IW)
 
 
 cdef enum:
