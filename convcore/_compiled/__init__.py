@@ -9,10 +9,11 @@ import os
 import pathlib
 import sys
 
-# How often GCC's OpenMP runtime looks whether there is work before its threads go to sleep: some 40 µs. Its own
-# default, some milliseconds, is the fastest where nothing else runs; but as soon as another program wants a
-# processor, waiting threads take it from those they wait for, and a training step takes twenty times as long.
-SPIN_COUNT = "3000"
+# How often GCC's OpenMP runtime looks whether there is work before its threads go to sleep: some 150 µs, longer than
+# Python takes between two kernels, for to wake a thread takes 50. Its own default, some milliseconds, is as fast where
+# nothing else runs; but as soon as another program wants a processor, waiting threads take it from those they wait
+# for, and a training step takes ten times as long.
+SPIN_COUNT = "12000"
 
 __path__ += [
     str(folder)

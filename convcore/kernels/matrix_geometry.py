@@ -210,6 +210,8 @@ STATES = {
 class PartsGeometry:
     """The numbers of several parameters, one after the other, that an optimizer updates at once.
 
+    Each begins at a multiple of `step`: with the numbers of a cache line, few of its vectors straddle two lines.
+
     Examples
     --------
     >>> geometry = PartsGeometry("sgd", (150, 6, 2400))
@@ -217,26 +219,33 @@ class PartsGeometry:
     ('n2556', 2556)
     >>> [part for _, part in geometry.parts((True, False, True))]
     [slice(0, 150, None), slice(156, 2556, None)]
+    >>> PartsGeometry("sgd", (150, 6, 2400), step=16).starts
+    (0, 160, 176)
     """
 
     op: str
     sizes: tuple
+    step: int = 1
+
+    @functools.cached_property
+    def starts(self):
+        """Where each part begins."""
+        return tuple(itertools.accumulate([-(-size // self.step) * self.step for size in self.sizes[:-1]], initial=0))
 
     @functools.cached_property
     def size(self):
-        """The numbers in all."""
-        return sum(self.sizes)
+        """The numbers in all, with those between the parts."""
+        return self.starts[-1] + self.sizes[-1]
 
     def parts(self, moving):
         """Return (number, where it lies) of each part that moves."""
-        ends = list(itertools.accumulate(self.sizes, initial=0))
-        return [(i, slice(ends[i], ends[i + 1])) for i, moves in enumerate(moving) if moves]
+        places = zip(moving, self.starts, self.sizes, strict=True)
+        return [(i, slice(start, start + size)) for i, (moves, start, size) in enumerate(places) if moves]
 
     @functools.cached_property
     def table(self):
         """(start, size) of each part, shape (parts, 2), for kernels."""
-        starts = itertools.accumulate(self.sizes[:-1], initial=0)
-        return np.array(list(zip(starts, self.sizes, strict=True)), np.intp).reshape(-1, 2)
+        return np.array(list(zip(self.starts, self.sizes, strict=True)), np.intp).reshape(-1, 2)
 
     @functools.cached_property
     def shapes(self):
@@ -253,7 +262,7 @@ class PartsGeometry:
 
     def operations(self, direction):
         """Return the operations per element, of which roots and divisions are dear."""
-        return self.size * {"sgd": 6, "adam": 26, "rmsprop": 26}[self.op]
+        return sum(self.sizes) * {"sgd": 6, "adam": 26, "rmsprop": 26}[self.op]
 
     def __str__(self):
-        return f"n{self.size}"
+        return f"n{sum(self.sizes)}"

@@ -39,8 +39,7 @@ class Places:
         groups = self._groups(together)
         for group in sorted(groups, key=lambda group: -sum(results[i].nbytes for i in group)):
             first, last = min(uses[i][0] for i in group), max(uses[i][1] for i in group)
-            size = sum(results[i].nbytes for i in group)
-            size = -(-size // buffers.CACHE_LINE) * buffers.CACHE_LINE
+            size = sum(_in_lines(results[i].nbytes) for i in group)
             offset = 0
             for start, end, born, dead in sorted(placed):
                 if born <= last and first <= dead:
@@ -50,7 +49,7 @@ class Places:
             placed.append((offset, offset + size, first, last))
             for index in group:
                 self._offsets[index] = offset
-                offset += results[index].nbytes
+                offset += _in_lines(results[index].nbytes)
         self.bytes = max((end for _, end, _, _ in placed), default=0)
         self._memory = buffers.aligned(1, max(1, self.bytes), np.dtype(np.uint8))
 
@@ -69,6 +68,11 @@ class Places:
             return None
         offset = self._offsets[index] + address(array) - self._spans[index][0]
         return np.ndarray(array.shape, array.dtype, self._memory, offset)
+
+
+def _in_lines(size):
+    """Return the bytes of the cache lines that so many bytes fill: each result begins on one."""
+    return -(-size // buffers.CACHE_LINE) * buffers.CACHE_LINE
 
 
 def address(array):

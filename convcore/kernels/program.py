@@ -32,8 +32,8 @@ class Program:
     wanted : list of ndarray
         Of the second observation: results whose values are read after a run, see `results`.
     together : list of ndarray, optional
-        Those of `wanted`, of one dtype, that shall lie one after the other in memory; each an array that a kernel
-        wrote, not a part of one.
+        Those of `wanted`, of one dtype, that shall lie one after the other in memory, each on cache lines of its own;
+        each an array that a kernel wrote, not a part of one.
 
     Attributes
     ----------

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from convcore.checks import number_from, one_of, positive_number
+from convcore.kernels import buffers
 from convcore.kernels.calls import Repeated
 from convcore.kernels.dispatch import conditions, prepared
 from convcore.kernels.matrix_geometry import PartsGeometry
@@ -287,15 +288,15 @@ class Optimizer:
         return dict(parameters)
 
 
-def _joined(arrays):
-    """Return arrays that lie one after the other in memory as one array, or None where they do not."""
-    base, end = arrays[0].base, arrays[0].ctypes.data
-    for array in arrays:
-        if base is None or array.base is not base or not array.flags.c_contiguous or array.ctypes.data != end:
+def _joined(arrays, geometry):
+    """Return arrays that lie in memory as the parts of a problem do as one array, or None where they do not."""
+    first, base = arrays[0].ctypes.data, arrays[0].base
+    for array, start in zip(arrays, geometry.starts, strict=True):
+        if base is None or array.base is not base or not array.flags.c_contiguous:
             return None
-        end += array.nbytes
-    start = arrays[0].ctypes.data - base.ctypes.data
-    return np.ndarray(sum(array.size for array in arrays), arrays[0].dtype, base, start)
+        if array.ctypes.data != first + start * array.itemsize:
+            return None
+    return np.ndarray(geometry.size, arrays[0].dtype, base, first - base.ctypes.data)
 
 
 class _Group:
@@ -320,12 +321,19 @@ class _Group:
 
     def __init__(self, op, parameters, states):
         self.parameters = parameters
-        self.geometry = PartsGeometry(op, tuple(parameter.data.size for parameter in parameters.values()))
         self.dtype = next(iter(parameters.values())).data.dtype
+        sizes = tuple(parameter.data.size for parameter in parameters.values())
+        self.geometry = PartsGeometry(op, sizes, step=buffers.CACHE_LINE // self.dtype.itemsize)
         self.places = dict(zip(parameters, self._slices(), strict=True))
-        self.states = {name: np.zeros(self.geometry.size, self.dtype) for name in states}
+        self.states = {name: self._zeros() for name in states}
         self._weights, self._parts, self._gradient = None, {}, None
         self.moves, self.factors, self.reads_gradients = None, None, False
+
+    def _zeros(self):
+        """Return zeros for all parameters, and between them."""
+        zeros = buffers.lasting(self.geometry.size, self.dtype)
+        zeros.fill(0)
+        return zeros
 
     def _slices(self):
         return [place for _, place in self.geometry.parts([True] * len(self.parameters))]
@@ -333,7 +341,7 @@ class _Group:
     def weights(self):
         """Return all values; a parameter that has an array of its own, at first or by assignment, gets a part of it."""
         if self._weights is None:
-            self._weights = np.empty(self.geometry.size, self.dtype)
+            self._weights = self._zeros()
         others = {  # all of them copied before the first is written: they may be parts of each other
             name: parameter.data.copy()
             for name, parameter in self.parameters.items()
@@ -348,14 +356,12 @@ class _Group:
     def gathered(self, gradients):
         """Return the gradients one after the other, as they may lie already; where there is none, anything."""
         in_order = [gradients[name] for name in self.places if name in gradients]
-        whole = _joined(in_order) if len(in_order) == len(self.places) else None
+        whole = _joined(in_order, self.geometry) if len(in_order) == len(self.places) else None
         self.reads_gradients = whole is not None
         if self.reads_gradients:
             return whole
         if self._gradient is None:
-            self._gradient = np.zeros(self.geometry.size, self.dtype)
-        if len(in_order) == len(self.places):
-            return np.concatenate([gradient.reshape(-1) for gradient in in_order], out=self._gradient)
+            self._gradient = self._zeros()
         for name, place in self.places.items():
             if name in gradients:
                 self._gradient[place] = gradients[name].reshape(-1)

@@ -391,17 +391,18 @@ def test_nothing_is_changed_where_one_gradient_does_not_fit():
 
 
 def test_values_lie_in_one_array():
-    """From the first step on; an array that comes in between, in any order, gives its values to its part."""
+    """From the first step on, each on cache lines of its own; an array that comes in between gives its values to it."""
     w, b = Parameter([[1.0, 2.0], [3.0, 4.0]], name="w"), Parameter([5.0], name="b")
     optimizer = SGD([w, b], learn_rate=1, momentum=0, l2_regularization=0)
     w.grad, b.grad = np.ones((2, 2)), np.ones(1)
     optimizer.step()
     assert w.data.base is b.data.base is not None
-    assert_array_equal(w.data.base, [0, 1, 2, 3, 4])
+    assert_array_equal(w.data.base, [0, 1, 2, 3, 0, 0, 0, 0, 4])
+    assert w.data.ctypes.data % 64 == b.data.ctypes.data % 64 == 0
     w.data = np.array([[10.0, 30.0], [20.0, 40.0]]).T
     b.assign([50.0])
     optimizer.step()
-    assert_array_equal(w.data.base, [9, 19, 29, 39, 49])
+    assert_array_equal(w.data.base, [9, 19, 29, 39, 0, 0, 0, 0, 49])
     assert_array_equal(w.data, [[9, 19], [29, 39]])
 
 
