@@ -29,7 +29,7 @@ cdef enum:
     NEAR_NUMBERS = 4096     # in a B, or a C, for which a small product takes memory of its own call
     FEW_NUMBERS = 1 << 16   # in a B that each thread packs for itself: that takes less than to fetch what another packed
     REQUEST = 4000          # what asking for working memory costs, in multiplications of vectors
-    DOT_DEPTH = 4096        # summed indices per pass of the dot kernel
+    DOT_DEPTH = 1024        # summed indices per pass of the dot kernel
     DOT_ROWS_OF_TASK = 24
     DOT_COLUMNS_OF_TASK = 64
 
@@ -57,7 +57,7 @@ cdef product(const floating[:, ::1] a, bint transpose_a, const floating[:, ::1] 
     """
     cdef Product p
     cdef Py_ssize_t M = c.shape[0], N = c.shape[1], K = a.shape[0] if transpose_a else a.shape[1]
-    cdef int how = method(M, N, K, transpose_a, transpose_b, lanes(&c[0, 0]))
+    cdef int how = method(M, N, K, transpose_a, transpose_b, lanes(&c[0, 0]), CACHE_LINE // sizeof(floating))
     p.K, p.ldc = K, N
     if how == DOT_LANES:
         dot_product(M, N, K, &a[0, 0], &b[0, 0], &c[0, 0], bias, bias_of_rows, relu, n_threads)
@@ -73,12 +73,23 @@ cdef product(const floating[:, ::1] a, bint transpose_a, const floating[:, ::1] 
         tile_product(&p, &a[0, 0], &b[0, 0], &c[0, 0], bias, relu, n_threads, c.base.dtype)
 
 
-cdef int method(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, bint transpose_a, bint transpose_b, Py_ssize_t W) noexcept:
-    """The cheapest of the three ways, in multiplications of whole vectors; the weights were measured."""
+cdef int method(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, bint transpose_a, bint transpose_b, Py_ssize_t W,
+                Py_ssize_t line) noexcept:
+    """The cheapest of the three ways, in multiplications of whole vectors; the weights were measured.
+
+    `line` is how many numbers a line of the cache holds: where rows are made of whole lines, vectors of the summed index
+    straddle none.
+    """
     cdef Py_ssize_t copy_a = M * K * 2 // W, copy_b = N * K * 2 // W, c = M * N
     cdef Py_ssize_t columns = blocks(N, W) * M * K + (6 * copy_b + REQUEST if transpose_b or N < W else copy_b)
     cdef Py_ssize_t rows = blocks(M, W) * N * K + (copy_a if transpose_a and M >= W else 6 * copy_a + REQUEST)
-    cdef Py_ssize_t dots = (blocks(K, W) + 3) * c * 33 // 32
+    cdef Py_ssize_t dots = (blocks(K, W) + 3) * c
+    if K % line > 0:
+        dots += dots * 3 // 8
+    elif M > 64:                                # the others' copies serve more rows
+        dots += dots // 8
+    elif N * K < CACHE_NUMBERS:                 # B comes by for some rows after the others: from the second cache
+        dots -= dots // 8
     rows += c * 12 // W + REQUEST
     if transpose_b and not transpose_a and K >= W and dots < min(columns, rows):
         return DOT_LANES
