@@ -1,8 +1,8 @@
 """Batch normalization, with what may follow it: ReLU, or ReLU and max-pooling.
 
-Of a mini-batch a channel is a task, its values image after image: they fit into the cache, so what is read for the mean
-is still there for the variance and for the result. Sums run in double precision, in LANES of them side by side, which
-vectorise; their order is fixed. Where the statistics are given, planes are taken as they lie in memory.
+Of a mini-batch a channel is a task, its values image after image: they fit into the cache, so what is read for the
+statistics is still there for the result. The order of sums is fixed (batch_norm_planes.pxi.tp has the loops). Where the
+statistics are given, planes are taken as they lie in memory.
 
 What follows treats a plane while it is at hand: nothing lies between the layers but the place of a plane per thread.
 """
@@ -13,15 +13,14 @@ from libc.math cimport sqrt
 from convcore.kernels.buffers import own_pages
 from convcore.kernels.common cimport floating
 from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, in_quads, pool_sizes
-from convcore.kernels.relu cimport apply_relu
 
 import numpy as np
 
 include "vectors.pxi"
 include "max_pool_plane.pxi"
+include "batch_norm_planes.pxi"
 
 cdef enum:
-    LANES = 32
     FEW_VALUES = 32                     # of a plane
     BEYOND = 64                         # numbers behind a plane that vectors may touch
 
@@ -183,40 +182,33 @@ cdef void normalize_channel(Following* f, Channel channel, Py_ssize_t c, Py_ssiz
 
 
 cdef void statistics(Channel channel, const floating* x, double* mean, double* variance) noexcept nogil:
-    """Mean and variance in two passes; the second also corrects the rounding of the first."""
-    cdef double first[LANES]
-    cdef double second[LANES]
-    cdef const floating* row
-    cdef double center, d, shift, count = <double> channel.N * channel.S
-    cdef Py_ssize_t n, block, j, l
-    for l in range(LANES):
-        first[l] = 0
-    for n in range(channel.N):
-        row = x + n * channel.step
-        for block in range(channel.S // LANES):
-            for l in range(LANES):
-                first[l] += row[block * LANES + l]
-        for j in range(channel.S - channel.S % LANES, channel.S):
-            first[j % LANES] += row[j]
-    center = total(first) / count
-    for l in range(LANES):
-        first[l] = second[l] = 0
-    for n in range(channel.N):
-        row = x + n * channel.step
-        for block in range(channel.S // LANES):
-            for l in range(LANES):
-                d = row[block * LANES + l] - center
-                first[l] += d
-                second[l] += d * d
-        for j in range(channel.S - channel.S % LANES, channel.S):
-            d = row[j] - center
-            first[j % LANES] += d
-            second[j % LANES] += d * d
-    shift = total(first) / count
+    """Mean and variance in one pass, of the distances from the mean of the first plane.
+
+    Squares do not lose their digits by that: being the Nth part of all values, the plane has its mean at most √N standard
+    deviations away from that of all.
+    """
+    cdef double[2] sums
+    cdef double center, shift, count = <double> channel.N * channel.S
+    sums[0] = sums[1] = 0
+    add_planes(x, 1, channel, 0, sums)
+    center = sums[0] / channel.S
+    sums[0] = sums[1] = 0
+    add_planes(x, channel.N, channel, center, sums)
+    shift = sums[0] / count
     mean[0] = center + shift
-    variance[0] = total(second) / count - shift * shift
+    variance[0] = sums[1] / count - shift * shift
     if variance[0] < 0:                 # rounding; NaN stays NaN
         variance[0] = 0
+
+
+cdef void add_planes(const floating* x, Py_ssize_t planes, Channel channel, double center, double* sums) noexcept nogil:
+    """Add the distances from a center, and their squares, of some planes of a channel."""
+    cdef Py_ssize_t n
+    for n in range(planes):
+        if floating is float:
+            add_sums_float(x + n * channel.step, channel.S, center, sums)
+        else:
+            add_sums_double(x + n * channel.step, channel.S, center, sums)
 
 
 cdef struct Affine:                     # y = (x − center) · factor + shift, all rounded to the dtype of x
@@ -234,12 +226,11 @@ cdef void normalize(Following* f, const floating* x, Py_ssize_t S, Affine a, flo
     cdef floating factor = <floating> (a.scale * a.inverse)
     cdef floating shift = <floating> (a.offset - (a.mean - center) * a.scale * a.inverse)
     cdef floating* to = place if f.what == POOLING else y
-    cdef Py_ssize_t j
-    for j in range(S):
-        to[j] = (x[j] - center) * factor + shift
-    if f.what == RELU:
-        apply_relu(y, S)
-    elif f.what == POOLING:
+    if floating is float:
+        normalize_plane_float(x, S, center, factor, shift, f.what == RELU, to)
+    else:
+        normalize_plane_double(x, S, center, factor, shift, f.what == RELU, to)
+    if f.what == POOLING:
         pool_plane(&f.pool, place, S + BEYOND, True, y, index, f.cells)
 
 
@@ -300,7 +291,7 @@ cdef backward_channels(Following* f, const floating* grad_y, const floating* y, 
                        const floating[:, :, ::1] x, const floating[::1] scale, const double[::1] mean,
                        const double[::1] variance, floating[:, :, ::1] grad_x, floating[::1] grad_scale,
                        floating[::1] grad_offset, int n_threads, double epsilon, bint training):
-    cdef floating[:, ::1] place = planes(n_threads, x.shape[2], f.what != NOTHING, x.base.dtype)
+    cdef floating[:, ::1] place = planes(n_threads, x.shape[2], f.what == POOLING, x.base.dtype)
     cdef Py_ssize_t c
     for c in prange(x.shape[1], nogil=True, schedule="static", num_threads=n_threads):
         backward_channel(f, Channel(x.shape[0], x.shape[2], x.shape[1] * x.shape[2]), c, x.shape[1], grad_y, y, index,
@@ -309,19 +300,12 @@ cdef backward_channels(Following* f, const floating* grad_y, const floating* y, 
 
 
 cdef inline const floating* gradient(Following* f, Py_ssize_t plane, Py_ssize_t all_planes, Py_ssize_t S,
-                                     const floating* grad_y, const floating* y, const int* index,
-                                     floating* place) noexcept nogil:
-    """The gradient of a plane of normalized values: what followed them is gone through first."""
-    cdef Py_ssize_t j, room = (all_planes - plane) * f.cells
+                                     const floating* grad_y, const int* index, floating* place) noexcept nogil:
+    """The gradient of a plane of what followed, ReLU apart: it is spread from the maxima first."""
     grad_y += plane * f.cells
-    if f.what == NOTHING:
+    if f.what != POOLING:
         return grad_y
-    if f.what == POOLING:
-        spread_plane(&f.pool, grad_y, index + plane * f.cells, room, place, S + BEYOND)
-    else:
-        y += plane * f.cells
-        for j in range(S):
-            place[j] = 0 if y[j] <= 0 else grad_y[j]
+    spread_plane(&f.pool, grad_y, index + plane * f.cells, (all_planes - plane) * f.cells, place, S + BEYOND)
     return place
 
 
@@ -330,50 +314,34 @@ cdef void backward_channel(Following* f, Channel channel, Py_ssize_t c, Py_ssize
                            double mean, double inverse, bint training, floating* grad_x, floating* grad_scale,
                            floating* grad_offset) noexcept nogil:
     """With z = (x − mean) · inverse: grad_x = scale · inverse · (g − mean of g − z · mean of g · z)."""
-    cdef double plain[LANES]            # Σ g
-    cdef double weighted[LANES]         # Σ g · (x − mean)
+    cdef double[2] sums                 # Σ g, Σ g · (x − center)
     cdef const floating* g
-    cdef const floating* row
-    cdef floating* out
-    cdef double sum_plain, sum_weighted, slope, count = <double> channel.N * channel.S
-    cdef floating center, mean_g, tilt, rest, factor = <floating> (scale * inverse)
-    cdef Py_ssize_t n, block, j, l
-    for l in range(LANES):
-        plain[l] = weighted[l] = 0
+    cdef const floating* above          # what tells where g passes: ReLU's output
+    cdef double weighted, slope, count = <double> channel.N * channel.S
+    cdef floating center = <floating> mean, mean_g = 0, tilt = 0, rest = 0, factor = <floating> (scale * inverse)
+    cdef Py_ssize_t n, plane
+    sums[0] = sums[1] = 0
     for n in range(channel.N):
-        row = x + n * channel.step
-        g = gradient(f, n * C + c, channel.N * C, channel.S, grad_y, y, index, place)
-        for block in range(channel.S // LANES):
-            for l in range(LANES):
-                plain[l] += g[block * LANES + l]
-                weighted[l] += g[block * LANES + l] * (row[block * LANES + l] - mean)
-        for j in range(channel.S - channel.S % LANES, channel.S):
-            plain[j % LANES] += g[j]
-            weighted[j % LANES] += g[j] * (row[j] - mean)
-    sum_plain, sum_weighted = total(plain), total(weighted)
-    grad_scale[0] = <floating> (sum_weighted * inverse)
-    grad_offset[0] = <floating> sum_plain
-    if not training:
-        for n in range(channel.N):
-            out = grad_x + n * channel.step
-            g = gradient(f, n * C + c, channel.N * C, channel.S, grad_y, y, index, place)
-            for j in range(channel.S):
-                out[j] = factor * g[j]
-        return
-    slope = sum_weighted * inverse * inverse / count
-    center, mean_g, tilt = <floating> mean, <floating> (sum_plain / count), <floating> slope
-    rest = <floating> ((mean - center) * slope)
+        plane = n * C + c
+        g = gradient(f, plane, channel.N * C, channel.S, grad_y, index, place)
+        above = y + plane * f.cells if f.what == RELU else NULL
+        if floating is float:
+            add_products_float(g, above, x + n * channel.step, channel.S, center, sums)
+        else:
+            add_products_double(g, above, x + n * channel.step, channel.S, center, sums)
+    weighted = sums[1] - (mean - center) * sums[0]
+    grad_scale[0] = <floating> (weighted * inverse)
+    grad_offset[0] = <floating> sums[0]
+    if training:
+        slope = weighted * inverse * inverse / count
+        mean_g, tilt, rest = <floating> (sums[0] / count), <floating> slope, <floating> ((mean - center) * slope)
     for n in range(channel.N):
-        row, out = x + n * channel.step, grad_x + n * channel.step
-        g = gradient(f, n * C + c, channel.N * C, channel.S, grad_y, y, index, place)
-        for j in range(channel.S):
-            out[j] = factor * ((g[j] - mean_g) - ((row[j] - center) * tilt - rest))
-
-
-cdef inline double total(const double* lanes) noexcept nogil:
-    """The sum of the lanes, first to last."""
-    cdef double s = 0
-    cdef Py_ssize_t l
-    for l in range(LANES):
-        s += lanes[l]
-    return s
+        plane = n * C + c
+        g = gradient(f, plane, channel.N * C, channel.S, grad_y, index, place)
+        above = y + plane * f.cells if f.what == RELU else NULL
+        if floating is float:
+            gradient_plane_float(g, above, x + n * channel.step, channel.S, factor, mean_g, center, tilt, rest,
+                                 grad_x + n * channel.step)
+        else:
+            gradient_plane_double(g, above, x + n * channel.step, channel.S, factor, mean_g, center, tilt, rest,
+                                  grad_x + n * channel.step)
