@@ -43,7 +43,10 @@ def problem(geometry, direction, dtype, seed):
 
 
 def close(got, expected, geometry, dtype):
-    """Sums are double, of products by fours: they round about once per term. The results themselves are some five roundings of numbers up to 10."""
+    """Sums are double, of products by fours: they round about once per term.
+
+    The results themselves are some five roundings of numbers up to 10.
+    """
     count = geometry.N * geometry.S
     for a, b in zip(*((a,) if isinstance(a, np.ndarray) else a for a in (got, expected)), strict=True):
         assert a.dtype == b.dtype
