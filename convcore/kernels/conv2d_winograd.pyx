@@ -103,7 +103,7 @@ cdef convolve(Problem* p, int n_threads):
         for task in prange(p.G * filter_tasks, nogil=True, schedule="static", num_threads=n_threads):
             transform_filters(p, task // filter_tasks, task % p.panels, task % filter_tasks // p.panels * CHANNELS,
                               CHANNELS, panel_of(p, s, task // filter_tasks, task % p.panels))
-        for task in prange(blocks(p.bands, p.R) * p.G, nogil=True, schedule="dynamic", num_threads=n_threads):
+        for task in prange(blocks(p.bands, p.R) * p.G, nogil=True, schedule="static", num_threads=n_threads):
             convolve_block(p, task // p.G * p.R, task % p.G, s, &memory[threadid(), 0])
 
 

@@ -138,7 +138,7 @@ def forward(geometry,
                        num_threads=n_threads if s.OC * f.CG * f.T > MANY_WEIGHTS else 1):
         pack_forward(&f, w, where, task // f.panels // f.channel_blocks, task // f.panels % f.channel_blocks,
                      task % f.panels, &packed[0, 0])
-    for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+    for task in prange(tasks, nogil=True, schedule="static", num_threads=n_threads):
         forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], &padded[0, 0], &y[0, 0, 0, 0, 0],
                      task // (f.bands * f.G), task // f.G % f.bands, task % f.G, &patches[threadid(), 0],
                      &results[threadid(), 0])
@@ -206,7 +206,7 @@ def backward_input(geometry,
         pack_backward(&f, w, &phase[task // f.panels // f.channel_blocks // f.G], where,
                       task // f.panels // f.channel_blocks % f.G, task // f.panels % f.channel_blocks,
                       task % f.panels, &packed[0, 0])
-    for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+    for task in prange(tasks, nogil=True, schedule="static", num_threads=n_threads):
         backward_input_band(&f, e, phases, phase, offsets, &grad_y[0, 0, 0, 0, 0], &packed[0, 0],
                             &zeros[0, 0], &grad_x[0, 0, 0, 0, 0], task // (f.bands * f.G), task // f.G % f.bands,
                             task % f.G, &patches[threadid(), 0], &results[threadid(), 0],

@@ -289,7 +289,7 @@ cdef correlate(Prepared ready, const float* grad_y, const float* x, float* grad_
     cdef float* partial = &sums[0, 0]
     cdef float* tiles = &memory[0, 0]
     cdef Py_ssize_t own = memory.shape[1]
-    for task in prange(shares * p.G * filter_blocks * channel_blocks, nogil=True, schedule="dynamic",
+    for task in prange(shares * p.G * filter_blocks * channel_blocks, nogil=True, schedule="static",
                        num_threads=n_threads):
         share = task // (p.G * filter_blocks * channel_blocks)
         correlate_share(p, grad_y, x, grad_weight if share == 0 else partial + (share - 1) * weights,

@@ -132,7 +132,7 @@ cdef convolve(ConvSizes* s, bint is_forward, const float* source, const float* w
     cdef float[:, ::1] results = own_pages(n_threads, blocks(p.M, p.row_blocks) * GROUP_PIXELS, NUMBER)
     for task in prange(p.G * p.row_blocks, nogil=True, num_threads=n_threads):
         pack_weights(&p, weight, task // p.row_blocks, task % p.row_blocks, &packed[0, 0])
-    for task in prange(p.group_tasks * p.G * p.row_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+    for task in prange(p.group_tasks * p.G * p.row_tasks, nogil=True, schedule="static", num_threads=n_threads):
         convolve_groups(&p, source, &packed[0, 0], start, target, task // (p.G * p.row_tasks),
                         task // p.row_tasks % p.G, task % p.row_tasks, &panels[threadid(), 0], &results[threadid(), 0])
 
@@ -327,7 +327,7 @@ def backward_weight(geometry,
         sum_in_step(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &zeros[0, 0], &partial[0, 0], tiles, transposed,
                     n_threads)
     else:
-        for task in prange(p.shares * p.G * p.lane_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+        for task in prange(p.shares * p.G * p.lane_tasks, nogil=True, schedule="static", num_threads=n_threads):
             sum_share(&p, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0], &zeros[0, 0],
                       &partial[task // (p.G * p.lane_tasks), 0], task // (p.G * p.lane_tasks),
                       task // p.lane_tasks % p.G, task % p.lane_tasks, &tiles[threadid(), 0], &tiles[threadid(), laid],

@@ -165,7 +165,7 @@ def forward(geometry,
     for task in prange(f.G * f.channel_blocks * f.panels, nogil=True, num_threads=n_threads if s.OC * f.CG * f.T > MANY_WEIGHTS else 1):
         pack_forward(&f, w, where, task // f.panels // f.channel_blocks, task // f.panels % f.channel_blocks,
                      task % f.panels, &packed[0, 0])
-    for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+    for task in prange(tasks, nogil=True, schedule="static", num_threads=n_threads):
         forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], &bias[0] if bias is not None else NULL, &zeros[0, 0],
                      &y[0, 0, 0, 0, 0], task // (f.bands * f.G) * f.images, task // f.G % f.bands, task % f.G,
                      &patches[threadid(), 0])
@@ -239,7 +239,7 @@ def backward_input(geometry,
         pack_backward(&f, w, &phase[task // f.panels // f.channel_blocks // f.G], where,
                       task // f.panels // f.channel_blocks % f.G, task // f.panels % f.channel_blocks,
                       task % f.panels, &packed[0, 0])
-    for task in prange(tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
+    for task in prange(tasks, nogil=True, schedule="static", num_threads=n_threads):
         backward_input_band(&f, e, phases, phase, offsets, &grad_y[0, 0, 0, 0, 0], &packed[0, 0],
                             &zeros[0, 0], &grad_x[0, 0, 0, 0, 0], task // (f.bands * f.G) * f.images, task // f.G % f.bands,
                             task % f.G, &patches[threadid(), 0], &results[threadid(), 0] if apart else NULL,
@@ -321,7 +321,7 @@ def backward_weight(geometry,
     cdef float[:, ::1] sums_of = own_pages(n_threads, f.CB * f.T * width + vf_LANES * vf_LANES, NUMBER)
     cdef float[:, ::1] partial = aligned(shares - 1, weights, NUMBER)                  # the first share needs none
     cdef float* total = &grad_weight[0, 0, 0, 0, 0]
-    for task in prange(shares * others, nogil=True, schedule="dynamic", num_threads=n_threads):
+    for task in prange(shares * others, nogil=True, schedule="static", num_threads=n_threads):
         share = task // others
         backward_weight_share(&f, offsets, &grad_y[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
                               part(items, shares, share), part(items, shares, share + 1),

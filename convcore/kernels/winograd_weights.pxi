@@ -65,7 +65,7 @@ cdef correlate(Problem* p, Problem* gradients, int n_threads):
     cdef float[:, ::1] sums = aligned(p.G * shares if shares > 0 else 1, p.points * sums_of_point(p), dtype)
     cdef float[:, ::1] memory = own_pages(n_threads, rest, dtype)
     if shares > 0:
-        for task in prange(p.G * shares, nogil=True, schedule="dynamic", num_threads=n_threads):
+        for task in prange(p.G * shares, nogil=True, schedule="static", num_threads=n_threads):
             sum_share(p, gradients, task // shares, task % shares * p.bands // shares,
                       (task % shares + 1) * p.bands // shares, &tiles[threadid(), 0], &sums[task, 0],
                       &memory[threadid(), 0])
