@@ -1,9 +1,13 @@
 """Networks to train beside PyTorch: the package's own, and some of other layers, none of which has rules of its own."""
 
+import itertools
+
 from convcore.layers import (
     ELU,
+    Addition,
     AvgPool2D,
     BatchNorm,
+    Concatenation,
     Conv2D,
     Dropout,
     FullyConnected,
@@ -54,7 +58,38 @@ def perceptron():
     return [FullyConnected(256), ReLU(), FullyConnected(128), ReLU()]
 
 
-OTHERS = {make.__name__: make for make in (classic, dropout, vgg, averaged, overlapping, perceptron)}
+def residual():
+    """Two blocks whose input is added to what two convolutions make of it."""
+    layers = {"stem": Conv2D(3, 16, padding=1), "stem_relu": ReLU(), "pool": MaxPool2D(2, stride=2)}
+    connections, last = list(itertools.pairwise(layers)), "pool"
+    for block in "ab":
+        own = {f"{block}_conv1": Conv2D(3, 16, padding=1), f"{block}_relu1": ReLU(),
+               f"{block}_conv2": Conv2D(3, 16, padding=1), f"{block}_add": Addition(2)}  # fmt: skip
+        connections += [(last, f"{block}_conv1"), *itertools.pairwise(own), (last, f"{block}_add")]
+        connections += [(f"{block}_add", f"{block}_relu2")]
+        layers |= {**own, f"{block}_relu2": ReLU()}
+        last = f"{block}_relu2"
+    return {**layers, "average": GlobalAvgPool()}, [*connections, (last, "average")]
+
+
+def parallel():
+    """Convolutions of three sizes side by side, whose channels are joined."""
+    layers = {"stem": Conv2D(3, 16, padding=1), "stem_relu": ReLU(), "pool": MaxPool2D(2, stride=2)}
+    connections, ends = list(itertools.pairwise(layers)), []
+    for size in (1, 3, 5):
+        own = {f"conv{size}": Conv2D(size, 16, padding=size // 2), f"relu{size}": ReLU()}
+        connections += [("pool", f"conv{size}"), (f"conv{size}", f"relu{size}")]
+        layers |= own
+        ends += [(f"relu{size}", "join")]
+    rest = {"join": Concatenation(1, 3), "conv": Conv2D(3, 32, padding=1), "relu": ReLU(),
+            "pool2": MaxPool2D(2, stride=2)}  # fmt: skip
+    return {**layers, **rest}, [*connections, *ends, *itertools.pairwise(rest)]
+
+
+OTHERS = {
+    make.__name__: make
+    for make in (classic, dropout, vgg, averaged, overlapping, perceptron, residual, parallel)
+}  # fmt: skip
 NAMES = (*NAMED, *OTHERS)
 
 
@@ -65,7 +100,14 @@ def network(name, data, seed=0):
         net = NAMED[name](data.num_classes, channels=x.shape[1], seed=seed)
     else:
         image = ImageInput(x.shape[1:], normalization="rescale-zero-one")
-        net = Network([image, *OTHERS[name](), FullyConnected(data.num_classes), Softmax()], seed=seed)
+        ends = {"fc": FullyConnected(data.num_classes), "softmax": Softmax()}
+        made = OTHERS[name]()
+        if isinstance(made, list):
+            net = Network([image, *made, *ends.values()], seed=seed)
+        else:
+            layers, connections = made
+            ways = [("image", next(iter(layers))), *connections, (list(layers)[-1], "fc"), ("fc", "softmax")]
+            net = Network.from_graph({"image": image, **layers, **ends}, ways, seed=seed)
     net.initialize()
     net.fit_normalization(x)
     return net

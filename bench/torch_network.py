@@ -1,5 +1,8 @@
 """One of our networks in PyTorch, as its peer: the same layers, first weights, options and batches."""
 
+import collections
+import functools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -8,7 +11,7 @@ from convcore import Tensor, layers
 
 
 class TorchNetwork:
-    """A network that is a list of usual layers.
+    """A network of usual layers.
 
     Parameters
     ----------
@@ -20,8 +23,7 @@ class TorchNetwork:
 
     def __init__(self, ours, learn_rate, momentum, l2):
         self.image_input = ours.layers[0]
-        modules = [module for layer in ours.layers[1:] for module in _modules(layer)]
-        self.model = torch.nn.Sequential(*modules)
+        self.model = _Graph(ours)
         learned = [p for layer in ours.layers for p in layer.learnables.values()]
         with torch.no_grad():
             for theirs, parameter in zip(self.model.parameters(), learned, strict=True):
@@ -65,6 +67,41 @@ class TorchNetwork:
         return float((self.predict(x, batch_size).argmax(1) == y).float().mean())
 
 
+class _Graph(torch.nn.Module):
+    """The layers of a network behind its input, in the order of execution, each with those that it takes from."""
+
+    def __init__(self, ours):
+        super().__init__()
+        self.parts = torch.nn.ModuleList(torch.nn.Sequential(*_modules(layer)) for layer in ours.layers[1:])
+        sources = {}
+        for source, target in ours.connections:
+            sources.setdefault(target.partition("/")[0], []).append(source)
+        self.first, *names = [layer.name for layer in ours.layers]
+        self.steps = [(name, sources[name], _join(layer)) for name, layer in zip(names, ours.layers[1:], strict=True)]
+        self.takers = collections.Counter(source for source, _ in ours.connections)
+
+    def forward(self, x):
+        """Return the logits."""
+        values, left = {self.first: x}, self.takers.copy()
+        for part, (name, sources, join) in zip(self.parts, self.steps, strict=True):
+            inputs = [values[source] for source in sources]
+            for source in sources:  # what nobody takes any more is let go
+                left[source] -= 1
+                if not left[source]:
+                    del values[source]
+            values[name] = part(join(inputs) if join else inputs[0])
+        return values[name]
+
+
+def _join(layer):
+    """Return what makes one tensor of the several that a layer takes; None for a layer that takes one."""
+    if isinstance(layer, layers.Addition):
+        return lambda tensors: functools.reduce(torch.add, tensors)
+    if isinstance(layer, layers.Concatenation):
+        return lambda tensors: torch.cat(tensors, layer.axis)
+    return None
+
+
 def _modules(layer):
     """Return what computes the same as a layer of ours."""
     nn = torch.nn
@@ -89,6 +126,6 @@ def _modules(layer):
     if isinstance(layer, layers.FullyConnected):
         outputs, inputs = layer.weights.shape
         return [nn.Flatten(), nn.Linear(inputs, outputs)]
-    if isinstance(layer, (layers.Softmax, layers.ClassificationOutput)):
+    if isinstance(layer, (layers.Softmax, layers.ClassificationOutput, layers.Addition, layers.Concatenation)):
         return []
     raise ValueError(f"bench: no PyTorch module for {type(layer).__name__}")
