@@ -4,6 +4,8 @@ Cython kernels, a tape autograd, the layers of a convolutional network, and an S
 ``import convcore as cc`` and everything is reachable from `cc`.
 """
 
+import sys
+
 from convcore import data, functional, kernels, models, ops
 from convcore.autograd import GradientError, Tape, Tensor, gradcheck, gradient
 from convcore.kernels import get_precision, precision, set_precision, use_variant
@@ -24,3 +26,12 @@ from convcore.train import (
 )
 
 ops.attach(Tensor, Tape)
+
+
+def __getattr__(name):
+    """Return ``__version__``, which is looked up only when somebody asks for it."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("convcore")
+    raise AttributeError(f"module 'convcore' has no attribute {name!r}", name=name, obj=sys.modules[__name__])

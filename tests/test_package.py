@@ -8,6 +8,7 @@ import zlib
 
 import pytest
 
+import convcore as cc
 from convcore import kernels
 from convcore._compiled import cpu
 
@@ -22,10 +23,17 @@ def project():
 
 def test_version_in_one_place(project):
     version = project["project"]["version"]
-    assert importlib.metadata.version("convcore") == version
+    assert importlib.metadata.version("convcore") == version == cc.__version__
     for path in [ROOT / "setup.py", *PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx")]:
         text = path.read_text(encoding="utf-8")
         assert not re.search(rf"[\"']{re.escape(version)}[\"']|__version__ *=", text), f"{path} repeats the version"
+
+
+def test_a_name_that_is_almost_right():
+    """Python suggests the right one, for which it needs to know the name, and of what."""
+    with pytest.raises(AttributeError, match=r"^module 'convcore' has no attribute 'Conv2d'$") as error:
+        cc.Conv2d  # noqa: B018  PyTorch's spelling
+    assert (error.value.name, error.value.obj) == ("Conv2d", cc)
 
 
 def test_every_package_is_listed(project):
