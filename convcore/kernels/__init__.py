@@ -26,10 +26,10 @@ from convcore.kernels.functions import (
 from convcore.kernels.geometry import ConvGeometry
 from convcore.kernels.joining_geometry import JoiningGeometry
 from convcore.kernels.matrix_geometry import (
-    ErrorGeometry,
     FlatGeometry,
     MatrixGeometry,
     PartsGeometry,
+    RegressionGeometry,
     RowsGeometry,
     SoftmaxGeometry,
 )
@@ -53,8 +53,8 @@ from convcore.kernels.rounding import get_precision, precision, set_precision
 
 __all__ = [
     "AffineGeometry", "BatchNormGeometry", "ChannelScaleGeometry", "ConvGeometry", "CrossChannelNormGeometry",
-    "ErrorGeometry", "FlatGeometry", "GlobalPoolGeometry", "JoiningGeometry", "MatrixGeometry", "PartsGeometry",
-    "PoolGeometry", "RowsGeometry", "SoftmaxGeometry",
+    "FlatGeometry", "GlobalPoolGeometry", "JoiningGeometry", "MatrixGeometry", "PartsGeometry", "PoolGeometry",
+    "RegressionGeometry", "RowsGeometry", "SoftmaxGeometry",
     "avg_pool1d_backward_input", "avg_pool1d_forward", "avg_pool2d_backward_input", "avg_pool2d_forward",
     "avg_pool3d_backward_input", "avg_pool3d_forward", "channel_sizes", "conv1d_backward_bias",
     "conv1d_backward_input", "conv1d_backward_weight", "conv1d_forward", "conv2d_backward_bias",

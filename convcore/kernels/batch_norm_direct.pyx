@@ -317,6 +317,7 @@ cdef void backward_channel(Following* f, Channel channel, Py_ssize_t c, Py_ssize
     cdef double[2] sums                 # Σ g, Σ g · (x − center)
     cdef const floating* g
     cdef const floating* above          # what tells where g passes: ReLU's output
+    cdef const floating* seen           # what the statistics were made of
     cdef double weighted, slope, count = <double> channel.N * channel.S
     cdef floating center = <floating> mean, mean_g = 0, tilt = 0, rest = 0, factor = <floating> (scale * inverse)
     cdef Py_ssize_t n, plane
@@ -339,9 +340,8 @@ cdef void backward_channel(Following* f, Channel channel, Py_ssize_t c, Py_ssize
         plane = n * C + c
         g = gradient(f, plane, channel.N * C, channel.S, grad_y, index, place)
         above = y + plane * f.cells if f.what == RELU else NULL
+        seen = x + n * channel.step if training else NULL
         if floating is float:
-            gradient_plane_float(g, above, x + n * channel.step, channel.S, factor, mean_g, center, tilt, rest,
-                                 grad_x + n * channel.step)
+            gradient_plane_float(g, above, seen, channel.S, factor, mean_g, center, tilt, rest, grad_x + n * channel.step)
         else:
-            gradient_plane_double(g, above, x + n * channel.step, channel.S, factor, mean_g, center, tilt, rest,
-                                  grad_x + n * channel.step)
+            gradient_plane_double(g, above, seen, channel.S, factor, mean_g, center, tilt, rest, grad_x + n * channel.step)

@@ -121,12 +121,12 @@ class SoftmaxGeometry:
 
 
 @dataclass(frozen=True)
-class ErrorGeometry:
+class RegressionGeometry:
     """`size` outputs and as many targets; the loss is `factor` times the sum of an error of each difference.
 
     Examples
     --------
-    >>> str(ErrorGeometry("squared_error", 640, 0.5 / 64))
+    >>> str(RegressionGeometry("squared_error", 640, 0.5 / 64))
     'n640'
     """
 

@@ -63,16 +63,15 @@ cdef inline floating farthest(floating x) noexcept nogil:
 
 cdef inline floating normal_below(floating x, floating* density) noexcept nogil:
     """The part of a normal distribution below x, and its density at x."""
-    cdef floating one = 1, half = 0.5, four = 4, a = -x if x < 0 else x, head, rest, bell, w, z, tail
-    w = a
-    a = farthest(x) if a > farthest(x) else a
+    cdef floating one = 1, half = 0.5, four = 4, size = -x if x < 0 else x, head, rest, bell, w, z, tail
+    cdef floating a = farthest(x) if size > farthest(x) else size
     if floating is float:
         head = convcore_first_half_float(a)
     else:
         head = convcore_first_half_double(a)
     rest = half * ((head - a) * (head + a))
     bell = exponential_of_two(-half * (head * head), rest)          # e^(−a²/2)
-    bell = 0 if w > farthest(x) else bell
+    bell = 0 if size > farthest(x) else bell
     w = a / (a + four)
     z = (a - four) / (a + four)
     if floating is float:

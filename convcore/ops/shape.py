@@ -1,5 +1,6 @@
 """Rearranging elements: shapes, axes, parts, joining and padding. Every gradient here only moves numbers back."""
 
+import functools
 import math
 import operator
 
@@ -9,6 +10,8 @@ from convcore.arrays import is_scalar, same_dtype
 from convcore.autograd.tape import record
 from convcore.autograd.tensor import as_tensor
 from convcore.kernels import JoiningGeometry, run
+
+_joining = functools.lru_cache(maxsize=1024)(JoiningGeometry)  # to make one takes a microsecond
 
 
 def normalize_axes(op, axis, shape, what="x", new=0):
@@ -240,7 +243,7 @@ def concatenate(tensors, axis=0):
                 text = f"concatenate: axis {k} has {n} elements in tensors[{i}], {m} in tensors[0]"
                 raise ValueError(f"{text} (tensors[0] {first}, tensors[{i}] {other})")
     shape = (*first[:axis], sum(tensor.shape[axis] for tensor in tensors), *first[axis + 1 :])
-    geometry = JoiningGeometry(math.prod(first[:axis]), tuple(math.prod(tensor.shape[axis:]) for tensor in tensors))
+    geometry = _joining(math.prod(first[:axis]), tuple(math.prod(tensor.shape[axis:]) for tensor in tensors))
     if 0 in (geometry.rows, *geometry.sizes):
         y = np.concatenate([tensor.data for tensor in tensors], axis)
     else:

@@ -7,7 +7,7 @@ import numpy as np
 from convcore.arrays import FLOATS, as_numbers, way_to_batch
 from convcore.autograd import Tensor
 from convcore.data.batches import check_lengths, count_of
-from convcore.layers import ClassificationOutput
+from convcore.layers import ClassificationOutput, RegressionOutput
 from convcore.ops import softmax, transpose
 from convcore.ops.loss import count_hits, cross_entropy, half_mse, huber, mae, mse
 
@@ -167,7 +167,7 @@ class Objective:
 
     def cast(self, target):
         """Return a target in the network's dtype; labels, and whole numbers for a function, as they are."""
-        numbers = target.dtype in FLOATS or self.name in ELEMENTWISE
+        numbers = target.dtype in FLOATS or self.name in ELEMENTWISE or self.name == RegressionOutput.__name__
         return target.astype(self.net.dtype) if numbers and target.dtype != self.net.dtype else target
 
     def _cross_entropy(self, y, target):

@@ -190,6 +190,20 @@ def test_statistics_are_double_whatever_the_values_are(variant):
     assert str(caught.value) == "batch_norm: mean must be float64, got float32"
 
 
+@pytest.mark.parametrize("variant", kernels.variants(OP))
+@pytest.mark.parametrize("S", [3, 16, 37])
+def test_statistics_that_were_given_let_gradients_pass_by_themselves(variant, S):
+    """Not by way of x, which may be infinite."""
+    one, g = np.ones(1), np.arange(1.0, S + 1).reshape(1, 1, S)
+    x = np.full((1, 1, S), np.inf)
+    for level in kernels.levels_of(OP, variant):
+        for dtype in DTYPES:
+            arrays = [array.astype(dtype) for array in (g, x, one)]
+            grad_x, _, _ = run(OP, "backward", BatchNormGeometry(1, 1, S), *arrays, one, 3 * one, variant=variant,
+                               level=level, epsilon=1.0, training=False)  # fmt: skip
+            assert_allclose(grad_x, g / 2)
+
+
 # ---------------------------------------------------------------- with ReLU and max-pooling behind
 
 POOLS = [

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import DTYPES, THREADS, assert_same, bits, cells
 
 from convcore import kernels
-from convcore.kernels import ErrorGeometry, registry, run
+from convcore.kernels import RegressionGeometry, registry, run
 
 each_cell = pytest.mark.parametrize(
     ("op", "variant", "level", "direction"), [(op, *cell.values) for op in registry.REGRESSION for cell in cells(op)]
@@ -24,7 +24,7 @@ def arrays_of(direction, size, dtype, whole):
 @pytest.mark.parametrize("size", [0, 1, 33, 8192, 8193, 3 * 8192 + 5])  # blocks are 8192 long
 @each_cell
 def test_exact_for_whole_numbers_for_any_threads(op, variant, level, direction, size):
-    geometry = ErrorGeometry(op, size, 0.25)
+    geometry = RegressionGeometry(op, size, 0.25)
     for dtype in DTYPES:
         arrays = arrays_of(direction, size, dtype, whole=True)
         expected = run(op, direction, geometry, *arrays, variant="reference")
@@ -37,7 +37,7 @@ def test_exact_for_whole_numbers_for_any_threads(op, variant, level, direction, 
 @each_cell
 def test_close_to_the_definition_with_the_same_bits_for_any_threads(op, variant, level, direction):
     size = 3 * 8192 + 5
-    geometry = ErrorGeometry(op, size, 1 / size)
+    geometry = RegressionGeometry(op, size, 1 / size)
     for dtype in DTYPES:
         arrays = arrays_of(direction, size, dtype, whole=False)
         expected = run(op, direction, geometry, *[a.astype(np.float64) for a in arrays], variant="reference")
@@ -58,12 +58,10 @@ def test_at_the_corners_and_far_out(op):
     }
     for variant in ("direct", "reference"):
         for level in kernels.levels_of(op, variant):
-            grad = run(
-                op, "backward_input", ErrorGeometry(op, 6, 1.0), difference, np.ones(1), variant=variant, level=level
-            )
+            how = {"variant": variant, "level": level}
+            grad = run(op, "backward_input", RegressionGeometry(op, 6, 1.0), difference, np.ones(1), **how)
             assert_array_equal(grad, slopes[op])
             for i, error in enumerate((0, 1, 1, np.inf, np.inf, np.nan)):
-                error = error / 2 if op == "huber" else error
-                loss, _ = run(op, "forward", ErrorGeometry(op, 1, 1.0), difference[i : i + 1], np.zeros(1),
-                              variant=variant, level=level)  # fmt: skip
-                assert_array_equal(loss, [error])
+                one, zero = difference[i : i + 1], np.zeros(1)
+                loss, _ = run(op, "forward", RegressionGeometry(op, 1, 1.0), one, zero, **how)
+                assert_array_equal(loss, [error / 2 if op == "huber" else error])

@@ -153,7 +153,7 @@ def test_other_layers(layers, programs, monkeypatch):
 
 
 @pytest.mark.parametrize("loss", [None, "mse", "half_mse", "mae", "huber"])
-@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("kind", ["f4", "f8", "i8", "u1"])
 def test_regression(loss, kind, programs, monkeypatch):
     def make():
         net = cc.Network([cc.ImageInput((1, 12, 12)), cc.FullyConnected(1), cc.RegressionOutput()], seed=0)
