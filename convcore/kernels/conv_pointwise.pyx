@@ -132,7 +132,7 @@ cdef convolve(ConvSizes* s, bint is_forward, const float* source, const float* w
     cdef float[:, ::1] results = own_pages(n_threads, blocks(p.M, p.row_blocks) * GROUP_PIXELS, NUMBER)
     for task in prange(p.G * p.row_blocks, nogil=True, num_threads=n_threads):
         pack_weights(&p, weight, task // p.row_blocks, task % p.row_blocks, &packed[0, 0])
-    for task in prange(p.group_tasks * p.G * p.row_tasks, nogil=True, schedule="static", num_threads=n_threads):
+    for task in prange(p.group_tasks * p.G * p.row_tasks, nogil=True, schedule="dynamic", num_threads=n_threads):
         convolve_groups(&p, source, &packed[0, 0], start, target, task // (p.G * p.row_tasks),
                         task // p.row_tasks % p.G, task % p.row_tasks, &panels[threadid(), 0], &results[threadid(), 0])
 
