@@ -3,6 +3,7 @@
 from libc.math cimport log
 
 from convcore.kernels.common cimport floating
+from convcore.kernels.largest cimport first_largest
 from convcore.kernels.softmax_row cimport softmax_row
 
 
@@ -44,14 +45,6 @@ def count_hits(geometry,
         for n in range(logits.shape[0]):
             found += first_largest(&logits[n, 0], logits.shape[1]) == target[n]
     hits[0] = found
-
-
-cdef Py_ssize_t first_largest(const floating* x, Py_ssize_t K) noexcept nogil:
-    cdef Py_ssize_t k, best = 0
-    for k in range(1, K):
-        if x[k] > x[best] or (x[k] != x[k] and x[best] == x[best]):
-            best = k
-    return best
 
 
 def backward_input(geometry,

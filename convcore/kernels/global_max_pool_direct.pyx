@@ -4,6 +4,7 @@ from cython.parallel cimport prange
 from libc.string cimport memset
 
 from convcore.kernels.common cimport check_index, floating
+from convcore.kernels.largest cimport first_largest
 
 
 def forward(geometry, const floating[:, ::1] x not None, floating[::1] y not None, long long[::1] index not None,
@@ -13,16 +14,6 @@ def forward(geometry, const floating[:, ::1] x not None, floating[::1] y not Non
     for plane in prange(x.shape[0], nogil=True, schedule="static", num_threads=n_threads):
         index[plane] = first_largest(&x[plane, 0], x.shape[1])
         y[plane] = x[plane, index[plane]]
-
-
-cdef Py_ssize_t first_largest(const floating* x, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t j, best = 0
-    for j in range(count):
-        if x[j] != x[j]:
-            return j
-        if x[j] > x[best]:
-            best = j
-    return best
 
 
 def backward_input(geometry, const floating[::1] grad_y not None, const long long[::1] index not None,

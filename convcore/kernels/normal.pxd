@@ -17,21 +17,16 @@ cdef extern from *:
     #include <stdint.h>
     #include <string.h>
 
-    static inline float convcore_first_half_float(float a) {
-        uint32_t digits;
-        memcpy(&digits, &a, sizeof a);
-        digits &= 0xfffff000;
-        memcpy(&a, &digits, sizeof a);
-        return a;
-    }
-
-    static inline double convcore_first_half_double(double a) {
-        uint64_t digits;
-        memcpy(&digits, &a, sizeof a);
-        digits &= 0xfffffffff8000000;
-        memcpy(&a, &digits, sizeof a);
-        return a;
-    }
+    #define CONVCORE_FIRST_HALF(name, number, bits, mask) \\
+        static inline number name(number a) {             \\
+            bits digits;                                  \\
+            memcpy(&digits, &a, sizeof a);                \\
+            digits &= mask;                               \\
+            memcpy(&a, &digits, sizeof a);                \\
+            return a;                                     \\
+        }
+    CONVCORE_FIRST_HALF(convcore_first_half_float, float, uint32_t, 0xfffff000)
+    CONVCORE_FIRST_HALF(convcore_first_half_double, double, uint64_t, 0xfffffffff8000000)
 
     static inline float convcore_tail_float(float z) {
         return (((((((((-0.00011718335f) * z + 6.14757996e-5f) * z + 0.00135936154f) * z - 0.00199590318f) * z

@@ -45,27 +45,17 @@ def forward(geometry,
 cdef double sum_of_block(Error error, const floating* y, const floating* target, floating* difference,
                          Py_ssize_t count) noexcept nogil:
     cdef double[LANES] sums
-    cdef double d, total = 0
+    cdef double total = 0
     cdef Py_ssize_t j, l
     for j in range(count):
         difference[j] = y[j] - target[j]
     for l in range(LANES):
         sums[l] = 0
     for j in range(count // LANES):
-        if error == SQUARED:
-            for l in range(LANES):
-                d = difference[j * LANES + l]
-                sums[l] += d * d
-        elif error == ABSOLUTE:
-            for l in range(LANES):
-                d = difference[j * LANES + l]
-                sums[l] += -d if d < 0 else d
-        else:
-            for l in range(LANES):
-                sums[l] += huber_of(difference[j * LANES + l])
+        for l in range(LANES):
+            sums[l] += error_of(error, difference[j * LANES + l])
     for j in range(count - count % LANES, count):
-        d = difference[j]
-        sums[j % LANES] += d * d if error == SQUARED else huber_of(d) if error == HUBER else -d if d < 0 else d
+        sums[j % LANES] += error_of(error, difference[j])
     for l in range(LANES):
         total += sums[l]
     return total
@@ -111,7 +101,11 @@ cdef inline floating sign_of(floating d) noexcept nogil:
     return -1 if d < 0 else d
 
 
-cdef inline double huber_of(double d) noexcept nogil:
-    """d²/2 where |d| ≤ 1, |d| − 1/2 elsewhere: with the slope s, s · (d − s/2)."""
+cdef inline double error_of(Error error, double d) noexcept nogil:
+    """That of huber is d²/2 where |d| ≤ 1, |d| − 1/2 elsewhere: with the slope s, s · (d − s/2)."""
     cdef double slope = clipped(d)
-    return slope * (d - slope / 2)
+    if error == SQUARED:
+        return d * d
+    if error == HUBER:
+        return slope * (d - slope / 2)
+    return -d if d < 0 else d

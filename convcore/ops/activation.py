@@ -1,14 +1,11 @@
 """Activations: functions of one tensor that keep its shape."""
 
-import functools
-
 import numpy as np
 
 from convcore.autograd import as_tensor, record
 from convcore.checks import finite_number
-from convcore.kernels import FlatGeometry, SoftmaxGeometry, run
-
-_flat = functools.lru_cache(maxsize=1024)(FlatGeometry)  # to make one takes a microsecond
+from convcore.kernels import SoftmaxGeometry, run
+from convcore.ops.elementwise import flat
 
 
 def relu(x):
@@ -47,7 +44,7 @@ def relu_backward(record, grad_y, needs):
 
 def relu_gradient(grad_y, y):
     """Return the gradient of ReLU's input from that of its output and the output, arrays of one shape."""
-    return run("relu", "backward_input", _flat("relu", y.size), grad_y.reshape(-1), y.reshape(-1)).reshape(y.shape)
+    return run("relu", "backward_input", flat("relu", y.size), grad_y.reshape(-1), y.reshape(-1)).reshape(y.shape)
 
 
 def leaky_relu(x, scale=0.01):
@@ -286,7 +283,7 @@ def sigmoid_backward(record, grad_y, needs):
 
 def _by_kernel(op, x, backward, seen, parameter=0.0, attributes=None):
     """Return f(x), computed by a kernel, which may have a number of its own; the way back needs to see x, or y."""
-    geometry = _flat(op, x.size, parameter)
+    geometry = flat(op, x.size, parameter)
     y = run(op, "forward", geometry, x.data.reshape(-1)).reshape(x.shape)
     return record(op, y, inputs=(x,), backward=backward, saved={seen: x.data if seen == "x" else y},
                   attributes=attributes, geometry=geometry)  # fmt: skip

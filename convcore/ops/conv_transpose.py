@@ -2,8 +2,18 @@
 
 from convcore.arrays import lasting_ones
 from convcore.autograd import record
-from convcore.kernels import ChannelScaleGeometry, ConvGeometry, channel_sizes, run
+from convcore.kernels import (
+    ChannelScaleGeometry,
+    ConvGeometry,
+    channel_sizes,
+    conv1d_backward_bias,
+    conv2d_backward_bias,
+    conv3d_backward_bias,
+    run,
+)
 from convcore.ops.conv import tensors
+
+SUMS_OF_CHANNELS = {"conv1d": conv1d_backward_bias, "conv2d": conv2d_backward_bias, "conv3d": conv3d_backward_bias}
 
 
 def convolve_transposed(op, x, weight, bias, stride, cropping, output_padding, dilation, groups, variant):
@@ -36,11 +46,4 @@ def backward(record, grad_y, needs):
     needs_x, needs_weight, needs_bias = needs
     grad_x = run(g.op, "forward", g, grad_y, weight, None, variant=variant) if needs_x else None
     grad_weight = run(g.op, "backward_weight", g, x, grad_y, variant=variant) if needs_weight else None
-    return grad_x, grad_weight, _gradient_of_bias(g.op, grad_y) if needs_bias else None
-
-
-def _gradient_of_bias(op, grad_y):
-    """Return the sum of each channel, as a convolution of 1×1 with this output has it for its bias."""
-    channels = grad_y.shape[1]
-    pointwise = ConvGeometry.of(grad_y.shape, (channels, channels, *(1,) * (grad_y.ndim - 2)))
-    return run(op, "backward_bias", pointwise, grad_y)
+    return grad_x, grad_weight, SUMS_OF_CHANNELS[g.op](grad_y) if needs_bias else None

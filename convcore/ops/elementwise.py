@@ -9,7 +9,7 @@ from convcore.autograd.tape import record
 from convcore.autograd.tensor import as_tensor, wrap
 from convcore.kernels import FlatGeometry, run
 
-_flat = functools.lru_cache(maxsize=1024)(FlatGeometry)  # to make one takes a microsecond
+flat = functools.lru_cache(maxsize=1024)(FlatGeometry)  # to make one takes a microsecond
 
 
 def operands(op, a, b):
@@ -86,7 +86,7 @@ def add(a, b):
 
 def added(a, b):
     """Return the sum of two arrays of one shape and dtype, a new array: by a kernel, on several threads."""
-    return run("add", "forward", _flat("add", a.size), a.reshape(-1), b.reshape(-1)).reshape(a.shape)
+    return run("add", "forward", flat("add", a.size), a.reshape(-1), b.reshape(-1)).reshape(a.shape)
 
 
 def add_backward(record, grad_y, needs):

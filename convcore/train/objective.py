@@ -14,6 +14,7 @@ from convcore.ops.loss import count_hits, cross_entropy, half_mse, huber, mae, m
 # On targets of the shape of the network's output; a new one is one entry here.
 ELEMENTWISE = {"mse": mse, "half_mse": half_mse, "mae": mae, "huber": huber}
 LOSSES = ("crossentropy", *ELEMENTWISE)
+OF_NUMBERS = (*ELEMENTWISE, RegressionOutput.__name__)  # whole ones as targets are numbers, not classes
 
 
 class Objective:
@@ -167,7 +168,7 @@ class Objective:
 
     def cast(self, target):
         """Return a target in the network's dtype; labels, and whole numbers for a function, as they are."""
-        numbers = target.dtype in FLOATS or self.name in ELEMENTWISE or self.name == RegressionOutput.__name__
+        numbers = target.dtype in FLOATS or self.name in OF_NUMBERS
         return target.astype(self.net.dtype) if numbers and target.dtype != self.net.dtype else target
 
     def _cross_entropy(self, y, target):
