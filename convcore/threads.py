@@ -9,8 +9,9 @@ import time
 
 from convcore._compiled import cpu
 
-# Below this many operations a second thread costs more (a parallel region: 1 to 2 µs, a cold core: more) than it saves.
-OPERATIONS_PER_THREAD = 50_000
+# Below this many operations a thread costs more than it saves: a parallel region takes 1 to 2 µs, another the lines of
+# the cache that one processor fetches from the other. Kernels of training need about 2 µs for so many.
+OPERATIONS_PER_THREAD = 170_000
 
 LOOK_EVERY = 1e-3  # seconds
 

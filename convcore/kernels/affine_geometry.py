@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convcore.kernels.problem import Problem
 
-@dataclass(frozen=True)
-class AffineGeometry:
+
+@dataclass(frozen=True, eq=False)
+class AffineGeometry(Problem):
     """N images of C channels and H × W pixels, each with a map of its own.
 
     ``transform[n]`` is a matrix (2, 3): the output pixel (i, j) shows what the input has at row

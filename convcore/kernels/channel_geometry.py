@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convcore.kernels.pool_geometry import PoolGeometry
+from convcore.kernels.problem import Problem
 
 
 def channel_sizes(shape):
@@ -20,8 +21,8 @@ def channel_sizes(shape):
     return (*shape[:2], math.prod(shape[2:]))
 
 
-@dataclass(frozen=True)
-class BatchNormGeometry:
+@dataclass(frozen=True, eq=False)
+class BatchNormGeometry(Problem):
     """N observations of C channels of S values, each channel normalized by a mean and a variance of its own.
 
     Parameters
@@ -104,8 +105,8 @@ class BatchNormGeometry:
         return f"mb{self.N}c{self.C}s{self.S}" if self.pooling is None else str(self.pooling)
 
 
-@dataclass(frozen=True)
-class ChannelScaleGeometry:
+@dataclass(frozen=True, eq=False)
+class ChannelScaleGeometry(Problem):
     """N observations of C channels of S values, a scale and a shift for each channel; the values may be bytes.
 
     The N observations may be ones of M, which an index names: direction "gather".
@@ -147,8 +148,8 @@ class ChannelScaleGeometry:
         return f"mb{self.N}{of}c{self.C}s{self.S}{'bytes' if self.of_bytes else ''}"
 
 
-@dataclass(frozen=True)
-class CrossChannelNormGeometry:
+@dataclass(frozen=True, eq=False)
+class CrossChannelNormGeometry(Problem):
     """N observations of C channels of S values, each divided by a norm over a window of neighbouring channels.
 
     Examples

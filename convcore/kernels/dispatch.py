@@ -16,7 +16,7 @@ from convcore.kernels.geometry import ConvGeometry
 from convcore.kernels.pool_geometry import POOLS, PoolGeometry
 
 REMEMBERED = 4096  # problems
-OPERATIONS_OF_NUMBER = 4  # that it takes as long to move
+OPERATIONS_OF_NUMBER = 7  # that it takes as long to move
 
 
 def selected(op, direction, geometry, dtype, variant=None, level=None):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convcore.kernels.problem import Problem
 from convcore.kernels.windows import (
     AXES,
     AXIS_WORDS,
@@ -28,7 +29,7 @@ from convcore.kernels.windows import (
 
 
 @dataclass(frozen=True, eq=False)
-class ConvGeometry:
+class ConvGeometry(Problem):
     """A convolution problem.
 
     Parameters
@@ -96,26 +97,6 @@ class ConvGeometry:
             Shapes and options that do not make a transposed convolution.
         """
         return _transposed_geometry(x_shape, weight_shape, stride, cropping, output_padding, dilation, groups)
-
-    # Every call of a kernel is looked up by its geometry.
-
-    @functools.cached_property
-    def _values(self):
-        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
-
-    @functools.cached_property
-    def _hash(self):
-        return hash(self._values)
-
-    def __hash__(self):
-        return self._hash
-
-    def __eq__(self, other):
-        return self._values == other._values if type(other) is ConvGeometry else NotImplemented
-
-    def __getstate__(self):
-        kept = {name: value for name, value in vars(self).items() if name not in ("_values", "_hash")}
-        return kept  # words hash anew in each process
 
     @functools.cached_property
     def out_size(self):

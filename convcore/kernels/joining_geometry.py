@@ -3,9 +3,11 @@
 import functools
 from dataclasses import dataclass
 
+from convcore.kernels.problem import Problem
 
-@dataclass(frozen=True)
-class JoiningGeometry:
+
+@dataclass(frozen=True, eq=False)
+class JoiningGeometry(Problem):
     """Matrices of as many rows, of so many numbers each, that become one: its rows are theirs, one behind the other.
 
     Arrays that are joined along an axis are such matrices: what lies in front of the axis counts the rows, and the axis

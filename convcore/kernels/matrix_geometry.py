@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from convcore.kernels.geometry import ConvGeometry
+from convcore.kernels.problem import Problem
 
 
-@dataclass(frozen=True)
-class MatrixGeometry:
+@dataclass(frozen=True, eq=False)
+class MatrixGeometry(Problem):
     """A product of matrices: (M, K) · (K, N), or the fully connected layer with N inputs of K values and M outputs.
 
     Examples
@@ -53,8 +54,8 @@ class MatrixGeometry:
         return f"m{self.M}n{self.N}k{self.K}{transposed}"
 
 
-@dataclass(frozen=True)
-class RowsGeometry:
+@dataclass(frozen=True, eq=False)
+class RowsGeometry(Problem):
     """N rows of K logits, one row per observation, and the index of the right class of each row.
 
     Examples
@@ -90,8 +91,8 @@ class RowsGeometry:
         return f"mb{self.N}k{self.K}"
 
 
-@dataclass(frozen=True)
-class SoftmaxGeometry:
+@dataclass(frozen=True, eq=False)
+class SoftmaxGeometry(Problem):
     """N rows of K numbers, each of which becomes a row of probabilities.
 
     Examples
@@ -120,8 +121,8 @@ class SoftmaxGeometry:
         return f"mb{self.N}k{self.K}"
 
 
-@dataclass(frozen=True)
-class RegressionGeometry:
+@dataclass(frozen=True, eq=False)
+class RegressionGeometry(Problem):
     """`size` outputs and as many targets; the loss is `factor` times the sum of an error of each difference.
 
     Examples
@@ -156,8 +157,8 @@ class RegressionGeometry:
 FROM_INPUT = ("leaky_relu", "clipped_relu", "elu", "swish", "gelu")  # their gradients are; others' from the output
 
 
-@dataclass(frozen=True)
-class FlatGeometry:
+@dataclass(frozen=True, eq=False)
+class FlatGeometry(Problem):
     """`size` numbers, in whatever shape: what is computed element by element, with a number of the function's own.
 
     That is the slope of leaky_relu, the ceiling of clipped_relu, the alpha of elu and the probability of dropout.
@@ -206,8 +207,8 @@ STATES = {
 }
 
 
-@dataclass(frozen=True)
-class PartsGeometry:
+@dataclass(frozen=True, eq=False)
+class PartsGeometry(Problem):
     """The numbers of several parameters, one after the other, that an optimizer updates at once.
 
     Each begins at a multiple of `step`: with the numbers of a cache line, few of its vectors straddle two lines.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from convcore.kernels.problem import Problem
 from convcore.kernels.windows import (
     AXES,
     check_shape,
@@ -21,8 +22,8 @@ from convcore.kernels.windows import (
 POOLS = tuple(f"{kind}_pool{rank}d" for kind in ("max", "avg") for rank in AXES)
 
 
-@dataclass(frozen=True)
-class PoolGeometry:
+@dataclass(frozen=True, eq=False)
+class PoolGeometry(Problem):
     """A pooling problem: a window that slides over each channel by itself.
 
     Parameters
@@ -228,8 +229,8 @@ def _pool_geometry(op, x_shape, pool_size, stride, padding, dilation, padding_va
     return replace(geometry, ceil_mode=False) if all(last) else geometry
 
 
-@dataclass(frozen=True)
-class GlobalPoolGeometry:
+@dataclass(frozen=True, eq=False)
+class GlobalPoolGeometry(Problem):
     """`planes` planes of `cells` numbers, of each of which one number remains.
 
     Examples

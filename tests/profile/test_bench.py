@@ -96,7 +96,7 @@ def test_auto_is_what_a_user_gets_with_so_many_threads_as_the_work_is_worth(regi
     (row,) = measured(directions=("forward",), threads=(2,))
     assert row["computed_by"] == "mine"
     assert set(seen) == {1}  # of a problem that is too small for two
-    large = ConvGeometry.parse("mb8ic1ih16oc8kh3ph1")  # of 295,000 operations
+    large = ConvGeometry.parse("mb16ic1ih16oc8kh3ph1")  # of 590,000 operations
     measured((large,), directions=("forward",), threads=(3,))
     assert max(seen) == 3
 
