@@ -1,6 +1,6 @@
 """Max-pooling in 1-D to 3-D: some planes per task, each as max_pool_plane.pxi has it.
 
-The usual windows, 2×2 or 1×2 side by side, have loops over vectors of their own (max_pool_quads.pxi.tp).
+Vectors of outputs are computed at a time, see max_pool_vectors.pxi.tp.
 """
 
 from cython.parallel cimport prange

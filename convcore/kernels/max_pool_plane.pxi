@@ -1,24 +1,38 @@
 # The maxima of a plane and their places, and the way back, for max-pooling and for what is pooled while it is at hand.
 #
-# One output row at a time, one cell of the window at a time; the innermost loop runs along the output row without a
-# branch, so the compiler can turn it into vector instructions.
+# Vectors of outputs where they fit. Else one output row at a time, one cell of the window at a time; the innermost loop
+# runs along the output row without a branch, so the compiler can turn it into vector instructions.
 
-include "max_pool_quads.pxi"
+include "max_pool_vectors.pxi"
+include "max_pool_windows.pxi"
 include "contest.pxi"
 
 cdef void pool_plane(PoolSizes* s, const floating* x, Py_ssize_t x_room, bint relu, floating* y,
                      int* index, Py_ssize_t y_room) noexcept nogil:
     """One plane; x_room cells may be read from its beginning on, y_room written."""
-    cdef Py_ssize_t od, oh, j, row = pool_quads(s, x, x_room, relu, y, index, y_room) if in_quads(s) else 0
+    cdef Py_ssize_t row = pool_quads(s, x, x_room, relu, y, index, y_room) if in_quads(s) else 0
+    if row < s.OD * s.OH:
+        pool_windows(s, x, x_room, row, relu, y, index, y_room)
+
+
+cdef void pool_windows(PoolSizes* s, const floating* x, Py_ssize_t x_room, Py_ssize_t first, bint relu, floating* y,
+                       int* index, Py_ssize_t y_room) noexcept nogil:
+    """The rows of outputs from `first` on, of which each depth has s.OH."""
+    cdef floating[LAID_NUMBERS] laid
     cdef Limits limits
-    if row < s.OH:
-        find_limits(s, &limits)
-    for od in range(s.OD):
-        for oh in range(row, s.OH):
-            pool_row(s, x, od * s.SD - s.front, oh * s.SH - s.top, &limits, y + (od * s.OH + oh) * s.OW,
-                     index + (od * s.OH + oh) * s.OW)
-    if relu:
-        for j in range(row * s.OW, s.out_cells):
+    cdef Windows w
+    cdef bint fits = fit_windows(s, pool_lanes(s.OW, x), &w)
+    cdef Py_ssize_t j, row, out, front, top
+    find_limits(s, &limits)
+    for j in range(w.depths * w.heights * w.length if fits else 0):
+        laid[j] = -INFINITY
+    for row in range(first, s.OD * s.OH):
+        out, front, top = row * s.OW, row // s.OH * s.SD - s.front, row % s.OH * s.SH - s.top
+        if fits and pool_laid_row(s, &w, laid, x, x_room, front, top, relu, y + out, index + out,
+                                  y_room - out):
+            continue
+        pool_row(s, x, front, top, &limits, y + out, index + out)
+        for j in range(out, out + s.OW if relu else out):
             if y[j] <= 0 and index[j] >= 0:         # a window that sees only padding keeps its -inf
                 y[j], index[j] = 0, -1
 
