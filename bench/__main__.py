@@ -6,11 +6,13 @@ The first, also without a word, is ``convcore bench``; ``--smoke`` runs a little
 import argparse
 import sys
 
-from bench import accuracy, epoch, gemm, growth, networks, overhead, padding, steady, time_to
+from bench import accuracy, choice, epoch, gemm, growth, networks, overhead, padding, steady, time_to
 from convcore import cli, data, isa, kernels, threads
 from convcore.profile import plugins, problems
 
-BENCHES = ("layers", "padding", "accuracy", "gemm", "epoch", "predict", "time-to", "overhead", "growth", "steady")
+BENCHES = (
+    "layers", "choice", "padding", "accuracy", "gemm", "epoch", "predict", "time-to", "overhead", "growth", "steady"
+)  # fmt: skip
 
 
 def main(arguments):
@@ -24,10 +26,12 @@ def main(arguments):
     parser.add_argument("what", choices=BENCHES)
     parser.add_argument("--problems", help="for padding and accuracy: as convcore bench takes them")
     parser.add_argument("--variants", help="comma-separated; for padding auto, for accuracy all of them if not given")
-    parser.add_argument("--seconds", type=float, default=0.2, help="for padding and gemm: per measurement and round")
+    parser.add_argument("--seconds", type=float, default=0.2, help="for choice, padding and gemm: per round")
     parser.add_argument("--kinds", default=",".join(gemm.PROBLEMS), help="for gemm: comma-separated")
     parser.add_argument("--data", default="mnist", help="for epoch, predict and time-to: digits, mnist, ...")
     parser.add_argument("--model", default="lenet5", choices=networks.NAMES, help="for epoch, predict and time-to")
+    parser.add_argument("--layers", type=int, default=100, help="for choice: how many, drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="for choice")
     parser.add_argument("--accuracy", type=float, default=0.99, help="for time-to")
     parser.add_argument("--epochs", type=int, default=10, help="for time-to (of its schedule) and steady")
     parser.add_argument("--seeds", type=int, default=5, help="for time-to")
@@ -63,6 +67,8 @@ def main(arguments):
         accuracy.bench(
             problems.read(options.problems or "accuracy"), variants or kernels.variants("conv2d"), options.threads
         )
+    elif options.what == "choice":
+        choice.bench(options.seed, options.layers, options.threads, options.rounds, options.seconds)
     elif options.what == "gemm":
         gemm.bench(options.kinds.split(","), options.threads, options.rounds, options.seconds)
     else:
@@ -79,6 +85,7 @@ def smoke():
     digits = data.load("digits")
     epoch.bench(digits, "lenet5", 256, [64], n_threads, None, 1)
     time_to.bench(digits, "lenet5", 0.5, 1, 64, n_threads, None, 1)
+    choice.bench(0, 2, n_threads, 1, 0.0)
     overhead.bench(None, 1)
     growth.bench(n_threads, 1, smallest=True)
     steady.bench(digits, 1280, 2, n_threads, 1)

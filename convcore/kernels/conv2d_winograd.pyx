@@ -363,8 +363,8 @@ def suits(direction, geometry, dtype, level):
 
     Measured: for each of its points, a tile's transform costs as much as 12 multiply-adds per vector of channels or of
     filters, a filter's as much as 16; that of a sum of weight gradients as much as 30, and 6 for each share that has
-    such sums. The others are taken to reach 0.85 of what the FMA units can do, 0.93 where sums are as long as for 5×5,
-    and to leave out what padding is multiplied by; products here reach 0.95.
+    such sums; a call takes a little by itself. The others are taken to reach 0.85 of what the FMA units can do, 0.93
+    where sums are as long as for 5×5, and to leave out what padding is multiplied by; products here reach 0.95.
     """
     cdef Problem p = problem_of(geometry, direction == "backward_input"), gradients
     cdef double per_filter = 16
@@ -376,7 +376,7 @@ def suits(direction, geometry, dtype, level):
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     cdef double met = meetings(p.r, s.top, s.IH, s.OH) * meetings(p.r, s.left, s.IW, s.OW)
     cdef double plain = max(<Py_ssize_t> 1, p.N) * met * p.C * p.K / ((0.85 if p.r == 3 else 0.93) * vf_LANES)
-    cdef double cost = p.points * (
+    cdef double cost = SMALL_CALL + p.points * (
         tiles * (p.C * filters / 0.95 + 12 * (channels + filters)) + per_filter * p.C * filters)
     if cost < plain:
         return None

@@ -72,11 +72,13 @@ def supports(direction, geometry, dtype, level):
 
 
 def suits(direction, geometry, dtype, level):
-    """Leave the gradient of channels with many filters and a stride to those that let filters share what they load."""
+    """Leave one channel to others where they fill more lanes, and many filters where these share what they load."""
     filters = geometry.out_channels // geometry.in_channels
     if geometry.in_channels == 1 and max(geometry.stride) > 1:
         return "there is one channel only, and a stride"
     cdef ConvSizes s = sizes_of(direction, geometry)
+    if geometry.in_channels == 1 and 2 * s.OW <= vf_LANES and direction != "backward_input":
+        return f"there is one channel only, and rows of {s.OW} pixels leave half of vectors of {vf_LANES} empty"
     if direction == "backward_input" and filters > FILTERS and not can_sum(&s):
         return f"{filters} filters of a channel make a matrix product"
     return None

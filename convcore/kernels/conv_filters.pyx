@@ -27,6 +27,7 @@ cdef enum:
     SHORT = 64                  # products of a sum, below which its way out costs more than it ...
     VERY_SHORT = 27             # ... and with more filters
     FEW_FILTERS = 48
+    FEW_PHASED = 64             # channels of an input gradient with a stride, whose phases are put together
 
 
 cdef Py_ssize_t lanes_of(Plan* f) noexcept nogil:
@@ -266,6 +267,8 @@ def suits(direction, geometry, dtype, level):
     if share_in_lanes(filters) < 0.75:
         return f"{filters} filters leave more than a quarter of vectors of {vf_LANES} empty"
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    if direction == "backward_input" and max(geometry.stride) > 1 and filters < FEW_PHASED:
+        return f"{filters} channels are few for putting together what a stride takes apart"
     products = channels * s.KD * s.KH * s.KW
     if products < (SHORT if filters <= FEW_FILTERS else VERY_SHORT):
         return f"sums of {products} products take less time than to turn vectors of filters into rows of pixels"

@@ -25,6 +25,11 @@ cdef enum:
     BLOCK = 96                  # filters whose weights stay in the second cache while some panels go by, at most
     LAID_NUMBERS = 1 << 20      # numbers of x and grad_y that are laid out at a time, at most
     MOST_CHANNELS = 8192        # channels or filters of a group, at most: what is laid out of them
+    FEW_SOURCES = 6             # channels of a group that others read as fast where they lie
+    MANY_TARGETS = 256          # channels of a group whose products take longer than to scatter pixels
+    SHORT_SUM = 9               # pixels of an image: in between, few weights are better summed with images in the lanes
+    LONG_SUM = 144
+    FEW_SUMS = 2048             # weights of a group
 
 NUMBER = np.dtype(DTYPE)
 
@@ -347,3 +352,16 @@ def supports(direction, geometry, dtype, level):
         return "has cells around the image"
     widest = max(geometry.in_channels, geometry.out_channels) // geometry.groups
     return f"a group has {widest} channels or filters, more than {MOST_CHANNELS}" if widest > MOST_CHANNELS else None
+
+
+def suits(direction, geometry, dtype, level):
+    """Leave to others what is mostly laying out, scattered results, and sums too short for the way they are made."""
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef Grid grid = grid_of(&s)
+    if direction.startswith("forward") and s.CG <= FEW_SOURCES and not can_be_read_in_place(&grid):
+        return f"lays out the pixels of {s.CG} channels, for few operations"
+    if direction == "backward_input" and not grid.dense and s.CG < MANY_TARGETS:
+        return f"has to scatter {grid.P} pixels of an image among {s.ID * s.IH * s.IW} cells"
+    if direction == "backward_weight" and SHORT_SUM <= grid.P <= LONG_SUM and s.CG * s.FG <= FEW_SUMS:
+        return f"{s.CG * s.FG} sums of {grid.P} pixels of an image are few and short"
+    return None

@@ -16,17 +16,16 @@ cdef enum:
     # For the choice of a variant, fitted to what the bench measures: operations of a whole vector ...
     CALL = 40                   # of a micro-kernel, besides the sums
     LANES_ADDED = 8             # of a sum
+    SMALL_CALL = 25000          # of another kernel, besides what grows with the problem
+    LARGE_CALL = 125000         # of one that adds shares up, or weaves phases
     # ... and of one lane
     TRANSPOSED = 10             # a number
-    ROW_LAID_OUT = 190          # a row laid out, for other kernels
+    ROW_LAID_OUT = 190          # a row laid out, for the kernel with filters in its lanes
     SUM_TURNED = 20             # a result, for the kernel with filters in its lanes
     OUTSIDE = 20                # a weight that meets the number around the images, once for each class of outputs
 
 cdef double RATE = 0.88                 # of what the units can do, here and with filters in the lanes
-cdef double RATE_ON_PIXELS = 0.82       # with pixels in the lanes
-cdef double WEIGHT_RATE = 0.87          # there, of a weight gradient, compared with that here
 cdef double PATTERNED = 1.15            # how much longer these take with a pattern around the image
-cdef double PHASES_WOVEN = 1.3          # how much longer these take for an input gradient, whose stride parts pixels
 cdef double ROWS_APART = 1.08           # how much longer a weight gradient takes with a stride, whose taps share fewer cells
 cdef double CELLS_APART = 1.15          # how much longer blocks of several cells take than of several vectors of images
 cdef double FEW = 1.7                   # how much longer products take in a block of one channel, which waits for loads
@@ -472,7 +471,8 @@ cdef double cost_of_others(Plan* p) noexcept:
 
 cdef double cost_of_zeros(Plan* p) noexcept:
     cdef double rows = <double> p.source_channels * (p.source_cells // p.axes[2].source)
-    cdef double products = <double> p.source_channels * p.target_channels, pixels, filters, sums
+    cdef double targets = <double> p.target_channels * p.target_cells, few = 1.0 / p.target_channels
+    cdef double products = <double> p.source_channels * p.target_channels, images = p.N * p.G, pixels, filters, sums
     cdef double lanes_filled = <double> p.target_channels / round_up(p.target_channels, vf_LANES)
     cdef Axis* axis
     cdef int i
@@ -483,13 +483,15 @@ cdef double cost_of_zeros(Plan* p) noexcept:
             products /= min(axis.S, axis.target * axis.K)
     if p.direction == BACKWARD_WEIGHT:
         products *= <double> round_up(p.target_cells, vf_LANES) / p.target_cells
-        return p.N * p.G * (products / WEIGHT_RATE + rows * p.axes[2].K * ROW_LAID_OUT)
-    pixels = products * (1 + 1.0 / p.target_channels) / RATE_ON_PIXELS + rows * p.axes[2].K * ROW_LAID_OUT
+        pixels = products * (0.9 + 4 * few) + rows * p.axes[2].K * 300 + targets * 3
+        return images * pixels + LARGE_CALL * vf_LANES
     if p.direction == BACKWARD_INPUT and p.axes[1].S * p.axes[2].S > 1:
-        pixels *= PHASES_WOVEN
+        pixels = products * (1.04 + 4 * few) + rows * p.axes[2].K * 150 + targets * 20
+        return images * pixels + LARGE_CALL * vf_LANES
+    pixels = products * (0.9 + 2 * few) + rows * p.axes[2].K * 300 + targets * 3
     sums = products / (p.source_channels * p.taps)
-    filters = (products + SUM_TURNED * sums) / (RATE * lanes_filled) + rows * ROW_LAID_OUT
-    return p.N * p.G * min(pixels, filters)
+    filters = (products + SUM_TURNED * sums) / (RATE * lanes_filled) + rows * ROW_LAID_OUT + targets * 3
+    return images * min(pixels, filters) + SMALL_CALL * vf_LANES
 
 
 cdef Py_ssize_t pairs(Plan* p, Axis* axis) noexcept:

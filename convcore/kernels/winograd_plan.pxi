@@ -9,6 +9,7 @@ cdef enum:
     MANY_WEIGHTS = 4194304  # and more than stay in a cache that is shared
     CHANNELS = 16           # channels whose filters a task transforms
     TASKS = 8               # blocks of tiles that are enough to share out, whatever the number of threads
+    SMALL_CALL = 60000      # what a call costs besides what grows with the problem, in multiply-adds of vectors
 
 
 cdef struct Problem:

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from strategies import THREADS, assert_same, bits, floats, inputs
 
 from convcore import isa, kernels
-from convcore.kernels import ConvGeometry, run
+from convcore.kernels import ConvGeometry, registry, run
 from convcore.kernels.dispatch import selected
 
 DIRECTIONS = ("forward", "backward_input", "backward_weight")
@@ -158,6 +158,22 @@ def test_filters_of_one_cell_are_what_it_is_for(problem):
         for direction in DIRECTIONS:
             chosen = selected(geometry.op, direction, geometry, np.dtype("f4"), level=level)
             assert chosen == ("pointwise", level)
+
+
+@pytest.mark.parametrize(
+    ("problem", "direction", "reason"),
+    [
+        ("mb32ic2ih16oc48kh1", "forward", "lays out the pixels of 2 channels, for few operations"),
+        ("mb64ic16ih14oc32kh1sh2", "backward_input", "has to scatter 49 pixels of an image among 196 cells"),
+        ("mb32ic12ih8oc10kh1", "backward_weight", "120 sums of 64 pixels of an image are few and short"),
+    ],
+)
+def test_what_it_leaves_to_others(problem, direction, reason):
+    geometry, dtype = ConvGeometry.parse(problem), np.dtype("f4")
+    for level in LEVELS:
+        assert kernels.refusal("conv2d", "pointwise", direction, geometry, dtype, level) is None
+        assert registry.passed_over("conv2d", "pointwise", direction, geometry, dtype, level) == reason
+        assert selected("conv2d", direction, geometry, dtype, level=level)[0] != "pointwise"
 
 
 def test_others_are_for_larger_filters_and_float64():
