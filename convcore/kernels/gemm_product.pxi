@@ -336,12 +336,19 @@ cdef void dot_product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* 
                       const floating* bias, bint bias_of_rows, bint relu, int n_threads) noexcept nogil:
     """C (M × N) = A (M × K) · B (N × K)ᵀ, lanes are the summed index."""
     cdef Py_ssize_t row_tasks = blocks(M, DOT_ROWS_OF_TASK), column_tasks = blocks(N, DOT_COLUMNS_OF_TASK), task
+    # Two threads have as much to do, and the same parts of a large B at every step: those whose gradient they write.
+    cdef bint by_columns = N * K > KEPT_NUMBERS
+    if N >= DOT_COLUMNS_OF_TASK // 2:
+        column_tasks = round_up(column_tasks, 2)
+    elif row_tasks > 1:
+        row_tasks = round_up(row_tasks, 2)
     if n_threads == 1:                          # to begin with a thread of its own takes half a microsecond
         for task in range(row_tasks * column_tasks):
             dot_task(a, b, c, bias, bias_of_rows, relu, M, N, K, task, row_tasks, column_tasks)
     elif row_tasks * column_tasks <= TASKS:       # see `tile_pass`
         for task in prange(row_tasks * column_tasks, schedule="static", num_threads=n_threads):
-            dot_task(a, b, c, bias, bias_of_rows, relu, M, N, K, task, row_tasks, column_tasks)
+            dot_task(a, b, c, bias, bias_of_rows, relu, M, N, K,
+                     task % row_tasks * column_tasks + task // row_tasks if by_columns else task, row_tasks, column_tasks)
     else:
         for task in prange(row_tasks * column_tasks, schedule="dynamic", num_threads=n_threads):
             dot_task(a, b, c, bias, bias_of_rows, relu, M, N, K, task, row_tasks, column_tasks)
