@@ -345,7 +345,7 @@ cdef void dot_product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* 
     if n_threads == 1:                          # to begin with a thread of its own takes half a microsecond
         for task in range(row_tasks * column_tasks):
             dot_task(a, b, c, bias, bias_of_rows, relu, M, N, K, task, row_tasks, column_tasks)
-    elif row_tasks * column_tasks <= TASKS:       # see `tile_pass`
+    elif row_tasks * column_tasks <= (2 * TASKS if by_columns else TASKS):  # see `tile_pass`
         for task in prange(row_tasks * column_tasks, schedule="static", num_threads=n_threads):
             dot_task(a, b, c, bias, bias_of_rows, relu, M, N, K,
                      task % row_tasks * column_tasks + task // row_tasks if by_columns else task, row_tasks, column_tasks)
