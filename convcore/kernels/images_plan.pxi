@@ -17,7 +17,7 @@ cdef enum:
     CALL = 40                   # of a micro-kernel, besides the sums
     LANES_ADDED = 8             # of a sum
     SMALL_CALL = 25000          # of another kernel, besides what grows with the problem
-    LARGE_CALL = 125000         # of one that adds shares up, or weaves phases
+    LARGE_CALL = 125000         # of one that adds shares up, or puts phases together
     # ... and of one lane
     TRANSPOSED = 10             # a number
     ROW_LAID_OUT = 190          # a row laid out, for the kernel with filters in its lanes
@@ -29,6 +29,15 @@ cdef double PATTERNED = 1.15            # how much longer these take with a patt
 cdef double ROWS_APART = 1.08           # how much longer a weight gradient takes with a stride, whose taps share fewer cells
 cdef double CELLS_APART = 1.15          # how much longer blocks of several cells take than of several vectors of images
 cdef double FEW = 1.7                   # how much longer products take in a block of one channel, which waits for loads
+
+cdef struct PixelCost:                  # of kernels with pixels in their lanes, in operations of one lane
+    double product, few                 # of a product, and how much more if there is one channel of the target only
+    double row                          # a row of the source laid out for a tap
+    double target                       # a number of the target
+
+cdef PixelCost PIXELS = PixelCost(product=0.9, few=2, row=300, target=3)
+cdef PixelCost PIXELS_OF_PHASES = PixelCost(product=1.04, few=4, row=150, target=20)   # input gradients with a stride
+cdef PixelCost PIXELS_SUMMED = PixelCost(product=0.9, few=4, row=300, target=3)        # weight gradients
 
 cdef enum Direction:
     FORWARD
@@ -471,9 +480,10 @@ cdef double cost_of_others(Plan* p) noexcept:
 
 cdef double cost_of_zeros(Plan* p) noexcept:
     cdef double rows = <double> p.source_channels * (p.source_cells // p.axes[2].source)
-    cdef double targets = <double> p.target_channels * p.target_cells, few = 1.0 / p.target_channels
+    cdef double targets = <double> p.target_channels * p.target_cells
     cdef double products = <double> p.source_channels * p.target_channels, images = p.N * p.G, pixels, filters, sums
     cdef double lanes_filled = <double> p.target_channels / round_up(p.target_channels, vf_LANES)
+    cdef PixelCost* cost = &PIXELS
     cdef Axis* axis
     cdef int i
     for i in range(3):
@@ -483,14 +493,15 @@ cdef double cost_of_zeros(Plan* p) noexcept:
             products /= min(axis.S, axis.target * axis.K)
     if p.direction == BACKWARD_WEIGHT:
         products *= <double> round_up(p.target_cells, vf_LANES) / p.target_cells
-        pixels = products * (0.9 + 4 * few) + rows * p.axes[2].K * 300 + targets * 3
+        cost = &PIXELS_SUMMED
+    elif p.direction == BACKWARD_INPUT and p.axes[1].S * p.axes[2].S > 1:
+        cost = &PIXELS_OF_PHASES
+    pixels = products * (cost.product + cost.few / p.target_channels)
+    pixels += rows * p.axes[2].K * cost.row + targets * cost.target
+    if cost != &PIXELS:
         return images * pixels + LARGE_CALL * vf_LANES
-    if p.direction == BACKWARD_INPUT and p.axes[1].S * p.axes[2].S > 1:
-        pixels = products * (1.04 + 4 * few) + rows * p.axes[2].K * 150 + targets * 20
-        return images * pixels + LARGE_CALL * vf_LANES
-    pixels = products * (0.9 + 2 * few) + rows * p.axes[2].K * 300 + targets * 3
     sums = products / (p.source_channels * p.taps)
-    filters = (products + SUM_TURNED * sums) / (RATE * lanes_filled) + rows * ROW_LAID_OUT + targets * 3
+    filters = (products + SUM_TURNED * sums) / (RATE * lanes_filled) + rows * ROW_LAID_OUT + targets * cost.target
     return images * min(pixels, filters) + SMALL_CALL * vf_LANES
 
 
