@@ -1,5 +1,9 @@
 """What the kernel tests draw and compare: awkward problems, small integers stored as floats, every kernel there is."""
 
+import ctypes
+import mmap
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -12,6 +16,7 @@ from convcore.profile.exactness import DTYPES, THREADS, floats, inputs, integers
 DIRECTIONS = (
     "forward", "forward_training", "gather", "backward", "backward_input", "backward_weight", "backward_bias", "update",
 )  # fmt: skip
+FENCES = pytest.mark.skipif(sys.platform == "win32", reason="pages are protected in another way there")
 SHARES = 43200  # 2⁶·3³·5²: each window with sides of 1 to 4 in 3-D, to 6 in 2-D, divides it; averages are whole numbers
 
 
@@ -196,3 +201,17 @@ def updated(op, arrays, sizes=None, moving=None, **how):
 def named_rows(count, seed):
     """An index of so many rows among as many: some come twice."""
     return np.random.default_rng(seed).integers(0, max(1, count), count)
+
+
+def fenced(array):
+    """The same numbers in memory between two pages that must not be touched, once at either end."""
+    page = mmap.PAGESIZE
+    pages = -(-array.nbytes // page)
+    for offset in (0, pages * page - array.nbytes):
+        memory = mmap.mmap(-1, (pages + 2) * page)
+        start = np.frombuffer(memory, np.uint8).ctypes.data
+        for fence in (start, start + (pages + 1) * page):
+            assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(fence), ctypes.c_size_t(page), 0) == 0
+        copy = np.frombuffer(memory, array.dtype, array.size, page + offset).reshape(array.shape)
+        copy[...] = array
+        yield copy

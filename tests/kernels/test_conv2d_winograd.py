@@ -1,15 +1,24 @@
 """Winograd's convolution: what is particular to it. That it agrees with the definition, test_conv.py looks at, too."""
 
-import ctypes
 import dataclasses
 import math
-import mmap
 import tracemalloc
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import THREADS, assert_agrees, assert_same, bits, floats, inputs, refused, rounding_bound
+from strategies import (
+    FENCES,
+    THREADS,
+    assert_agrees,
+    assert_same,
+    bits,
+    fenced,
+    floats,
+    inputs,
+    refused,
+    rounding_bound,
+)
 
 from convcore import kernels
 from convcore.kernels import ConvGeometry, buffers, registry, run
@@ -266,22 +275,7 @@ def test_a_filter_that_is_not_finite(problem, direction):
 # Memory
 
 
-def fenced(array, after):
-    """The same numbers in memory that ends (or begins) at a page which must not be touched."""
-    page = mmap.PAGESIZE
-    pages = -(-array.nbytes // page)
-    memory = mmap.mmap(-1, (pages + 2) * page)
-    start = np.frombuffer(memory, np.uint8).ctypes.data
-    protect = ctypes.CDLL(None, use_errno=True).mprotect
-    for fence in (start, start + (pages + 1) * page):
-        assert protect(ctypes.c_void_p(fence), ctypes.c_size_t(page), 0) == 0
-    place = page + (pages * page - array.nbytes if after else 0)
-    copy = np.frombuffer(memory, array.dtype, array.size, place).reshape(array.shape)
-    copy[...] = array
-    return copy
-
-
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mprotect"), reason="pages can be fenced on POSIX systems only")
+@FENCES
 @each_level
 @each_direction
 @pytest.mark.parametrize("after", [False, True])
@@ -292,8 +286,9 @@ def fenced(array, after):
 )  # fmt: skip
 def test_nothing_is_read_outside_the_arrays(problem, after, direction, level):
     geometry = ConvGeometry.parse(problem)
-    arrays = [fenced(array, after) for array in inputs(geometry, direction, F4, seed=10)]
-    out = fenced(np.zeros(geometry.shapes[geometry.SIGNATURES[direction][1]], F4), after)
+    arrays = inputs(geometry, direction, F4, seed=10)
+    out = np.zeros(geometry.shapes[geometry.SIGNATURES[direction][1]], F4)
+    *arrays, out = [list(fenced(array))[after] for array in (*arrays, out)]
     run("conv2d", direction, geometry, *arrays, variant="winograd", level=level, n_threads=2, out=out)
 
 

@@ -1,9 +1,6 @@
 """Depthwise convolution: what is particular to it. test_conv.py looks at it, too, where its problems are depthwise."""
 
-import ctypes
-import mmap
 import re
-import sys
 import tracemalloc
 
 import numpy as np
@@ -11,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import PATTERNS, THREADS, assert_same, bits, each_direction_of, floats, inputs, windows
+from strategies import FENCES, PATTERNS, THREADS, assert_same, bits, each_direction_of, fenced, floats, inputs, windows
 
 from convcore import kernels
 from convcore.kernels import ConvGeometry, buffers, run
@@ -179,21 +176,7 @@ def test_what_is_not_finite_goes_where_it_goes_by_definition(problem, special, w
 # Memory
 
 
-def fenced(array):
-    """The same numbers in memory between two pages that must not be touched, once at either end."""
-    page = mmap.PAGESIZE
-    pages = -(-array.nbytes // page)
-    for offset in (0, pages * page - array.nbytes):
-        memory = mmap.mmap(-1, (pages + 2) * page)
-        start = np.frombuffer(memory, np.uint8).ctypes.data
-        for fence in (start, start + (pages + 1) * page):
-            assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(fence), ctypes.c_size_t(page), 0) == 0
-        copy = np.frombuffer(memory, array.dtype, array.size, page + offset).reshape(array.shape)
-        copy[...] = array
-        yield copy
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="pages are protected in another way there")
+@FENCES
 @each_level
 @each_direction_of(CUTS)
 def test_nothing_outside_the_arrays_is_touched(problem, level, direction):
@@ -257,6 +240,12 @@ def test_it_is_chosen_for_what_is_depthwise(direction):
     assert " depthwise   yes" in kernels.explain("conv2d", "mb8ic1ih28oc20kh5", direction)
     strided = kernels.explain("conv2d", "mb8ic1ih28oc6kh5sh2", direction)
     assert " depthwise   no: there is one channel only, and a stride" in strided
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward_weight"])
+def test_short_rows_of_one_channel_are_left_to_others(direction):
+    told = kernels.explain("conv2d", "mb64ic1ih3oc6kh2", direction)
+    assert " depthwise   no: there is one channel only, and rows of 2 pixels leave half of vectors of " in told
 
 
 def test_the_strided_gradient_of_many_filters_is_left_to_others():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import DTYPES, THREADS, assert_same, bits, cells, integers, pool_geometries, refused
+from strategies import DTYPES, FENCES, THREADS, assert_same, bits, cells, fenced, integers, pool_geometries, refused
 
 from convcore import kernels
 from convcore.kernels import PoolGeometry, run
@@ -123,28 +123,54 @@ SPECIAL = np.array([0.0, -0.0, 1.0, 1.0, 2.0, -1.0, INF, -INF, NAN, 1e-37, -1e-3
 WIDTHS = (2, 3, 4, 7, 8, 9, 10, 14, 16, 17, 28, 31, 32, 33, 34, 63, 64, 66, 130)  # around those of all vectors
 
 
+WINDOWS = {  # pool size, stride, padding, dilation
+    "side by side": (2,), "overlapping": (3, 2), "padded": (3, 2, 1), "one step": (3, 1, 1), "apart": (2, 3),
+    "dilated": ((2, 3), 2, (1, 2), (1, 2)),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(("variant", "level", "direction"), cells("max_pool2d"))
 @pytest.mark.parametrize("width", WIDTHS)
-def test_windows_side_by_side_of_any_width(variant, level, direction, width):
-    """Nothing is read or written beside the arrays, which stand in the middle of others; zeros keep their signs."""
+@pytest.mark.parametrize("windows", WINDOWS)
+def test_windows_of_any_width(variant, level, direction, windows, width):
+    """Nothing is written beside the arrays, which stand in the middle of others; zeros keep their signs."""
     rng = np.random.default_rng(width)
     for dtype in DTYPES:
-        for shape in ((1, 1, 2, width), (2, 3, 5, width), (3, 2, 8, width), (1, 40, 6, width)):
-            geometry = of(shape, 2)
+        for shape in ((1, 1, 3, width), (2, 3, 5, width), (3, 2, 8, width), (1, 40, 6, width)):
+            if width < 4 and windows != "side by side":
+                continue
+            geometry = of(shape, *WINDOWS[windows])
             x = rng.choice(SPECIAL, shape).astype(dtype)
             g = rng.choice(SPECIAL, geometry.shapes["y"]).astype(dtype)
             index = run("max_pool2d", "forward", geometry, x, variant="reference")[1]
             arrays = (x,) if direction.startswith("forward") else (g, index)
-            expected = run("max_pool2d", direction, geometry, *arrays, variant="reference")
+            with np.errstate(invalid="ignore"):  # gradients inf and -inf meet where windows overlap
+                expected = run("max_pool2d", direction, geometry, *arrays, variant="reference")
             expected = (expected,) if isinstance(expected, np.ndarray) else expected
             fenced = [np.full(a.size + 128, 77, a.dtype) for a in expected]
             out = tuple(f[64:-64].reshape(a.shape) for f, a in zip(fenced, expected, strict=True))
             for n_threads in THREADS:
-                run("max_pool2d", direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads,
-                    out=out if len(out) > 1 else out[0])  # fmt: skip
+                with np.errstate(invalid="ignore"):
+                    run("max_pool2d", direction, geometry, *arrays, variant=variant, level=level, n_threads=n_threads,
+                        out=out if len(out) > 1 else out[0])  # fmt: skip
                 assert [bits(np.nan_to_num(a)) for a in out] == [bits(np.nan_to_num(a)) for a in expected]
                 assert all(np.isnan(a[np.isnan(b)]).all() for a, b in zip(out, expected, strict=True))
                 assert all((f[:64] == 77).all() and (f[-64:] == 77).all() for f in fenced)
+
+
+@FENCES
+@pytest.mark.parametrize(("variant", "level", "direction"), cells("max_pool2d"))
+@pytest.mark.parametrize("windows", WINDOWS)
+def test_nothing_outside_the_arrays_is_touched(variant, level, direction, windows):
+    """A read or write outside would end the process."""
+    for dtype in DTYPES:
+        for shape in ((1, 1, 5, 4), (2, 3, 7, 15), (1, 2, 9, 33), (3, 1, 6, 70)):
+            geometry = of(shape, *WINDOWS[windows])
+            arrays = arrays_of(geometry, direction, dtype, seed=0)
+            expected = run("max_pool2d", direction, geometry, *arrays, variant="reference")
+            for fenced_arrays in zip(*map(fenced, arrays), strict=True):
+                how = {"variant": variant, "level": level, "n_threads": 2}
+                assert_same(run("max_pool2d", direction, geometry, *fenced_arrays, **how), expected)
 
 
 @pytest.mark.parametrize("op", OPS)
