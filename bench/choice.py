@@ -3,7 +3,6 @@
 Layers of the kinds that small networks have, drawn by a seed; float32, two dimensions.
 """
 
-import collections
 import random
 import statistics
 
@@ -37,10 +36,8 @@ def bench(seed, count, n_threads, rounds, seconds):
                     f"{geometry!s:36} {direction:16} {row['ratio']:.2f}: {row['chosen']} is chosen; {times} µs",
                     flush=True,
                 )
-    by_direction = collections.defaultdict(list)
-    for row in rows:
-        by_direction[row["direction"]].append(row["ratio"])
-    for direction, ratios in by_direction.items():
+    for direction in DIRECTIONS:
+        ratios = [row["ratio"] for row in rows if row["direction"] == direction]
         noted = f"{sum(ratio >= NOTED for ratio in ratios)} of {len(ratios)} {NOTED} or more"
         print(
             f"{direction}: the choice takes {statistics.geometric_mean(ratios):.3f} times as long as the best; {noted}"
