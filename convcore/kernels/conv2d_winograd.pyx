@@ -25,7 +25,7 @@ A. Lavin, S. Gray, Fast algorithms for convolutional neural networks, arXiv:1509
 """
 
 from cython.parallel cimport prange, threadid
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, folds, source_cell
 from convcore.kernels.buffers import aligned, own_pages
@@ -89,43 +89,57 @@ cdef convolve(Problem* p, int n_threads):
     cdef Py_ssize_t rest = p.sum_numbers + p.pixel_numbers + p.half_numbers
     cdef float[:, ::1] shared = aligned(1, tiles if p.tiles_first else p.G * filters, dtype)
     cdef float[:, ::1] memory = own_pages(n_threads, rest + (filters if p.tiles_first else tiles), dtype)
+    cdef float[:, ::1] held_memory = rows_held_back(p, n_threads)
+    cdef Py_ssize_t owner_step = held_memory.shape[1] if held_memory.shape[0] > 1 else 0
     cdef float* s = &shared[0, 0]
+    cdef float* held = &held_memory[0, 0] if held_memory.shape[0] > 0 else NULL
     cdef Py_ssize_t channel_blocks = blocks(p.C, CHANNELS), filter_tasks = p.panels * channel_blocks
-    cdef Py_ssize_t channel_vectors = blocks(p.C, vf_LANES), band = 0, task
+    cdef Py_ssize_t channel_vectors = blocks(p.C, vf_LANES), band = 0, end, task
     if p.tiles_first:
         while band < p.bands:
+            end = min(band + p.R, p.bands)
             for task in prange(channel_vectors, nogil=True, schedule="dynamic", num_threads=n_threads):
-                read_tiles(p, band, min(band + p.R, p.bands), 0, task, s, &memory[threadid(), 0])
+                read_tiles(p, band, end, 0, task, s, &memory[threadid(), 0])
             for task in prange(p.panels, nogil=True, schedule="dynamic", num_threads=n_threads):
-                convolve_panel(p, band, task, s, &memory[threadid(), 0])
-            band = band + p.R
+                convolve_panel(p, band, end, task, s, &memory[threadid(), 0], held)
+            band = end
     else:
         for task in prange(p.G * filter_tasks, nogil=True, schedule="static", num_threads=n_threads):
             transform_filters(p, task // filter_tasks, task % p.panels, task % filter_tasks // p.panels * CHANNELS,
                               CHANNELS, panel_of(p, s, task // filter_tasks, task % p.panels))
-        for task in prange(blocks(p.bands, p.R) * p.G, nogil=True, schedule="static", num_threads=n_threads):
-            convolve_block(p, task // p.G * p.R, task % p.G, s, &memory[threadid(), 0])
+        for task in prange(tasks_of(p) * p.G, nogil=True, schedule="static", num_threads=n_threads):
+            convolve_blocks(p, first_band(p, task // p.G), first_band(p, task // p.G + 1), task % p.G, s,
+                            &memory[threadid(), 0], held + (task if p.parts > 1 else threadid()) * owner_step)
+        if p.parts > 1:
+            for task in prange(p.N * p.G * blocks(p.K, vf_LANES), nogil=True, schedule="static", num_threads=n_threads):
+                hand_on_rows(p, task // blocks(p.K, vf_LANES) // p.G, task // blocks(p.K, vf_LANES) % p.G,
+                             task % blocks(p.K, vf_LANES), held, owner_step, &memory[threadid(), 0])
 
 
 # A block of tiles
 
-cdef void convolve_block(Problem* p, Py_ssize_t band, Py_ssize_t group, float* weights, float* tiles) noexcept nogil:
-    """Write the pixels of a block of tiles for all filters of a group, whose transforms are given."""
+cdef void convolve_blocks(Problem* p, Py_ssize_t band, Py_ssize_t end, Py_ssize_t group, float* weights, float* tiles,
+                          float* held) noexcept nogil:
+    """Write the pixels of some bands, block by block, for all filters of a group, whose transforms are given."""
     cdef float* rest = tiles + p.points * p.tile_step
-    cdef Py_ssize_t vector, panel
-    for vector in range(blocks(p.C, vf_LANES)):
-        read_tiles(p, band, min(band + p.R, p.bands), group, vector, tiles, rest)
-    for panel in range(p.panels):
-        multiply(p, band, panel, tiles, panel_of(p, weights, group, panel), rest)
-        write_block(p, band, group, panel, rest)
+    cdef Py_ssize_t vector, panel, next_band
+    while band < end:
+        next_band = min(band + p.R, end)
+        for vector in range(blocks(p.C, vf_LANES)):
+            read_tiles(p, band, next_band, group, vector, tiles, rest)
+        for panel in range(p.panels):
+            multiply(p, band, next_band, panel, tiles, panel_of(p, weights, group, panel), rest)
+            write_block(p, band, next_band, group, panel, rest, held)
+        band = next_band
 
 
-cdef void convolve_panel(Problem* p, Py_ssize_t band, Py_ssize_t panel, float* tiles, float* weights) noexcept nogil:
+cdef void convolve_panel(Problem* p, Py_ssize_t band, Py_ssize_t end, Py_ssize_t panel, float* tiles, float* weights,
+                         float* held) noexcept nogil:
     """Write the pixels of a block of tiles, whose transforms are given, for one panel of filters."""
     cdef float* rest = weights + p.points * p.weight_step
     transform_filters(p, 0, panel, 0, p.C, weights)
-    multiply(p, band, panel, tiles, weights, rest)
-    write_block(p, band, 0, panel, rest)
+    multiply(p, band, end, panel, tiles, weights, rest)
+    write_block(p, band, end, 0, panel, rest, held)
 
 
 cdef Py_ssize_t tiles_of(Problem* p, Py_ssize_t band, Py_ssize_t end) noexcept nogil:
@@ -205,10 +219,10 @@ cdef inline void transform_input(Problem* p, const float* d, Py_ssize_t d_step, 
         input_line(p.side, d, d_step, v, v_step)
 
 
-cdef void multiply(Problem* p, Py_ssize_t band, Py_ssize_t panel, const float* tiles, const float* weights,
-                   float* sums) noexcept nogil:
+cdef void multiply(Problem* p, Py_ssize_t band, Py_ssize_t end, Py_ssize_t panel, const float* tiles,
+                   const float* weights, float* sums) noexcept nogil:
     """sums[tile][point][lane]: for each point, tiles × channels times channels × filters of a panel."""
-    cdef Py_ssize_t count = tiles_of(p, band, min(band + p.R, p.bands)), parts = blocks(count, ROWS), v = panel_vectors(p, panel)
+    cdef Py_ssize_t count = tiles_of(p, band, end), parts = blocks(count, ROWS), v = panel_vectors(p, panel)
     cdef Py_ssize_t point, part, tile, rows
     for point in range(p.points):
         for part in range(parts):                   # of even size: a part of a few tiles would starve the FMA units
@@ -220,17 +234,18 @@ cdef void multiply(Problem* p, Py_ssize_t band, Py_ssize_t panel, const float* t
         weights += p.weight_step
 
 
-cdef inline void write_block(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t panel,
-                             float* rest) noexcept nogil:
+cdef inline void write_block(Problem* p, Py_ssize_t band, Py_ssize_t end, Py_ssize_t group, Py_ssize_t panel,
+                             float* rest, float* held) noexcept nogil:
     if p.adds:
-        add_pixels(p, band, group, panel, rest)
+        add_pixels(p, band, end, group, panel, rest, held)
     else:
-        write_pixels(p, band, group, panel, rest)
+        write_pixels(p, band, end, group, panel, rest)
 
 
-cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t group, Py_ssize_t panel, float* rest) noexcept nogil:
+cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t end, Py_ssize_t group, Py_ssize_t panel,
+                       float* rest) noexcept nogil:
     """The images' pixels = Aᵀ sums A + bias, for the tiles of a block and a panel of filters."""
-    cdef Py_ssize_t end = min(band + p.R, p.bands), step = p.points * PANEL * vf_LANES
+    cdef Py_ssize_t step = p.points * PANEL * vf_LANES
     cdef Py_ssize_t filters = min(p.K, vf_LANES), plane = p.OH * p.OW, tile = 0, vector, f, rows, i, q
     cdef float* pixels = rest + p.sum_numbers
     cdef float* half = pixels + p.pixel_numbers
@@ -337,7 +352,7 @@ cdef void planes_of(const float* source, Py_ssize_t count, Py_ssize_t pixels, fl
 # What it can compute, and where it should
 
 def supports(direction, geometry, dtype, level):
-    """Refuse what has other filters than 3×3 and 5×5, or a stride, or float64; gradients of patterns around large images."""
+    """Refuse what has other filters than 3×3 and 5×5, or a stride, or float64; gradients of patterns around wide images."""
     if dtype != DTYPE:
         return "computes in float32 only"
     if geometry.filter_size not in ((3, 3), (5, 5)):
@@ -349,7 +364,7 @@ def supports(direction, geometry, dtype, level):
     cdef Problem p
     if folds(direction, geometry):
         p = problem_of(geometry, True)
-        return None if p.adds else f"{folds(direction, geometry)}, and the tiles of an image do not fit a block"
+        return None if p.adds else f"{folds(direction, geometry)}, and a row of its tiles does not fit a block"
     return None
 
 

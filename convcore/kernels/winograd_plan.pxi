@@ -3,7 +3,7 @@
 cdef enum:
     STRIP = 16              # tiles side by side in a strip, at most
     TILES = 28              # tiles in a block, about,
-    IMAGE_TILES = 64        # and of an image whose tiles are added up in a block, at most
+    IMAGE_TILES = 64        # and of whole images whose tiles are added up in it, at most
     TILE_NUMBERS = 1572864  # numbers in the transformed tiles of a block, at most
     SOME_WEIGHTS = 524288   # numbers in the transformed filters: more than stay in a core's cache,
     MANY_WEIGHTS = 4194304  # and more than stay in a cache that is shared
@@ -33,11 +33,13 @@ cdef struct Problem:
     Py_ssize_t TH, TW                   # tiles in a column and in a row of an image
     Py_ssize_t strips, TC               # an image is cut into strips, at most TC tiles wide
     Py_ssize_t bands, R                 # rows of tiles: in all strips of all images, in a block
+    Py_ssize_t parts                    # of an image, whose blocks one task goes through; 0: blocks are tasks
     Py_ssize_t panels                   # panels of filters
     bint tiles_first                    # a task has one panel, and the tiles are shared, not the filters
     Py_ssize_t pitch, tile_step         # from tile to tile and from point to point of a block's transformed tiles
     Py_ssize_t weight_step              # from point to point of the transformed filters
     Py_ssize_t sum_numbers, pixel_numbers, half_numbers         # of a task's working memory, behind the tiles
+    Py_ssize_t held_rows, held_numbers  # per vector of filters: what is held back between blocks (winograd_overlap_add)
 
 
 cdef struct Run:                        # rows of tiles that lie below each other in one strip of one image
@@ -79,17 +81,23 @@ cdef void cut(Problem* p) noexcept nogil:
     most = max(<Py_ssize_t> 1, TILE_NUMBERS // (p.points * p.pitch))
     p.TH = blocks(p.IH if p.adds else p.OH, p.m)
     p.TW = blocks(p.IW if p.adds else p.OW, p.m)
-    p.TC = blocks(p.TW, blocks(p.TW, min(<Py_ssize_t> STRIP, most)))
+    p.TC = p.TW if p.adds else blocks(p.TW, blocks(p.TW, min(<Py_ssize_t> STRIP, most)))
     p.strips = blocks(p.TW, p.TC)
     p.bands = p.N * p.strips * p.TH
     # Filters are best transformed once, for blocks of tiles that stay in the cache. But where few blocks would come of
     # it, or where the filters would not stay in the cache, each task transforms its own filters.
     weights = p.points * p.C * p.K
-    p.R = bands_of(p, max(p.TH * p.TW, <Py_ssize_t> TILES) if p.adds else min(<Py_ssize_t> TILES, most))
+    cdef bint whole = p.adds and p.TH * p.TW <= min(<Py_ssize_t> IMAGE_TILES, most)     # images in a block
+    p.R = bands_of(p, max(p.TH * p.TW, <Py_ssize_t> TILES) if whole else min(<Py_ssize_t> TILES, most))
     p.tiles_first = p.G == 1 and (weights > MANY_WEIGHTS or p.bands * p.TC <= most and (
         weights > SOME_WEIGHTS or blocks(p.bands, p.R) < min(<Py_ssize_t> TASKS, p.panels)))
     if p.tiles_first:
         p.R = bands_of(p, most)
+    p.parts = p.held_rows = p.held_numbers = 0
+    if p.adds and p.R < p.TH:
+        p.parts = 1 if p.tiles_first else max(<Py_ssize_t> 1, min(blocks(<Py_ssize_t> TASKS, max(<Py_ssize_t> 1, p.N * p.G)), p.TH // p.R))
+        p.held_rows = p.r - 1 + p.IH + p.r - 1 - p.OH           # of a part, and around the image
+        p.held_numbers = round_up(p.held_rows + 1, vf_LANES) + (p.r - 1 + p.held_rows) * p.OW * vf_LANES
     p.tile_step = odd_vectors(p.R * p.TC * p.pitch)
     p.weight_step = odd_vectors((PANEL if p.tiles_first else blocks(p.K, vf_LANES)) * vf_LANES * p.C)
     width = p.TC * p.m + p.r - 1
@@ -112,6 +120,18 @@ cdef inline Py_ssize_t bands_of(Problem* p, Py_ssize_t tiles) noexcept nogil:
     """How many rows of tiles make a block of about so many tiles: whole strips, where it holds one."""
     cdef Py_ssize_t bands = max(<Py_ssize_t> 1, min(p.bands, tiles // p.TC))
     return bands - bands % p.TH if bands > p.TH else bands
+
+
+cdef inline Py_ssize_t tasks_of(Problem* p) noexcept nogil:
+    """How many runs of bands there are, each a task: blocks, or parts of images."""
+    return p.N * p.parts if p.parts > 0 else blocks(p.bands, p.R)
+
+
+cdef inline Py_ssize_t first_band(Problem* p, Py_ssize_t task) noexcept nogil:
+    """Where such a run begins, and the one before it ends."""
+    if p.parts > 0:
+        return task // p.parts * p.TH + task % p.parts * p.TH // p.parts
+    return min(task * p.R, p.bands)
 
 
 cdef inline Py_ssize_t odd_vectors(Py_ssize_t numbers) noexcept nogil:

@@ -117,14 +117,15 @@ def chosen(problem, direction, value="circular", dtype=F4):
 def test_whom_it_suits():
     """Who takes zeros and the pattern is left alone; where that one refuses the pattern, images are padded for it."""
     depthwise, strided = "g16mb16ic16ih56oc16kh3ph1", "g16mb16ic16ih56oc16kh3sh2ph1"
-    dense, large = "mb64ic16ih28oc32kh3ph1", "mb8ic16ih56oc32kh3ph1"
+    dense, large = "mb64ic16ih28oc32kh3ph1", "mb8ic64ih56oc64kh3ph1"
     assert chosen(depthwise, "forward") == chosen(depthwise, "backward_input") == "depthwise"
     assert chosen(depthwise, "backward_weight") == "depthwise"
     assert chosen(strided, "forward") == chosen(strided, "backward_weight") == "depthwise"
     assert chosen(strided, "backward_input") == "depthwise"
     assert chosen(dense, "forward") == chosen(dense, "backward_input") == "winograd"
-    assert chosen(large, "backward_input") == chosen("g4mb2ic4id9oc4kd3pd1", "backward_input") == "padded"
-    assert chosen(large, "backward_input", 0) == chosen(large, "backward_input", 5) == "winograd"
+    assert chosen(large, "backward_input") == chosen(large, "backward_input", 0) == "winograd"
+    assert chosen("mb16ic64ih56oc64kh3sh2ph1", "backward_input") == "padded"
+    assert chosen("mb16ic64ih56oc64kh3sh2ph1", "backward_input", 5) == "filters"
     small = "mb64ic16ih7oc32kh5ph2"
     assert chosen(small, "backward_weight", 0) == chosen(small, "backward_weight", 5) == "images"
     assert chosen(dense, "backward_input", dtype=F8) == "im2col"  # computes everything in float64
