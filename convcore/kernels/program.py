@@ -18,6 +18,10 @@ __all__ = ["NotRepeatable", "Planned", "Program", "conditions", "observing"]
 OBSERVED, COMPARED = (2, 3), 4  # which times work is observed, and which time it is done both ways
 LARGEST = 2**26  # bytes: see Planned
 
+# What calls that several threads share must be worth on average: more than a single one (threads.py), because the lines
+# that one processor has written for the next call are fetched by the other.
+OPERATIONS_PER_CALL = 1_000_000
+
 
 class Program:
     """The calls of one observation, to be made again with other inputs.
@@ -41,6 +45,8 @@ class Program:
         What `wanted` names, written anew by each run.
     bytes : int
         Of memory, for all results of all calls.
+    n_threads : int
+        At most so many compute a call: one, where calls are small.
 
     Raises
     ------
@@ -55,17 +61,18 @@ class Program:
         results = [array for made in second for array in made.outputs]
         self._places = Places(results, uses(second, results, wanted), together)
         self.bytes = self._places.bytes
+        self.n_threads = _threads_worth_having(second)
         brought_in = {address(array): mine for array, mine in zip(inputs[1], self.inputs, strict=True)}
         for before, made in zip(first, second, strict=True):
             arrays = [
                 self._array(old, new, brought_in, made) for old, new in zip(before.arrays, made.arrays, strict=True)
             ]
-            self.calls.append(made._replace(arrays=arrays, outputs=tuple(map(self._places.of, made.outputs))))
+            outputs, n_threads = tuple(map(self._places.of, made.outputs)), min(made.n_threads, self.n_threads)
+            self.calls.append(made._replace(arrays=arrays, outputs=outputs, n_threads=n_threads))
         self.results = [self._places.of(array) for array in wanted]
         if any(array is None for array in self.results):
             raise NotRepeatable("a result is not made by a kernel")
         self._steps = [made.ready() for made in self.calls]
-        self._n_threads = max((made.n_threads for made in self.calls), default=1)
 
     def _array(self, old, new, brought_in, made):
         """Return the array that stands for one that a call took."""
@@ -85,7 +92,7 @@ class Program:
         """Make all calls, for these inputs."""
         self._bring_in(inputs)
         watcher = observer()
-        with Computing(self._n_threads):
+        with Computing(self.n_threads):
             if watcher is not None:
                 with unobserved():
                     return self._watched(watcher)
@@ -117,6 +124,14 @@ class Program:
                 raise NotRepeatable(f"{made.direction} of {made.op} gives other bits")
         if not all(map(_same_bits, self.results, wanted)):
             raise NotRepeatable("what is wanted is not what a kernel wrote")
+
+
+def _threads_worth_having(calls):
+    """Return the most threads of a call, or one if those that would be shared are small."""
+    shared = [made.call.work for made in calls if made.n_threads > 1]
+    if sum(shared) < OPERATIONS_PER_CALL * len(shared):
+        return 1
+    return max((made.n_threads for made in calls), default=1)
 
 
 def _check_alike(first, second):

@@ -49,6 +49,12 @@ class Gradients:
             self._kind, self._plan = kind, self._plans[kind]
         return self._plan.compute(x, y, rng)
 
+    @property
+    def too_small_to_share(self):
+        """Whether several threads are no gain in batches like the last one: neither are they in what follows it."""
+        planned = self._plan and self._plan.planned
+        return bool(planned and planned.ready and planned.program.n_threads == 1)
+
     def by_tape(self, x, y, rng=None):
         """The same, along a tape."""
         return _numbers(*self.walk(x, y, rng))

@@ -305,7 +305,8 @@ class _Run:
                 f"train: the loss is {value} at iteration {iteration} (epoch {epoch}): {self._cause(x, y, iteration)}; "
                 f"{self.saved}"
             )
-        self.optimizer.step(rate)
+        with num_threads(1) if self.gradients.too_small_to_share else contextlib.nullcontext():
+            self.optimizer.step(rate)
         self.optimizer.zero_grad()
         accuracy = None if hits is None else self.objective.share(hits, y)
         self.history.append(epoch, iteration, count_of(x), time.perf_counter() - self.start, value, accuracy, rate)

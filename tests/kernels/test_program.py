@@ -9,6 +9,7 @@ from strategies import parts_options
 
 from convcore.kernels import ConvGeometry, FlatGeometry, MatrixGeometry, PartsGeometry, run
 from convcore.kernels.program import NotRepeatable, Planned, Program, observing
+from convcore.threads import num_threads
 
 CONV = ConvGeometry.parse("mb3ic2ih8oc4kh3ph1")
 FLAT = FlatGeometry("relu", 3 * 4 * 8 * 8)
@@ -49,6 +50,23 @@ def test_it_computes_the_same_again():
         made.run([x])
         for result, expected in zip(made.results, forward(x), strict=True):
             assert_array_equal(result, expected, strict=True)
+
+
+@pytest.mark.parametrize(("numbers", "threads"), [(50_000, 1), (80_000, 2)])
+def test_small_calls_are_not_shared(numbers, threads):
+    """Of several calls that make up a step; one by itself is."""
+    geometry = FlatGeometry("relu", numbers)
+
+    def work(x):
+        y = run("relu", "forward", geometry, x)
+        return (run("relu", "backward_input", geometry, x, y),)
+
+    with num_threads(2):
+        calls, _ = observed(work, np.ones(numbers, "f4"))
+        made = program(work, lambda: [rng.standard_normal(numbers).astype("f4")])
+    assert [call.n_threads for call in calls] == [2, 2]
+    assert made.n_threads == threads
+    assert [call.n_threads for call in made.calls] == [threads] * 2
 
 
 def test_inputs_are_cast_and_left_alone():

@@ -291,3 +291,18 @@ def test_who_watches_sees_every_call():
         for p in net.parameters().values():
             p.grad = None
     assert all(count == counts[0] for count in counts)
+
+
+@pytest.mark.parametrize(("batch", "threads"), [(2, 1), (60, 2)])
+def test_small_steps_are_not_shared_by_threads(batch, threads):
+    """Not even what alone would be: its arrays are those that the other calls have at hand."""
+    calls = []
+    net = network(cc.FullyConnected(500), cc.ReLU())
+    options = cc.TrainingOptions(mini_batch_size=batch, max_epochs=6, n_threads=2, verbose=False)
+    with program.observing(calls.append):
+        cc.train(net, (X[: 2 * batch], Y[: 2 * batch]), options=options)
+    updates = [made.n_threads for made in calls if made.op == "sgd"]
+    assert len(updates) == 6 * len(X[: 2 * batch]) // batch
+    assert updates[0] == 2
+    assert set(updates[4:]) == {threads}
+    assert max(made.n_threads for made in calls[-5:]) == threads
