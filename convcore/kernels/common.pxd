@@ -54,7 +54,7 @@ cdef inline folds(direction, geometry):
 
 cdef inline not_pooled(direction, geometry):
     """Why outputs are not pooled in windows of 2×2, or None where they are, or need not be."""
-    if direction == "forward_pool" and (len(geometry.in_size) != 2 or min(geometry.out_size) < 2):
+    if direction.endswith("_pool") and (len(geometry.in_size) != 2 or min(geometry.out_size) < 2):
         return "pools images in two dimensions, of 2×2 outputs and more"
     return None
 

@@ -98,3 +98,11 @@ def backward_weight_bias(geometry, grad_y, x, grad_weight, grad_bias, n_threads)
     """Write both of these gradients."""
     backward_weight(geometry, grad_y, x, grad_weight, n_threads)
     backward_bias(geometry, grad_y, grad_bias, n_threads)
+
+
+def backward_weight_bias_pool(geometry, grad_pooled, index, x, grad_weight, grad_bias, n_threads):
+    """Write both from the gradient of what `forward_pool` pooled: of each window it goes to the cell that won."""
+    grad_y = np.empty(geometry.shapes["y"], x.dtype)
+    pool = PoolGeometry.of("max_pool2d", grad_y.shape, 2)
+    max_pool_reference.backward_input(pool, grad_pooled, index, grad_y, n_threads)
+    backward_weight_bias(geometry, grad_y, x, grad_weight, grad_bias, n_threads)

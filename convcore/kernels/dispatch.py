@@ -80,6 +80,19 @@ def weight_and_bias(op, geometry, dtype):
     return doing_more(op, "backward_weight", "backward_weight_bias", op, geometry, dtype)
 
 
+def weight_and_bias_of_pooled(op, geometry, dtype):
+    """Return the variant that computes both from the gradients of the maxima that `pooling` computes; None: apart.
+
+    Examples
+    --------
+    >>> weight_and_bias_of_pooled("conv2d", ConvGeometry.parse("mb64ic1ih28oc6kh5ph2"), np.dtype(np.float32))
+    'depthwise'
+    """
+    if weight_and_bias(op, geometry, dtype) is None:
+        return None
+    return doing_more(op, "backward_weight", "backward_weight_bias_pool", "max_pool2d", geometry, dtype)
+
+
 def doing_more(op, direction, more, other, geometry, dtype):
     """Return the variant that computes a direction, if it does `more`, too, and nobody wants another `other`; or None.
 

@@ -133,7 +133,7 @@ class ConvGeometry(Problem):
         bias = (self.out_channels,)
         pooled = (*y[:-2], *(size // 2 for size in y[-2:]))  # by windows of 2 × 2 side by side
         return {"x": x, "weight": weight, "bias": bias, "y": y, "pooled": pooled, "index": pooled,
-                "grad_x": x, "grad_weight": weight, "grad_bias": bias, "grad_y": y}  # fmt: skip
+                "grad_pooled": pooled, "grad_x": x, "grad_weight": weight, "grad_bias": bias, "grad_y": y}  # fmt: skip
 
     SIGNATURES = {
         "forward": (("x", "weight", "bias"), "y"),
@@ -143,6 +143,7 @@ class ConvGeometry(Problem):
         "backward_weight": (("grad_y", "x"), "grad_weight"),
         "backward_bias": (("grad_y",), "grad_bias"),
         "backward_weight_bias": (("grad_y", "x"), ("grad_weight", "grad_bias")),
+        "backward_weight_bias_pool": (("grad_pooled", "index", "x"), ("grad_weight", "grad_bias")),
     }
     OPTIONAL = ("bias",)
     DTYPES = {"index": np.int32}

@@ -7,7 +7,7 @@ the only ones that a gradient flows through, whether ReLU stands before the wind
 
 from convcore.autograd import as_tensor, record
 from convcore.kernels import ConvGeometry, PoolGeometry, registry, run
-from convcore.kernels.dispatch import doing_more, pooling
+from convcore.kernels.dispatch import doing_more, pooling, weight_and_bias_of_pooled
 from convcore.ops import conv
 from convcore.ops.activation import relu_gradient
 from convcore.ops.batch_norm import Problem as Normalization
@@ -55,9 +55,14 @@ def conv_relu_max_pool(op, x, weight, bias=None, *, window, stride=1, padding=0,
 
 def conv_relu_max_pool_backward(record, grad_y, needs):
     """Each gradient goes to the cell that won, if any, and on to the convolution's input, weight and bias."""
-    pool = record.attributes["pooling"]
-    grad = run(pool.op, "backward_input", pool, grad_y, record.saved["index"])
-    return conv.gradients(record.attributes["convolution"], record, grad, needs)
+    op, pool, index = record.attributes["convolution"], record.attributes["pooling"], record.saved["index"]
+    if needs == (False, True, True) and _in_quads(pool):
+        variant = weight_and_bias_of_pooled(op, record.geometry, grad_y.dtype)
+        if variant:
+            arrays = grad_y, index, record.saved["x"]
+            return None, *run(op, "backward_weight_bias_pool", record.geometry, *arrays, variant=variant)
+    grad = run(pool.op, "backward_input", pool, grad_y, index)
+    return conv.gradients(op, record, grad, needs)
 
 
 def relu_max_pool(x, rank, window):

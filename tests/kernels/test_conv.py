@@ -271,9 +271,8 @@ def test_an_empty_batch_has_zero_gradients():
         for direction, (names, result) in geometry.SIGNATURES.items():
             if refused("conv2d", variant, isa.DEFAULT, direction, geometry, dtype):
                 continue
-            got = run(
-                "conv2d", direction, geometry, *(np.ones(geometry.shapes[n], dtype) for n in names), variant=variant
-            )
+            arrays = [np.ones(geometry.shapes[n], geometry.DTYPES.get(n, dtype)) for n in names]
+            got = run("conv2d", direction, geometry, *arrays, variant=variant)
             got, names = ((a,) if isinstance(a, kind) else a for a, kind in ((got, np.ndarray), (result, str)))
             for array, name in zip(got, names, strict=True):
                 assert_array_equal(array, np.zeros(geometry.shapes[name]))

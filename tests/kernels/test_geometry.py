@@ -34,7 +34,7 @@ def test_options_in_all_their_forms():
     assert plain.out_size == ((8 + 2 - 3) // 2 + 1, (9 + 6 - 2) // 2 + 1)
     assert plain.shapes == {
         "x": X, "grad_x": X, "weight": W, "grad_weight": W, "bias": (4,), "grad_bias": (4,), "y": (2, 4, 4, 7),
-        "grad_y": (2, 4, 4, 7), "pooled": (2, 4, 2, 3), "index": (2, 4, 2, 3),
+        "grad_y": (2, 4, 4, 7), "pooled": (2, 4, 2, 3), "grad_pooled": (2, 4, 2, 3), "index": (2, 4, 2, 3),
     }  # fmt: skip
 
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from strategies import THREADS, assert_same, bits, floats, integers, refused
+from strategies import FENCES, THREADS, assert_same, bits, fenced, floats, integers, refused
 
 import convcore as cc
 from convcore import kernels
-from convcore.kernels import ConvGeometry, MatrixGeometry, dispatch, registry, run
+from convcore.kernels import ConvGeometry, MatrixGeometry, PoolGeometry, dispatch, registry, run
+from convcore.ops import fused
 
 PROBLEMS = [
     "mb64ic1ih28oc6kh5ph2",  # a channel's many filters, lanes are pixels
@@ -51,6 +52,99 @@ def test_equals_the_definition(problem, variant, level):
     arrays = [integers(geometry.shapes[name], np.float32, [1, i], 3) for i, name in enumerate(("grad_y", "x"))]
     expected = run(geometry.op, "backward_weight_bias", geometry, *arrays, variant="reference")
     assert_same(run(geometry.op, "backward_weight_bias", geometry, *arrays, variant=variant, level=level), expected)
+
+
+POOLED = [
+    *PROBLEMS[:7],
+    "mb1ic1ih9oc7kh3ph1",  # an odd number of rows and columns
+    "mb7ic1ih5iw7oc3kh2kw4",  # planes narrower than a vector, the last of them at the end of the array
+    "g3mb9ic3ih2oc9kh1",
+    "mb3ic1ih40oc8kh5ph2pvcircular",
+]
+POOLED_CELLS = [
+    (problem, variant, level)
+    for problem in POOLED
+    for variant in kernels.variants("conv2d")
+    if hasattr(registry.load("conv2d", variant, cc.isa.DEFAULT), "backward_weight_bias_pool")
+    for level in kernels.levels_of("conv2d", variant)
+    if not refused("conv2d", variant, level, "backward_weight_bias_pool", ConvGeometry.parse(problem), "f4")
+]
+
+
+def maxima(geometry, seed):
+    """The pooling behind a convolution, where its maxima stood, and x."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(-2, 4, geometry.shapes["y"]).astype("f4")
+    pool = PoolGeometry.of("max_pool2d", y.shape, 2)
+    return pool, run("max_pool2d", "forward_relu", pool, y)[1], rng.integers(-3, 4, geometry.shapes["x"]).astype("f4")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(("problem", "variant", "level"), POOLED_CELLS)
+def test_from_gradients_of_maxima(problem, variant, level, whole):
+    """The bits of spreading them first; with whole numbers, those of the definition."""
+    geometry = ConvGeometry.parse(problem)
+    pool, index, x = maxima(geometry, 0)
+    rng = np.random.default_rng(1)
+    grad = rng.integers(-3, 4, index.shape).astype("f4") if whole else rng.uniform(-1, 1, index.shape).astype("f4")
+    how = dict(variant="reference", level=None) if whole else dict(variant=variant, level=level)
+    grad_y = run("max_pool2d", "backward_input", pool, grad, index)
+    expected = run("conv2d", "backward_weight_bias", geometry, grad_y, x, **how)
+    for n_threads in THREADS:
+        found = run("conv2d", "backward_weight_bias_pool", geometry, grad, index, x, variant=variant, level=level,
+                    n_threads=n_threads)  # fmt: skip
+        assert bits(found) == bits(expected)
+
+
+def test_which_variants_pool_their_gradients():
+    assert {variant for _, variant, _ in POOLED_CELLS} == {"depthwise", "reference"}
+    assert len({problem for problem, variant, _ in POOLED_CELLS if variant == "depthwise"}) == 7
+    large = ConvGeometry.parse("mb3ic1ih80oc8kh5ph2")
+    assert kernels.refusal("conv2d", "depthwise", "backward_weight_bias_pool", large, np.dtype("f4")) == (
+        "would spread the gradients of planes of 80 × 80 once for each band of rows"
+    )
+    line = ConvGeometry.parse("mb3ic1iw80oc8kw5")
+    assert kernels.refusal("conv1d", "depthwise", "backward_weight_bias_pool", line, np.dtype("f4")) == (
+        "pools images in two dimensions, of 2×2 outputs and more"
+    )
+
+
+@FENCES
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(("problem", "variant", "level"), [cell for cell in POOLED_CELLS if cell[1] != "reference"])
+def test_nothing_outside_is_touched(problem, variant, level, after):
+    geometry = ConvGeometry.parse(problem)
+    _, index, x = maxima(geometry, 2)
+    wrong = np.where(np.arange(index.size).reshape(index.shape) % 5, index, np.iinfo("i4").max)  # leads nowhere
+    arrays = [np.ones(index.shape, "f4"), wrong.astype("i4"), x]
+    out = [np.zeros(geometry.shapes[name], "f4") for name in ("grad_weight", "grad_bias")]
+    arrays, out = ([list(fenced(array))[after] for array in some] for some in (arrays, out))
+    run("conv2d", "backward_weight_bias_pool", geometry, *arrays, variant=variant, level=level, n_threads=2, out=out)
+
+
+def pooled_directions(needs_x, **how):
+    """What the way back through convolution, ReLU and pooling calls."""
+    geometry = ConvGeometry.parse("mb8ic1ih28oc8kh5ph2")
+    x, w, b = (cc.Tensor(integers(geometry.shapes[name], "f4", [2, i]), requires_grad=needs_x or i > 0)
+               for i, name in enumerate(("x", "weight", "bias")))  # fmt: skip
+    found = []
+    with cc.Tape() as tape:
+        y = fused.conv_relu_max_pool("conv2d", x, w, b, padding=2, **{"window": (2, 2, 0), **how})
+    with kernels.program.observing(lambda made: found.append((made.op, made.direction))):
+        tape.backward(y, grad=np.ones(y.shape, np.float32))
+    return found
+
+
+def test_who_is_asked_for_gradients_of_maxima():
+    """A first layer, whose input has no gradient, behind windows of 2×2; and nobody else is to run."""
+    assert pooled_directions(False) == [("conv2d", "backward_weight_bias_pool")]
+    apart = [("max_pool2d", "backward_input"), ("conv2d", "backward_weight_bias")]
+    assert pooled_directions(True) == [apart[0], ("conv2d", "backward_input"), apart[1]]
+    assert pooled_directions(False, window=(3, 2, 0)) == apart
+    with kernels.use_variant("max_pool2d", "reference"):
+        assert pooled_directions(False) == apart
+    with kernels.use_variant("conv2d", "depthwise"):
+        assert pooled_directions(False) == [apart[0], ("conv2d", "backward_weight"), ("conv2d", "backward_bias")]
 
 
 def test_some_variant_has_it():

@@ -36,8 +36,7 @@ CALLS = [
     ("second", "backward", "relu", "backward_input"),
     ("second", "backward", "fully_connected", "backward_input"),
     ("second", "backward", "fully_connected", "backward_weight_bias"),
-    ("first", "backward", "max_pool2d", "backward_input"),
-    ("first", "backward", "conv2d", "backward_weight_bias"),
+    ("first", "backward", "conv2d", "backward_weight_bias_pool"),
     ("parameters", "update", "sgd", "update"),
 ]
 
