@@ -28,6 +28,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, folds, source_cell
+from convcore.kernels.relu cimport apply_relu
 from convcore.kernels.buffers import aligned, own_pages
 
 import numpy as np
@@ -45,14 +46,26 @@ ROUNDING_FACTOR = max(GROWTH.values())
 
 # The three directions
 
-def forward(geometry,
-            const float[:, :, :, ::1] x not None,       # IN  (N, IC, IH, IW)
-            const float[:, :, :, ::1] weight not None,  # IN  (OC, IC/G, r, r)
-            const float[::1] bias,                      # IN  (OC,) or None
-            float[:, :, :, ::1] y not None,             # OUT (N, OC, OH, OW)
-            int n_threads):
+def forward(geometry, x, weight, bias, y, n_threads):
     """Write y; one task per block of tiles and group, or per panel of filters."""
+    convolve_images(geometry, x, weight, bias, y, False, n_threads)
+
+
+def forward_relu(geometry, x, weight, bias, y, n_threads):
+    """Write ReLU(y), before lanes become planes."""
+    convolve_images(geometry, x, weight, bias, y, True, n_threads)
+
+
+def convolve_images(geometry,
+                    const float[:, :, :, ::1] x not None,       # IN  (N, IC, IH, IW)
+                    const float[:, :, :, ::1] weight not None,  # IN  (OC, IC/G, r, r)
+                    const float[::1] bias,                      # IN  (OC,) or None
+                    float[:, :, :, ::1] y not None,             # OUT (N, OC, OH, OW)
+                    bint relu,
+                    int n_threads):
+    """Forward, with or without ReLU behind it."""
     cdef Problem p = problem_of(geometry, False)
+    p.relu = relu
     p.source, p.weight, p.target = &x[0, 0, 0, 0], &weight[0, 0, 0, 0], &y[0, 0, 0, 0]
     p.bias = &bias[0] if bias is not None else NULL
     convolve(&p, n_threads)
@@ -271,6 +284,8 @@ cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t end, Py_ssize_t g
                                                      target + q * p.m * vf_LANES, run.out_width * vf_LANES, half)
                 if sum_vf(total - total) != 0:
                     by_definition(p, &run, i, group, f, filters, bias, target)
+            if p.relu:
+                apply_relu(pixels, rows * run.out_width * vf_LANES)
             target = p.target + ((run.n * p.G + group) * p.K + f) * plane + run.th * p.m * p.OW + run.tw * p.m
             if run.out_width == p.OW:
                 planes_of(pixels, filters, rows * p.OW, target, plane)

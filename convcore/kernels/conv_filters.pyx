@@ -10,6 +10,7 @@ from libc.string cimport memcpy, memset
 
 from cython cimport floating
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, folds, source_cell
+from convcore.kernels.relu cimport apply_relu
 from convcore.kernels.buffers import aligned, own_pages
 
 import numpy as np
@@ -107,13 +108,24 @@ cdef void set_bias(Plan* f, const float* bias, float* padded) noexcept nogil:
             memcpy(padded + g * lanes_of(f), bias + g * f.FG, f.FG * sizeof(float))
 
 
-def forward(geometry,
-            const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
-            const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, KD, KH, KW)
-            const float[::1] bias,                          # IN  (OC,) or None
-            float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
-            int n_threads):
+def forward(geometry, x, weight, bias, y, n_threads):
     """Write y; one task per band of an image and group."""
+    convolve_images(geometry, x, weight, bias, y, False, n_threads)
+
+
+def forward_relu(geometry, x, weight, bias, y, n_threads):
+    """Write ReLU(y), before filters become rows of pixels."""
+    convolve_images(geometry, x, weight, bias, y, True, n_threads)
+
+
+def convolve_images(geometry,
+                    const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
+                    const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, KD, KH, KW)
+                    const float[::1] bias,                          # IN  (OC,) or None
+                    float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
+                    bint relu,
+                    int n_threads):
+    """Forward, with or without ReLU behind it."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Extent[3] e
     cdef Plan f
@@ -140,7 +152,7 @@ def forward(geometry,
         pack_forward(&f, w, where, task // f.panels // f.channel_blocks, task // f.panels % f.channel_blocks,
                      task % f.panels, &packed[0, 0])
     for task in prange(tasks, nogil=True, schedule="static", num_threads=n_threads):
-        forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], &padded[0, 0], &y[0, 0, 0, 0, 0],
+        forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], &padded[0, 0], &y[0, 0, 0, 0, 0], relu,
                      task // (f.bands * f.G), task // f.G % f.bands, task % f.G, &patches[threadid(), 0],
                      &results[threadid(), 0])
 
@@ -153,7 +165,7 @@ cdef void pack_forward(Plan* f, const float* weight, const Py_ssize_t* where, Py
 
 
 cdef void forward_band(Plan* f, const Py_ssize_t* offsets, const float* x, const float* packed, const float* bias,
-                       float* y, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch,
+                       float* y, bint relu, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch,
                        float* results) noexcept nogil:
     cdef Py_ssize_t P = f.A.count * f.pixels, rows = min(f.rows, f.A.count - band * f.rows), block, c0, channels
     for block in range(f.channel_blocks):
@@ -162,6 +174,8 @@ cdef void forward_band(Plan* f, const Py_ssize_t* offsets, const float* x, const
         lay_patch(f, x, n, band, g, c0, channels, patch)
         correlate(f, channels * f.T, offsets, patch, packed + (g * f.CG + c0) * f.T * lanes_of(f), bias + g * lanes_of(f),
                   block > 0, rows, results)
+    if relu:
+        apply_relu(results, rows * f.pixels * lanes_of(f))
     turn(results, lanes_of(f), rows * f.pixels, f.FG, y + (n * f.G + g) * f.FG * P + band * f.rows * f.pixels, P)
 
 

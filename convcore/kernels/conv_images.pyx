@@ -18,6 +18,7 @@ from convcore.kernels.common cimport (
 )
 from convcore.kernels.buffers import aligned, own_pages
 from convcore.kernels.kept import Kept
+from convcore.kernels.relu cimport apply_relu
 
 import numpy as np
 
@@ -34,15 +35,26 @@ DTYPE = np.float32              # the only one
 NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
 
 
-def forward(geometry,
-            const float[:, :, :, :, ::1] x not None,        # IN  (N, IC, ID, IH, IW)
-            const float[:, :, :, :, ::1] weight not None,   # IN  (OC, IC/G, KD, KH, KW)
-            const float[::1] bias,                          # IN  (OC,) or None
-            float[:, :, :, :, ::1] y not None,              # OUT (N, OC, OD, OH, OW)
-            int n_threads):
+def forward(geometry, x, weight, bias, y, n_threads):
     """Write y; one task per few images, group, block of filters and few rows of y."""
+    convolve_images(geometry, x, weight, bias, y, False, n_threads)
+
+
+def forward_relu(geometry, x, weight, bias, y, n_threads):
+    """Write ReLU(y), before lanes become images again."""
+    convolve_images(geometry, x, weight, bias, y, True, n_threads)
+
+
+def convolve_images(geometry,
+                    const float[:, :, :, :, ::1] x not None,        # IN  (N, IC, ID, IH, IW)
+                    const float[:, :, :, :, ::1] weight not None,   # IN  (OC, IC/G, KD, KH, KW)
+                    const float[::1] bias,                          # IN  (OC,) or None
+                    float[:, :, :, :, ::1] y not None,              # OUT (N, OC, OD, OH, OW)
+                    bint relu,
+                    int n_threads):
+    """Forward, with or without ReLU behind it."""
     convolve(prepared(geometry, FORWARD), &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
-             &bias[0] if bias is not None else NULL, &y[0, 0, 0, 0, 0], NULL, n_threads)
+             &bias[0] if bias is not None else NULL, &y[0, 0, 0, 0, 0], NULL, relu, n_threads)
 
 
 def forward_pool(geometry,
@@ -54,7 +66,7 @@ def forward_pool(geometry,
                  int n_threads):
     """Write the maxima of ReLU(y) in windows of 2×2 and their places, before lanes become images again."""
     convolve(prepared(geometry, FORWARD), &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
-             &bias[0] if bias is not None else NULL, &pooled[0, 0, 0, 0, 0], &index[0, 0, 0, 0, 0], n_threads)
+             &bias[0] if bias is not None else NULL, &pooled[0, 0, 0, 0, 0], &index[0, 0, 0, 0, 0], True, n_threads)
 
 
 def backward_input(geometry,
@@ -64,7 +76,7 @@ def backward_input(geometry,
                    int n_threads):
     """Write grad_x; one task per few images, group, block of channels and few rows of grad_x."""
     convolve(prepared(geometry, BACKWARD_INPUT), &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], NULL,
-             &grad_x[0, 0, 0, 0, 0], NULL, n_threads)
+             &grad_x[0, 0, 0, 0, 0], NULL, False, n_threads)
 
 
 def backward_weight(geometry,
@@ -122,8 +134,8 @@ cdef Direction direction_of(str name):
 # forward and backward_input: target channels of a cell = sum over its source cells and their channels
 
 cdef convolve(Prepared ready, const float* source, const float* weight, const float* bias, float* target, int* index,
-              int n_threads):
-    """Write y or grad_x, or with an index the maxima of ReLU(y)."""
+              bint relu, int n_threads):
+    """Write y, ReLU(y) or grad_x, or with an index the maxima of ReLU(y)."""
     cdef Plan* p = &ready.plan
     cdef Py_ssize_t unit_tasks = blocks(p.axes[p.outer].target, p.units)
     cdef Py_ssize_t channel_tasks = blocks(p.target_channels, p.TB)
@@ -150,7 +162,7 @@ cdef convolve(Prepared ready, const float* source, const float* weight, const fl
             for g in prange(p.G, schedule="static"):
                 pack_group(p, weight + g * weights, &packed[0, 0] + g * weights)
         for task in prange(blocks(p.N, p.lanes) * p.G * channel_tasks * unit_tasks, schedule="static"):
-            convolve_tile(p, source, weights_of, &starts[0, 0], target, index,
+            convolve_tile(p, source, weights_of, &starts[0, 0], target, index, relu,
                           task // (p.G * channel_tasks * unit_tasks) * p.lanes,
                           task // (channel_tasks * unit_tasks) % p.G, task // unit_tasks % channel_tasks * p.TB,
                           task % unit_tasks * p.units, own, own + after_source, own + after_target,
@@ -158,7 +170,7 @@ cdef convolve(Prepared ready, const float* source, const float* weight, const fl
 
 
 cdef void convolve_tile(Plan* p, const float* source, const float* packed, const float* start, float* target,
-                        int* index, Py_ssize_t n, Py_ssize_t g, Py_ssize_t t0, Py_ssize_t unit, float* source_tile,
+                        int* index, bint relu, Py_ssize_t n, Py_ssize_t g, Py_ssize_t t0, Py_ssize_t unit, float* source_tile,
                         float* target_tile, float* index_tile, Run* rows, Run* runs,
                         const Py_ssize_t* chains) noexcept nogil:
     """The target channels from t0 and units from `unit`, of the images of a task, for all source channels."""
@@ -206,6 +218,8 @@ cdef void convolve_tile(Plan* p, const float* source, const float* packed, const
         put_back(p, index_tile, n, g * p.target_channels + t0, channels, begin, cells, pooled_cells(p), <float*> index)
         put_back(p, target_tile, n, g * p.target_channels + t0, channels, begin, cells, pooled_cells(p), target)
     else:
+        if relu:
+            apply_relu(target_tile, channels * cells * p.lanes)
         put_back(p, target_tile, n, g * p.target_channels + t0, channels, unit * p.target_inner, cells, p.target_cells,
                  target)
 

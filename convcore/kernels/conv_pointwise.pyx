@@ -39,19 +39,31 @@ cdef struct Plan:
     Py_ssize_t G, M, K                      # groups; channels per group: of the target, and of the source, summed over
     Py_ssize_t row_step, k_step             # the weight of target i and source k is weight[i · row_step + k · k_step]
     bint in_place                           # the source is read where it stands
+    bint relu                               # follows
     Py_ssize_t row_blocks, passes
     Py_ssize_t groups                       # of pixels
     Py_ssize_t image_groups                 # those of an image, where none goes on with the next
     Py_ssize_t row_tasks, group_tasks
 
 
-def forward(geometry,
-            const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
-            const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, 1, 1, 1)
-            const float[::1] bias,                          # IN  (OC,) or None
-            float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
-            int n_threads):
+def forward(geometry, x, weight, bias, y, n_threads):
     """Write y; one task per some groups of pixels, block of filters, and group."""
+    convolve_images(geometry, x, weight, bias, y, False, n_threads)
+
+
+def forward_relu(geometry, x, weight, bias, y, n_threads):
+    """Write ReLU(y), panel by panel."""
+    convolve_images(geometry, x, weight, bias, y, True, n_threads)
+
+
+def convolve_images(geometry,
+                    const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
+                    const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, 1, 1, 1)
+                    const float[::1] bias,                          # IN  (OC,) or None
+                    float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
+                    bint relu,
+                    int n_threads):
+    """Forward, with or without ReLU behind it."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Grid grid = grid_of(&s)
     cdef float[:, ::1] start = aligned(1, s.OC, NUMBER)
@@ -62,17 +74,17 @@ def forward(geometry,
         start[0, :s.OC] = bias
     if s.G == 1 and grid.dense and grid.P == 1:
         product[float](x.base.reshape(s.N, s.IC), False, weight.base.reshape(s.OC, s.IC), True,
-                       y.base.reshape(s.N, s.OC), &start[0, 0] if bias is not None else NULL, False, False, n_threads)
+                       y.base.reshape(s.N, s.OC), &start[0, 0] if bias is not None else NULL, False, relu, n_threads)
     elif one_matrix(&s, &grid):
         source_is_x(&grid)
         matrix = matrix_of(&grid, x, s.IC)
         result = y.base.reshape(s.OC, grid.P) if s.N == 1 else aligned(s.OC, matrix.shape[1], NUMBER)
         product[float](weight.base.reshape(s.OC, s.IC), False, matrix, False, result,
-                       &start[0, 0] if bias is not None else NULL, True, False, n_threads)
+                       &start[0, 0] if bias is not None else NULL, True, relu, n_threads)
         if s.N > 1:
             put(&grid, &result[0, 0], result.shape[1], s.OC, Range(0, s.OC), 0, s.N * grid.P, &y[0, 0, 0, 0, 0])
     else:
-        convolve(&s, True, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &start[0, 0], &y[0, 0, 0, 0, 0], n_threads)
+        convolve(&s, True, &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &start[0, 0], &y[0, 0, 0, 0, 0], relu, n_threads)
 
 
 def backward_input(geometry,
@@ -102,7 +114,7 @@ def backward_input(geometry,
         start = aligned(1, s.IC, NUMBER)
         start[...] = 0
         convolve(&s, False, &grad_y[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &start[0, 0], &grad_x[0, 0, 0, 0, 0],
-                 n_threads)
+                 False, n_threads)
 
 
 cdef bint one_matrix(ConvSizes* s, Grid* grid) noexcept:
@@ -127,9 +139,10 @@ cdef const float[:, ::1] matrix_of(Grid* grid, const float[:, :, :, :, ::1] sour
 # forward and backward_input: target (M × pixels) = weights (M × K) · source (K × pixels)
 
 cdef convolve(ConvSizes* s, bint is_forward, const float* source, const float* weight, const float* start,
-              float* target, int n_threads):
-    """Write y, whose sums start from the bias, or grad_x, whose start from zeros."""
+              float* target, bint relu, int n_threads):
+    """Write y, whose sums start from the bias, ReLU(y), or grad_x, whose sums start from zeros."""
     cdef Plan p = plan_of(s, is_forward)
+    p.relu = relu
     p.grid.source_end = source + s.N * s.G * p.K * p.grid.source_cells
     cdef Py_ssize_t task
     cdef float[:, ::1] packed = aligned(1, p.G * p.M * p.K, NUMBER)
@@ -146,7 +159,7 @@ cdef Plan plan_of(ConvSizes* s, bint is_forward) noexcept:
     cdef Plan p
     cdef Py_ssize_t wanted
     p.grid = grid_of(s)
-    p.G = s.G
+    p.G, p.relu = s.G, False
     if is_forward:
         p.M, p.K, p.row_step, p.k_step = s.FG, s.CG, s.CG, 1
         source_is_x(&p.grid)
@@ -268,6 +281,8 @@ cdef void multiply_group(Plan* p, const float* source, const float* packed, cons
                 k = share(p.K, p.passes, i)
                 sweep(rows.size, v, k.size, packed + rows.start * p.K + rows.size * k.start, PANELS, PANELS,
                       b + k.start * b_step, b_step, b_last, start + rows.start, c, ldc, c_last, i > 0, ahead)
+            for i in range(rows.size if p.relu else 0):
+                apply_relu(c + i * ldc, columns.size)
             if not direct and not p.grid.spreads:
                 put(&p.grid, c, GROUP_PIXELS, p.G * p.M, rows, pixels.start + columns.start, columns.size, target)
         if p.grid.spreads:

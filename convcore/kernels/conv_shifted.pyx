@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 
 from cython cimport floating
 from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, folds, source_cell
+from convcore.kernels.relu cimport apply_relu
 from convcore.kernels.buffers import aligned, own_pages
 
 import numpy as np
@@ -131,13 +132,24 @@ cdef void put(const float* tile, Py_ssize_t filters, Py_ssize_t width, Py_ssize_
             p += run
 
 
-def forward(geometry,
-            const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
-            const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, KD, KH, KW)
-            const float[::1] bias,                          # IN  (OC,) or None
-            float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
-            int n_threads):
+def forward(geometry, x, weight, bias, y, n_threads):
     """Write y; one task per band of an image (or few small images) and group."""
+    convolve_images(geometry, x, weight, bias, y, False, n_threads)
+
+
+def forward_relu(geometry, x, weight, bias, y, n_threads):
+    """Write ReLU(y), band by band."""
+    convolve_images(geometry, x, weight, bias, y, True, n_threads)
+
+
+def convolve_images(geometry,
+                    const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
+                    const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, KD, KH, KW)
+                    const float[::1] bias,                          # IN  (OC,) or None
+                    float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
+                    bint relu,
+                    int n_threads):
+    """Forward, with or without ReLU behind it."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Extent[3] e
     cdef Plan f
@@ -167,7 +179,7 @@ def forward(geometry,
                      task % f.panels, &packed[0, 0])
     for task in prange(tasks, nogil=True, schedule="static", num_threads=n_threads):
         forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], &bias[0] if bias is not None else NULL, &zeros[0, 0],
-                     &y[0, 0, 0, 0, 0], task // (f.bands * f.G) * f.images, task // f.G % f.bands, task % f.G,
+                     &y[0, 0, 0, 0, 0], relu, task // (f.bands * f.G) * f.images, task // f.G % f.bands, task % f.G,
                      &patches[threadid(), 0])
 
 
@@ -179,10 +191,10 @@ cdef void pack_forward(Plan* f, const float* weight, const Py_ssize_t* where, Py
 
 
 cdef void forward_band(Plan* f, const Py_ssize_t* offsets, const float* x, const float* packed, const float* bias,
-                       const float* zeros, float* y, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g,
+                       const float* zeros, float* y, bint relu, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g,
                        float* patch) noexcept nogil:
-    cdef Py_ssize_t P = f.A.count * f.pixels, rows = min(f.rows, f.A.count - band * f.rows), block, c0, channels
-    cdef Py_ssize_t image_pixels = rows * f.pixels
+    cdef Py_ssize_t P = f.A.count * f.pixels, rows = min(f.rows, f.A.count - band * f.rows), block, c0, channels, i, k
+    cdef Py_ssize_t image_pixels = rows * f.pixels, images = min(f.images, f.N - n)
     packed += g * f.FG * f.CG * f.T
     y += (n * f.G + g) * f.FG * P + band * f.rows * f.pixels
     for block in range(f.channel_blocks):
@@ -191,7 +203,10 @@ cdef void forward_band(Plan* f, const Py_ssize_t* offsets, const float* x, const
         lay_patch(f, x, n, band, g, c0, channels, patch)
         correlate(f, channels * f.T, offsets, patch, packed + c0 * f.T * f.FG,
                   bias + g * f.FG if bias != NULL else zeros, block > 0,
-                  min(f.images, f.N - n) * image_pixels, image_pixels, f.G * f.FG * P, y, P)
+                  images * image_pixels, image_pixels, f.G * f.FG * P, y, P)
+    for i in range(images if relu else 0):
+        for k in range(f.FG):
+            apply_relu(y + (i * f.G * f.FG + k) * P, image_pixels)
 
 
 def backward_input(geometry,

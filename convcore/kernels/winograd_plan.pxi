@@ -28,6 +28,7 @@ cdef struct Problem:
     float* target
     Py_ssize_t channel_step, filter_step    # in the weight
     bint flipped                        # the last tap comes first
+    bint relu                           # follows
     Py_ssize_t m, r, side, points       # outputs of a tile, taps, and cells of a tile along an axis; all its cells
     Py_ssize_t taps                     # of a filter, all of them
     Py_ssize_t TH, TW                   # tiles in a column and in a row of an image
@@ -54,6 +55,7 @@ cdef Problem problem_of(object geometry, bint backward):
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     cdef Problem p
     p.N, p.G, p.adds, p.flipped, p.r, p.taps, p.overlap = s.N, s.G, False, backward, s.KH, s.KH * s.KH, s.KH - 1
+    p.relu = False
     if backward:
         p.C, p.K, p.channel_step, p.filter_step = s.FG, s.CG, p.taps * s.CG, p.taps
         p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.OH, s.OW, s.IH, s.IW, p.r - 1 - s.top, p.r - 1 - s.left

@@ -23,7 +23,23 @@ def arrays(geometry, dtype, seed=0):
 
 
 @pytest.mark.parametrize("variant", kernels.variants("conv2d"))
-@pytest.mark.parametrize("problem", ["mb3ic3ih12oc8kh3ph1", "mb2g6ic6ih9oc6kh3sh2", "mb9ic4ih7oc5kh1"])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "mb3ic3ih12oc8kh3ph1",
+        "mb2g6ic6ih9oc6kh3sh2",
+        "mb9ic4ih7oc5kh1",
+        "mb3ic20ih14iw70oc17kh3ph1",
+        "mb2ic18ih12oc33kh5",
+        "mb40ic4ih7oc9kh3sh2ph1",
+        "mb5ic24ih1oc12kh1",
+        "mb2ic64ih8oc32kh1",
+        "mb1ic64ih8oc32kh1",
+        "mb9ic70ih28oc20kh1",
+        "g2mb9ic80ih17oc12kh1",
+        "mb5ic70ih13oc20kh1sh2",
+    ],
+)
 def test_the_bits_of_two_kernels(variant, problem):
     geometry = ConvGeometry.parse(problem)
     for level in kernels.levels_of("conv2d", variant):
@@ -31,7 +47,7 @@ def test_the_bits_of_two_kernels(variant, problem):
             if refused("conv2d", variant, level, "forward", geometry, dtype):
                 continue
             x, weight, bias = arrays(geometry, dtype)
-            x[0, 0, 0, :3] = np.nan, np.inf, -np.inf
+            x.reshape(-1)[:3] = np.nan, np.inf, -np.inf
             for given_bias in (bias, None):
                 how = {"variant": variant, "level": level}
                 expected = relu(run("conv2d", "forward", geometry, x, weight, given_bias, **how))
@@ -219,7 +235,7 @@ def test_pooling_has_the_bits_of_two_kernels(variant, level, problem):
     if refused("conv2d", variant, level, "forward_pool", geometry, "f4"):
         return
     x, weight, bias = arrays(geometry, "f4")
-    x[0, 0, 0, :3] = np.nan, np.inf, -np.inf
+    x.reshape(-1)[:3] = np.nan, np.inf, -np.inf
     for given_bias in (bias, None, bias - 100):  # with the last no window has anything above 0
         assert_pools(variant, level, geometry, (x, weight, given_bias))
 
