@@ -27,7 +27,7 @@ A. Lavin, S. Gray, Fast algorithms for convolutional neural networks, arXiv:1509
 from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, folds, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, floating, folds, not_pooled, source_cell
 from convcore.kernels.relu cimport apply_relu
 from convcore.kernels.buffers import aligned, own_pages
 
@@ -38,6 +38,7 @@ include "winograd_plan.pxi"
 include "winograd_filters.pxi"
 include "winograd_overlap_add.pxi"
 include "winograd_weights.pxi"
+include "pool_lanes.pxi"
 
 DTYPE = np.float32                      # the only one: wider numbers are asked for by those who want little rounding
 # How many times larger than that of a plain sum the bound on the rounding error is: what the transforms may multiply
@@ -48,24 +49,32 @@ ROUNDING_FACTOR = max(GROWTH.values())
 
 def forward(geometry, x, weight, bias, y, n_threads):
     """Write y; one task per block of tiles and group, or per panel of filters."""
-    convolve_images(geometry, x, weight, bias, y, False, n_threads)
+    convolve_images(geometry, x, weight, bias, y, None, False, n_threads)
 
 
 def forward_relu(geometry, x, weight, bias, y, n_threads):
     """Write ReLU(y), before lanes become planes."""
-    convolve_images(geometry, x, weight, bias, y, True, n_threads)
+    convolve_images(geometry, x, weight, bias, y, None, True, n_threads)
+
+
+def forward_pool(geometry, x, weight, bias, pooled, index, n_threads):
+    """Write the maxima of ReLU(y) in windows of 2×2 and their places, before lanes become planes."""
+    convolve_images(geometry, x, weight, bias, pooled, index, True, n_threads)
 
 
 def convolve_images(geometry,
                     const float[:, :, :, ::1] x not None,       # IN  (N, IC, IH, IW)
                     const float[:, :, :, ::1] weight not None,  # IN  (OC, IC/G, r, r)
                     const float[::1] bias,                      # IN  (OC,) or None
-                    float[:, :, :, ::1] y not None,             # OUT (N, OC, OH, OW)
+                    float[:, :, :, ::1] y not None,             # OUT (N, OC, OH, OW), or (N, OC, OH/2, OW/2)
+                    int[:, :, :, ::1] index,                    # OUT (N, OC, OH/2, OW/2) or None
                     bint relu,
                     int n_threads):
-    """Forward, with or without ReLU behind it."""
+    """Forward, with or without ReLU or pooling behind it."""
     cdef Problem p = problem_of(geometry, False)
     p.relu = relu
+    if index is not None:
+        p.index, p.index_numbers = &index[0, 0, 0, 0], round_up(p.pixel_numbers // 4, vf_LANES)
     p.source, p.weight, p.target = &x[0, 0, 0, 0], &weight[0, 0, 0, 0], &y[0, 0, 0, 0]
     p.bias = &bias[0] if bias is not None else NULL
     convolve(&p, n_threads)
@@ -99,7 +108,7 @@ cdef convolve(Problem* p, int n_threads):
     """Transform what all tasks share, the filters or the tiles, then run the tasks."""
     dtype = np.dtype(DTYPE)
     cdef Py_ssize_t filters = p.points * p.weight_step, tiles = p.points * p.tile_step
-    cdef Py_ssize_t rest = p.sum_numbers + p.pixel_numbers + p.half_numbers
+    cdef Py_ssize_t rest = p.sum_numbers + p.pixel_numbers + p.half_numbers + p.index_numbers
     cdef float[:, ::1] shared = aligned(1, tiles if p.tiles_first else p.G * filters, dtype)
     cdef float[:, ::1] memory = own_pages(n_threads, rest + (filters if p.tiles_first else tiles), dtype)
     cdef float[:, ::1] held_memory = rows_held_back(p, n_threads)
@@ -284,16 +293,45 @@ cdef void write_pixels(Problem* p, Py_ssize_t band, Py_ssize_t end, Py_ssize_t g
                                                      target + q * p.m * vf_LANES, run.out_width * vf_LANES, half)
                 if sum_vf(total - total) != 0:
                     by_definition(p, &run, i, group, f, filters, bias, target)
+            i = (run.n * p.G + group) * p.K + f
+            if p.index != NULL:
+                pool_pixels(p, &run, rows, pixels, <int*> (half + p.half_numbers))
+                write_planes(pixels, filters, rows // 2, run.out_width // 2, run.th * p.m // 2, run.tw * p.m // 2,
+                             p.OH // 2, p.OW // 2, i, p.target)
+                write_planes(half + p.half_numbers, filters, rows // 2, run.out_width // 2, run.th * p.m // 2,
+                             run.tw * p.m // 2, p.OH // 2, p.OW // 2, i, <float*> p.index)
+                continue
             if p.relu:
                 apply_relu(pixels, rows * run.out_width * vf_LANES)
-            target = p.target + ((run.n * p.G + group) * p.K + f) * plane + run.th * p.m * p.OW + run.tw * p.m
-            if run.out_width == p.OW:
-                planes_of(pixels, filters, rows * p.OW, target, plane)
-            else:
-                for i in range(rows):
-                    planes_of(pixels + i * run.out_width * vf_LANES, filters, run.out_width, target + i * p.OW, plane)
+            write_planes(pixels, filters, rows, run.out_width, run.th * p.m, run.tw * p.m, p.OH, p.OW, i, p.target)
         tile += run.rows * run.columns
         band += run.rows
+
+
+cdef inline void write_planes(const float* pixels, Py_ssize_t filters, Py_ssize_t rows, Py_ssize_t columns,
+                              Py_ssize_t top, Py_ssize_t left, Py_ssize_t height, Py_ssize_t width, Py_ssize_t plane,
+                              float* target) noexcept nogil:
+    """Write some rows and columns of planes of height × width, counted through the batch, for a vector of filters."""
+    cdef Py_ssize_t i
+    target += (plane * height + top) * width + left
+    if columns == width:
+        planes_of(pixels, filters, rows * width, target, height * width)
+    else:
+        for i in range(rows):
+            planes_of(pixels + i * columns * vf_LANES, filters, columns, target + i * width, height * width)
+
+
+cdef void pool_pixels(Problem* p, Run* run, Py_ssize_t rows, float* pixels, int* index) noexcept nogil:
+    """Put the maxima of ReLU in windows of 2×2 to the front of some rows of pixels, their places in the plane apart."""
+    cdef Py_ssize_t i, j, width = run.out_width * vf_LANES, place
+    cdef float* pooled = pixels
+    for i in range(rows // 2):
+        place = (run.th * p.m + 2 * i) * p.OW + run.tw * p.m
+        for j in range(run.out_width // 2):
+            pool_lanes(pixels + 2 * i * width + 2 * j * vf_LANES, vf_LANES, width, <int> (place + 2 * j), <int> p.OW,
+                       pooled, index)
+            pooled += vf_LANES
+            index += vf_LANES
 
 
 cdef inline vf transform_output(Problem* p, const float* sums, const float* bias, float* pixels, Py_ssize_t pitch,
@@ -370,6 +408,8 @@ def supports(direction, geometry, dtype, level):
     """Refuse what has other filters than 3×3 and 5×5, or a stride, or float64; gradients of patterns around wide images."""
     if dtype != DTYPE:
         return "computes in float32 only"
+    if not_pooled(direction, geometry):
+        return not_pooled(direction, geometry)
     if geometry.filter_size not in ((3, 3), (5, 5)):
         return f"filter is {geometry.filter_size[0]}×{geometry.filter_size[1]}, wants 3×3 or 5×5"
     if geometry.stride != (1, 1):

@@ -26,6 +26,7 @@ cdef struct Problem:
     const float* weight
     const float* bias                   # NULL: none
     float* target
+    int* index                          # where maxima stood, if they are what is written; else NULL
     Py_ssize_t channel_step, filter_step    # in the weight
     bint flipped                        # the last tap comes first
     bint relu                           # follows
@@ -40,6 +41,7 @@ cdef struct Problem:
     Py_ssize_t pitch, tile_step         # from tile to tile and from point to point of a block's transformed tiles
     Py_ssize_t weight_step              # from point to point of the transformed filters
     Py_ssize_t sum_numbers, pixel_numbers, half_numbers         # of a task's working memory, behind the tiles
+    Py_ssize_t index_numbers            # behind them
     Py_ssize_t held_rows, held_numbers  # per vector of filters: what is held back between blocks (winograd_overlap_add)
 
 
@@ -55,7 +57,7 @@ cdef Problem problem_of(object geometry, bint backward):
     cdef ConvSizes s = conv_sizes(geometry.volumetric)
     cdef Problem p
     p.N, p.G, p.adds, p.flipped, p.r, p.taps, p.overlap = s.N, s.G, False, backward, s.KH, s.KH * s.KH, s.KH - 1
-    p.relu = False
+    p.relu, p.index, p.index_numbers = False, NULL, 0
     if backward:
         p.C, p.K, p.channel_step, p.filter_step = s.FG, s.CG, p.taps * s.CG, p.taps
         p.IH, p.IW, p.OH, p.OW, p.top, p.left = s.OH, s.OW, s.IH, s.IW, p.r - 1 - s.top, p.r - 1 - s.left

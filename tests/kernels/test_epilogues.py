@@ -207,7 +207,7 @@ def assert_pools(variant, level, geometry, given_arrays):
 
 
 def test_who_pools():
-    assert {variant for variant, _ in POOLING} == {"images", "depthwise"}
+    assert {variant for variant, _ in POOLING} == {"images", "depthwise", "winograd"}
 
 
 @pytest.mark.parametrize(("variant", "level"), POOLING)
@@ -228,6 +228,9 @@ def test_who_pools():
         "mb100ic3ih12oc40kh3ph1pv2",
         "mb7ic1ih3oc1kh2",  # a single window
         "mb40ic3ih33oc4kh3sh2ph1pvcircular",
+        "mb2ic20ih31iw151oc33kh3ph1",  # strips of an image, of odd width and height
+        "mb1ic130ih14oc260kh3ph1",
+        "mb5ic20ih7oc50kh5ph2",
     ],
 )
 def test_pooling_has_the_bits_of_two_kernels(variant, level, problem):
@@ -275,7 +278,7 @@ def test_bands_that_no_whole_windows_fill():
 
 def test_who_pools_is_who_computes():
     """And nobody where pooling of the user's own, or another variant of it, wants to run."""
-    lenet, many = ConvGeometry.parse("mb64ic6ih14oc16kh5"), ConvGeometry.parse("mb8ic64ih14oc64kh3ph1")
+    lenet, many = ConvGeometry.parse("mb64ic6ih14oc16kh5"), ConvGeometry.parse("mb8ic64ih14oc64kh3sh2ph1")
     single, double = np.dtype("f4"), np.dtype("f8")
     assert dispatch.pooling("conv2d", lenet, single) == dispatch.selected("conv2d", "forward", lenet, single)[0]
     assert dispatch.pooling("conv2d", lenet, double) is dispatch.pooling("conv2d", many, single) is None
