@@ -27,7 +27,7 @@ include "depthwise_pixels.pxi"
 include "depthwise_taps.pxi"
 include "depthwise_edges.pxi"
 include "depthwise_prepared.pxi"
-include "max_pool_plane.pxi"
+include "pool_rows.pxi"
 include "plane_sums.pxi"
 
 VOLUMETRIC = True
@@ -169,7 +169,8 @@ cdef void forward_channels(ConvSizes* s, Layout* l, Rows* rows, const float* x, 
                                  l.out_pitch, count, s.OW)
                         join(out, l, 1, count, target, s.OW, s.OW)
                     if index != NULL:
-                        pool_rows(s, target, oh, count, (first + i) * s.FG + f, planes if l.bands == 1 else 1, y, index)
+                        pool_rows(s, target, pooled_numbers(count * s.OW, index), oh, count, (first + i) * s.FG + f,
+                                  planes if l.bands == 1 else 1, y, index)
                     elif relu:
                         apply_relu(target, count * s.OW)
                     k = k + 1 if k + 1 < s.OC else 0
@@ -178,29 +179,6 @@ cdef void forward_channels(ConvSizes* s, Layout* l, Rows* rows, const float* x, 
 cdef inline Py_ssize_t pooled_numbers(Py_ssize_t numbers, const int* index) noexcept nogil:
     """Room for so many outputs that are pooled, and for what vectors read and ask for behind them."""
     return round_up(numbers, vf_LANES) + 3 * vf_LANES + AHEAD if index != NULL else 0
-
-
-cdef PoolSizes quads_of(Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
-    """Windows of 2×2, side by side, in a plane."""
-    cdef PoolSizes p
-    p.planes, p.ID, p.IH, p.IW, p.OD, p.OH, p.OW = 1, 1, rows, columns, 1, rows // 2, columns // 2
-    p.KD, p.KH, p.KW, p.SD, p.SH, p.SW, p.DD, p.DH, p.DW = 1, 2, 2, 1, 2, 2, 1, 1, 1
-    p.front, p.back, p.top, p.bottom, p.left, p.right = 0, 0, 0, 0, 0, 0
-    p.in_cells, p.out_cells = rows * columns, p.OH * p.OW
-    return p
-
-
-cdef void pool_rows(ConvSizes* s, const float* rows, Py_ssize_t oh, Py_ssize_t count, Py_ssize_t plane,
-                    Py_ssize_t planes, float* y, int* index) noexcept nogil:
-    """Pool some rows of a plane, from an even one on; what is behind them in so many planes may be overwritten."""
-    cdef PoolSizes p = quads_of(count, s.OW)
-    cdef Py_ssize_t OH = s.OH // 2, OW = s.OW // 2, j, first = (plane * OH + oh // 2) * OW
-    pool_plane(&p, rows, pooled_numbers(count * s.OW, index), True, y + first, index + first,
-               (planes - 1) * OH * OW + p.out_cells)
-    if oh > 0:
-        for j in range(first, first + p.out_cells):
-            if index[j] >= 0:
-                index[j] += <int> (oh * s.OW)
 
 
 # backward_input: as forward, with the filter turned over, once for each place in a step of the stride

@@ -9,7 +9,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from cython cimport floating
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, folds, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, folds, not_pooled, source_cell
 from convcore.kernels.relu cimport apply_relu
 from convcore.kernels.buffers import aligned, own_pages
 
@@ -18,6 +18,7 @@ import numpy as np
 include "filters_tile.pxi"
 include "conv_patch.pxi"
 include "conv_plan.pxi"
+include "pool_lanes.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
@@ -110,27 +111,32 @@ cdef void set_bias(Plan* f, const float* bias, float* padded) noexcept nogil:
 
 def forward(geometry, x, weight, bias, y, n_threads):
     """Write y; one task per band of an image and group."""
-    convolve_images(geometry, x, weight, bias, y, False, n_threads)
+    convolve_images(geometry, x, weight, bias, y, None, False, n_threads)
 
 
 def forward_relu(geometry, x, weight, bias, y, n_threads):
     """Write ReLU(y), before filters become rows of pixels."""
-    convolve_images(geometry, x, weight, bias, y, True, n_threads)
+    convolve_images(geometry, x, weight, bias, y, None, True, n_threads)
+
+
+def forward_pool(geometry, x, weight, bias, pooled, index, n_threads):
+    """Write the maxima of ReLU(y) in windows of 2×2 and their places, before filters become rows of pixels."""
+    convolve_images(geometry, x, weight, bias, pooled, index, True, n_threads)
 
 
 def convolve_images(geometry,
                     const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
                     const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, KD, KH, KW)
                     const float[::1] bias,                          # IN  (OC,) or None
-                    float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
+                    float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW), or (N, OC, 1, OH/2, OW/2)
+                    int[:, :, :, :, ::1] index,                    # OUT (N, OC, 1, OH/2, OW/2) or None
                     bint relu,
                     int n_threads):
-    """Forward, with or without ReLU behind it."""
+    """Forward, with or without ReLU or pooling behind it."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Extent[3] e
     cdef Plan f
-    plan_forward(&f, &s, e, True)
-    cut(&f, TAPS // f.T, BAND_PIXELS, lanes_of(&f) * f.pixels, False)
+    cut_forward(&f, &s, e)
     f.panels = blocks(lanes_of(&f), LINE_VECTORS * vf_LANES)
     cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + 2 * f.CB * f.T, INDEX)
     cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
@@ -144,17 +150,24 @@ def convolve_images(geometry,
     cdef float[:, ::1] packed = aligned(1, f.G * lanes_of(&f) * f.CG * f.T, NUMBER)
     cdef float[:, ::1] padded = aligned(1, f.G * lanes_of(&f), NUMBER)
     cdef float[:, ::1] patches = own_pages(n_threads, patch_numbers(&f), NUMBER)
-    cdef float[:, ::1] results = own_pages(n_threads, f.rows * f.pixels * lanes_of(&f), NUMBER)
+    cdef Py_ssize_t band_numbers = f.rows * f.pixels * lanes_of(&f)
+    cdef float[:, ::1] results = own_pages(n_threads, band_numbers + (band_numbers // 4 if index is not None else 0), NUMBER)
     cdef const float* w = &weight[0, 0, 0, 0, 0]
+    cdef int* places = &index[0, 0, 0, 0, 0] if index is not None else NULL
     set_bias(&f, &bias[0] if bias is not None else NULL, &padded[0, 0])
     for task in prange(f.G * f.channel_blocks * f.panels, nogil=True,
                        num_threads=n_threads if s.OC * f.CG * f.T > MANY_WEIGHTS else 1):
         pack_forward(&f, w, where, task // f.panels // f.channel_blocks, task // f.panels % f.channel_blocks,
                      task % f.panels, &packed[0, 0])
     for task in prange(tasks, nogil=True, schedule="static", num_threads=n_threads):
-        forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], &padded[0, 0], &y[0, 0, 0, 0, 0], relu,
-                     task // (f.bands * f.G), task // f.G % f.bands, task % f.G, &patches[threadid(), 0],
+        forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], &padded[0, 0], &y[0, 0, 0, 0, 0],
+                     places, relu, task // (f.bands * f.G), task // f.G % f.bands, task % f.G, &patches[threadid(), 0],
                      &results[threadid(), 0])
+
+
+cdef void cut_forward(Plan* f, ConvSizes* s, Extent* e) noexcept nogil:
+    plan_forward(f, s, e, True)
+    cut(f, TAPS // f.T, BAND_PIXELS, lanes_of(f) * f.pixels, False)
 
 
 cdef void pack_forward(Plan* f, const float* weight, const Py_ssize_t* where, Py_ssize_t g, Py_ssize_t block,
@@ -165,18 +178,39 @@ cdef void pack_forward(Plan* f, const float* weight, const Py_ssize_t* where, Py
 
 
 cdef void forward_band(Plan* f, const Py_ssize_t* offsets, const float* x, const float* packed, const float* bias,
-                       float* y, bint relu, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch,
+                       float* y, int* index, bint relu, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g, float* patch,
                        float* results) noexcept nogil:
     cdef Py_ssize_t P = f.A.count * f.pixels, rows = min(f.rows, f.A.count - band * f.rows), block, c0, channels
+    cdef Py_ssize_t plane = (n * f.G + g) * f.FG, first = band * f.rows
+    cdef float* places = results + f.rows * f.pixels * lanes_of(f)
     for block in range(f.channel_blocks):
         c0 = block * f.CB
         channels = min(f.CB, f.CG - c0)
         lay_patch(f, x, n, band, g, c0, channels, patch)
         correlate(f, channels * f.T, offsets, patch, packed + (g * f.CG + c0) * f.T * lanes_of(f), bias + g * lanes_of(f),
                   block > 0, rows, results)
+    if index != NULL:
+        pool_band(f, first, rows, results, <int*> places)
+        P, first, rows = f.A.count // 2 * (f.run // 2), first // 2 * (f.run // 2), rows // 2 * (f.run // 2)
+        turn(results, lanes_of(f), rows, f.FG, y + plane * P + first, P)
+        turn(places, lanes_of(f), rows, f.FG, <float*> index + plane * P + first, P)
+        return
     if relu:
         apply_relu(results, rows * f.pixels * lanes_of(f))
-    turn(results, lanes_of(f), rows * f.pixels, f.FG, y + (n * f.G + g) * f.FG * P + band * f.rows * f.pixels, P)
+    turn(results, lanes_of(f), rows * f.pixels, f.FG, y + plane * P + first * f.pixels, P)
+
+
+cdef void pool_band(Plan* f, Py_ssize_t first, Py_ssize_t rows, float* results, int* index) noexcept nogil:
+    """Put the maxima of ReLU in windows of 2×2 to the front of rows of a plane, their places in the plane apart."""
+    cdef Py_ssize_t i, j, v, lanes = lanes_of(f)
+    cdef float* pooled = results
+    for i in range(rows // 2):
+        for j in range(f.run // 2):
+            for v in range(lanes // vf_LANES):
+                pool_lanes(results + (2 * i * f.run + 2 * j) * lanes + v * vf_LANES, lanes, f.run * lanes,
+                           <int> ((first + 2 * i) * f.run + 2 * j), <int> f.run, pooled, index)
+                pooled += vf_LANES
+                index += vf_LANES
 
 
 def backward_input(geometry,
@@ -270,7 +304,14 @@ def supports(direction, geometry, dtype, level):
     """Tell why a problem is refused: working memory stays below 8 MB per thread."""
     if dtype != DTYPE:
         return "computes in float32 only"
-    return folds(direction, geometry) or too_large(direction, geometry, True)
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef Extent[3] e
+    cdef Plan f
+    reason = not_pooled(direction, geometry) or folds(direction, geometry) or too_large(direction, geometry, True)
+    if reason is None and direction == "forward_pool":
+        cut_forward(&f, &s, e)
+        reason = odd_bands(&f, e, &s)
+    return reason
 
 
 def suits(direction, geometry, dtype, level):

@@ -47,7 +47,7 @@ cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t few_pixels, Py_ssize_t result_n
     most_rows = max(<Py_ssize_t> 1, PATCH_NUMBERS // (f.CB * row) - f.span)
     if result_numbers:
         most_rows = min(most_rows, max(<Py_ssize_t> 1, RESULT_NUMBERS // result_numbers))
-    enough = blocks(f.A.count, max(<Py_ssize_t> 1, blocks(TASKS, f.N * f.G)))       # rows that leave enough tasks
+    enough = blocks(f.A.count, max(<Py_ssize_t> 1, blocks(TASKS, max(<Py_ssize_t> 1, f.N * f.G))))       # rows that leave enough tasks
     f.rows = min(f.A.count, most_rows, max(enough, blocks(few_pixels, f.pixels)))
     f.bands = blocks(f.A.count, f.rows)
     f.rows = blocks(f.A.count, f.bands)
@@ -328,6 +328,13 @@ cdef inline void interleave(const float* source, Py_ssize_t step, Py_ssize_t S, 
         for r in range(S):
             for j in range((count - r + S - 1) // S):
                 target[S * j + r] = source[r * step + j]
+
+
+cdef odd_bands(Plan* f, Extent* e, ConvSizes* s):
+    """Why bands hold no whole windows of 2×2, or None."""
+    if e[0].O != s.OH:
+        return "computes pixels as they lie in memory, not rows of the image"
+    return f"computes {f.rows} rows at a time, which no whole windows fill" if f.bands > 1 and f.rows % 2 else None
 
 
 cdef too_large(direction, geometry, bint whole_lines):

@@ -10,7 +10,8 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from cython cimport floating
-from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, folds, source_cell
+from convcore.kernels.common cimport CONSTANT, ConvSizes, conv_sizes, end_inside, first_inside, folds, not_pooled, source_cell
+from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, in_quads
 from convcore.kernels.relu cimport apply_relu
 from convcore.kernels.buffers import aligned, own_pages
 
@@ -19,6 +20,7 @@ import numpy as np
 include "shifted_tile.pxi"
 include "conv_patch.pxi"
 include "conv_plan.pxi"
+include "pool_rows.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
@@ -29,6 +31,7 @@ cdef enum:
     TOTAL_NUMBERS = 131072      # running sums of a weight gradient in a task, at most
     PASS = 128                  # taps summed between two visits of an output: their pixels fit the nearest cache
     CHUNK = 128                 # pixels whose gradients are transposed at a time
+    POOL_SLACK = 64             # numbers behind rows that pooling may read
     WEIGHT_FILTERS = 256        # filters whose weight gradients a task computes, at most: whole vectors
 
 
@@ -134,28 +137,36 @@ cdef void put(const float* tile, Py_ssize_t filters, Py_ssize_t width, Py_ssize_
 
 def forward(geometry, x, weight, bias, y, n_threads):
     """Write y; one task per band of an image (or few small images) and group."""
-    convolve_images(geometry, x, weight, bias, y, False, n_threads)
+    convolve_images(geometry, x, weight, bias, y, None, False, n_threads)
 
 
 def forward_relu(geometry, x, weight, bias, y, n_threads):
     """Write ReLU(y), band by band."""
-    convolve_images(geometry, x, weight, bias, y, True, n_threads)
+    convolve_images(geometry, x, weight, bias, y, None, True, n_threads)
+
+
+def forward_pool(geometry, x, weight, bias, pooled, index, n_threads):
+    """Write the maxima of ReLU(y) in windows of 2×2 and their places, band by band; y is written nowhere else."""
+    convolve_images(geometry, x, weight, bias, pooled, index, True, n_threads)
 
 
 def convolve_images(geometry,
                     const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
                     const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, KD, KH, KW)
                     const float[::1] bias,                          # IN  (OC,) or None
-                    float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW)
+                    float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW), or (N, OC, 1, OH/2, OW/2)
+                    int[:, :, :, :, ::1] index,                    # OUT (N, OC, 1, OH/2, OW/2) or None
                     bint relu,
                     int n_threads):
-    """Forward, with or without ReLU behind it."""
+    """Forward, with or without ReLU or pooling behind it."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Extent[3] e
     cdef Plan f
-    plan_forward(&f, &s, e, False)
-    cut(&f, TAPS // f.T, 4 * LARGEST_TILE, 0, f.span == 0)
+    cut_forward(&f, &s, e, index is not None)
     f.panels = blocks(f.FG, TILE_FILTERS)
+    cdef int* places = &index[0, 0, 0, 0, 0] if index is not None else NULL
+    cdef float[:, ::1] results = own_pages(n_threads if index is not None else 0,
+                                           f.images * f.FG * f.rows * f.pixels + POOL_SLACK, NUMBER)
     cdef Py_ssize_t[:, ::1] table = aligned(1, f.A.copies + f.B.copies + f.C.copies + f.T + 2 * f.CB * f.T, INDEX)
     cdef int[:, ::1] masks = aligned(1, mask_numbers(&f), MASK)
     cdef Py_ssize_t* within = &table[0, f.A.copies + f.B.copies + f.C.copies]
@@ -178,9 +189,16 @@ def convolve_images(geometry,
         pack_forward(&f, w, where, task // f.panels // f.channel_blocks, task // f.panels % f.channel_blocks,
                      task % f.panels, &packed[0, 0])
     for task in prange(tasks, nogil=True, schedule="static", num_threads=n_threads):
-        forward_band(&f, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], &bias[0] if bias is not None else NULL, &zeros[0, 0],
-                     &y[0, 0, 0, 0, 0], relu, task // (f.bands * f.G) * f.images, task // f.G % f.bands, task % f.G,
-                     &patches[threadid(), 0])
+        forward_band(&f, &s, offsets, &x[0, 0, 0, 0, 0], &packed[0, 0], &bias[0] if bias is not None else NULL,
+                     &zeros[0, 0], &y[0, 0, 0, 0, 0], places, relu, task // (f.bands * f.G) * f.images,
+                     task // f.G % f.bands, task % f.G, &patches[threadid(), 0],
+                     &results[threadid(), 0] if places != NULL else NULL)
+
+
+cdef void cut_forward(Plan* f, ConvSizes* s, Extent* e, bint pools) noexcept nogil:
+    """The plan of forward: what is pooled is computed apart."""
+    plan_forward(f, s, e, False)
+    cut(f, TAPS // f.T, 4 * LARGEST_TILE, f.FG * f.pixels if pools else 0, f.span == 0)
 
 
 cdef void pack_forward(Plan* f, const float* weight, const Py_ssize_t* where, Py_ssize_t g, Py_ssize_t block,
@@ -190,23 +208,30 @@ cdef void pack_forward(Plan* f, const float* weight, const Py_ssize_t* where, Py
          packed + (g * all_taps + q0) * f.FG)
 
 
-cdef void forward_band(Plan* f, const Py_ssize_t* offsets, const float* x, const float* packed, const float* bias,
-                       const float* zeros, float* y, bint relu, Py_ssize_t n, Py_ssize_t band, Py_ssize_t g,
-                       float* patch) noexcept nogil:
+cdef void forward_band(Plan* f, ConvSizes* s, const Py_ssize_t* offsets, const float* x, const float* packed,
+                       const float* bias, const float* zeros, float* y, int* index, bint relu, Py_ssize_t n,
+                       Py_ssize_t band, Py_ssize_t g, float* patch, float* results) noexcept nogil:
     cdef Py_ssize_t P = f.A.count * f.pixels, rows = min(f.rows, f.A.count - band * f.rows), block, c0, channels, i, k
-    cdef Py_ssize_t image_pixels = rows * f.pixels, images = min(f.images, f.N - n)
+    cdef Py_ssize_t image_pixels = rows * f.pixels, images = min(f.images, f.N - n), plane = (n * f.G + g) * f.FG
+    cdef Py_ssize_t image_step = f.G * f.FG * P, filter_step = P
+    cdef float* target = y + plane * P + band * f.rows * f.pixels
+    if index != NULL:
+        target, image_step, filter_step = results, f.FG * image_pixels, image_pixels
     packed += g * f.FG * f.CG * f.T
-    y += (n * f.G + g) * f.FG * P + band * f.rows * f.pixels
     for block in range(f.channel_blocks):
         c0 = block * f.CB
         channels = min(f.CB, f.CG - c0)
         lay_patch(f, x, n, band, g, c0, channels, patch)
         correlate(f, channels * f.T, offsets, patch, packed + c0 * f.T * f.FG,
-                  bias + g * f.FG if bias != NULL else zeros, block > 0,
-                  images * image_pixels, image_pixels, f.G * f.FG * P, y, P)
-    for i in range(images if relu else 0):
+                  bias + g * f.FG if bias != NULL else zeros, block > 0, images * image_pixels, image_pixels, image_step,
+                  target, filter_step)
+    for i in range(images):
         for k in range(f.FG):
-            apply_relu(y + (i * f.G * f.FG + k) * P, image_pixels)
+            if index != NULL:
+                pool_rows(s, target + i * image_step + k * filter_step, image_pixels + POOL_SLACK, band * f.rows, rows,
+                          plane + i * f.G * f.FG + k, 1, y, index)
+            elif relu:
+                apply_relu(target + i * image_step + k * filter_step, image_pixels)
 
 
 def backward_input(geometry,
@@ -493,4 +518,11 @@ def supports(direction, geometry, dtype, level):
     """Tell why a problem is refused: working memory stays below 8 MB per thread."""
     if dtype != DTYPE:
         return "computes in float32 only"
-    return folds(direction, geometry) or too_large(direction, geometry, False)
+    cdef ConvSizes s = conv_sizes(geometry.volumetric)
+    cdef Extent[3] e
+    cdef Plan f
+    reason = not_pooled(direction, geometry) or folds(direction, geometry) or too_large(direction, geometry, False)
+    if reason is None and direction == "forward_pool":
+        cut_forward(&f, &s, e, True)
+        reason = odd_bands(&f, e, &s)
+    return reason

@@ -12,7 +12,7 @@ cdef enum:
     MOST_LANES = 16         # of a vector
 
 
-cdef struct Phase:
+cdef struct LaidPhase:
     Py_ssize_t column, place, count     # its first column in the image, where that is laid, and how many columns there are
 
 
@@ -20,14 +20,14 @@ cdef struct Windows:
     Py_ssize_t lanes, length            # of a vector; numbers in a row laid out
     Py_ssize_t depths, heights          # whose rows are kept
     Py_ssize_t[WINDOW_CELLS] columns    # where each column of the windows begins in a row laid out
-    Phase[PHASES] phases
+    LaidPhase[PHASES] phases
     Py_ssize_t[ROWS_KEPT] kept          # which row of the plane is laid out there; -1: none
 
 
 cdef bint fit_windows(PoolSizes* s, Py_ssize_t lanes, Windows* w) noexcept nogil:
     """Find out how rows are laid out; whether there is room for them."""
     cdef Py_ssize_t kw, number, read, pitch
-    cdef Phase* phase
+    cdef LaidPhase* phase
     if not CONVCORE_POOL_VECTORS or s.SW > PHASES or s.KD * s.KH * s.KW > WINDOW_CELLS:
         return False
     read = (s.KW - 1) * s.DW // s.SW + round_up(s.OW, lanes)
@@ -90,8 +90,8 @@ cdef bint pool_laid_row(PoolSizes* s, Windows* w, floating* laid, const floating
 
 cdef inline void lay_row(Windows* w, Py_ssize_t step, const floating* x, Py_ssize_t x_room, floating* laid) noexcept nogil:
     """The cells of a row of the image, phase by phase, of which x_room may be read; padding around them is there."""
-    cdef Phase* first = &w.phases[0]
-    cdef Phase* second = &w.phases[1]
+    cdef LaidPhase* first = &w.phases[0]
+    cdef LaidPhase* second = &w.phases[1]
     cdef Py_ssize_t number, j, most
     if step == 2 and second.column == 0:
         first, second = second, first

@@ -207,7 +207,7 @@ def assert_pools(variant, level, geometry, given_arrays):
 
 
 def test_who_pools():
-    assert {variant for variant, _ in POOLING} == {"images", "depthwise", "winograd"}
+    assert {variant for variant, _ in POOLING} == {"images", "depthwise", "winograd", "filters", "shifted"}
 
 
 @pytest.mark.parametrize(("variant", "level"), POOLING)
@@ -231,6 +231,10 @@ def test_who_pools():
         "mb2ic20ih31iw151oc33kh3ph1",  # strips of an image, of odd width and height
         "mb1ic130ih14oc260kh3ph1",
         "mb5ic20ih7oc50kh5ph2",
+        "mb9ic3ih33oc18kh5ph2",  # vectors of filters; one that is not full
+        "g2mb3ic6ih40oc12kh3sh2",
+        "mb50ic3ih6oc7kh3kw1ph1pw0",  # several images in a patch
+        "mb3ic3ih70oc9kh3",
     ],
 )
 def test_pooling_has_the_bits_of_two_kernels(variant, level, problem):
@@ -262,7 +266,7 @@ def test_pooling_as_it_is_defined(dtype):
 
 
 @pytest.mark.parametrize("problem", ["mb3ic3iw12oc8kw3", "mb3ic3id4oc8kd3", "mb3ic1ih2oc8kh2"])
-@pytest.mark.parametrize("variant", ["images", "depthwise"])
+@pytest.mark.parametrize("variant", ["images", "depthwise", "filters", "shifted"])
 def test_what_is_not_pooled(problem, variant):
     geometry = ConvGeometry.parse(problem)
     reason = kernels.refusal(geometry.op, variant, "forward_pool", geometry, np.dtype("f4"))
@@ -274,11 +278,14 @@ def test_bands_that_no_whole_windows_fill():
     reason = kernels.refusal("conv2d", "depthwise", "forward_pool", geometry, np.dtype("f4"))
     assert reason == "computes 35 rows at a time, which no whole windows fill"
     assert dispatch.pooling("conv2d", geometry, np.dtype("f4")) is None
+    pixels = ConvGeometry.parse("mb2ic3ih8oc4kh1")
+    reason = kernels.refusal("conv2d", "shifted", "forward_pool", pixels, np.dtype("f4"))
+    assert reason == "computes pixels as they lie in memory, not rows of the image"
 
 
 def test_who_pools_is_who_computes():
     """And nobody where pooling of the user's own, or another variant of it, wants to run."""
-    lenet, many = ConvGeometry.parse("mb64ic6ih14oc16kh5"), ConvGeometry.parse("mb8ic64ih14oc64kh3sh2ph1")
+    lenet, many = ConvGeometry.parse("mb64ic6ih14oc16kh5"), ConvGeometry.parse("mb8ic64ih14oc64kh1")
     single, double = np.dtype("f4"), np.dtype("f8")
     assert dispatch.pooling("conv2d", lenet, single) == dispatch.selected("conv2d", "forward", lenet, single)[0]
     assert dispatch.pooling("conv2d", lenet, double) is dispatch.pooling("conv2d", many, single) is None
