@@ -41,7 +41,7 @@ cdef enum:
     PLACES = 1024               # in a step of the stride, at most, for the input gradient
     SUM_PIXELS = 4096           # of grad_y in one running sum, about
     IMAGES = 4                  # gone through at once for the weight gradient, at most
-    MOST_SPREAD = 8             # planes of grad_y that are made of the gradients of maxima at a time, at most
+    MOST_MADE = 8               # planes of grad_y that are made at a time, at most
     SUM_NUMBERS = 65536         # in the running sums of a task, if it has more than one channel
     TASKS = 16                  # blocks to cut a problem into where it is large enough, whatever the number of threads
 
@@ -64,8 +64,9 @@ def supports(direction, geometry, dtype, level):
     cdef Py_ssize_t band = c.band if worth_copies(&s, FEW) else l.band
     if direction == "forward_pool" and band < s.OH and band % 2:
         return f"computes {band} rows at a time, which no whole windows fill"
-    if direction == "backward_weight_bias_pool" and (c.bands if worth_copies(&s, FEW_PAIRED) else l.bands) > 1:
-        return f"would spread the gradients of planes of {s.OH} × {s.OW} once for each band of rows"
+    if direction in ("backward_weight_bias_pool", "backward_weight_bias_relu") and (
+            s.OD * (c.bands if worth_copies(&s, FEW_PAIRED) else l.bands) > 1):
+        return f"would make the gradients of planes of {s.OH} × {s.OW} once for each band of rows"
     if direction == "backward_input" and s.SD * s.SH * s.SW > PLACES:
         return f"a step of the stride has {s.SD * s.SH * s.SW} places, more than {PLACES}"
     cdef Py_ssize_t numbers = l.numbers + sum_numbers(&s, 1) * direction.startswith("backward_weight")
@@ -314,8 +315,8 @@ def backward_weight(geometry,
                     float[:, :, :, :, ::1] grad_weight not None,        # OUT (OC, 1, KD, KH, KW)
                     int n_threads):
     """Write grad_weight; one task per few channels and share of the images; shares are added up in order."""
-    correlate(prepared(geometry), &grad_y[0, 0, 0, 0, 0], NULL, &x[0, 0, 0, 0, 0], &grad_weight[0, 0, 0, 0, 0], NULL,
-              n_threads)
+    cdef Gradients given = Gradients(&grad_y[0, 0, 0, 0, 0], NULL, NULL)
+    correlate(prepared(geometry), &given, &x[0, 0, 0, 0, 0], &grad_weight[0, 0, 0, 0, 0], NULL, n_threads)
 
 
 def backward_weight_bias(geometry,
@@ -325,10 +326,8 @@ def backward_weight_bias(geometry,
                          float[::1] grad_bias not None,                     # OUT (OC,)
                          int n_threads):
     """Write grad_weight and grad_bias, while grad_y is at hand."""
-    cdef float[:, ::1] sums = aligned(1, grad_y.shape[0] * grad_y.shape[1], NUMBER)
-    correlate(prepared(geometry), &grad_y[0, 0, 0, 0, 0], NULL, &x[0, 0, 0, 0, 0], &grad_weight[0, 0, 0, 0, 0],
-              &sums[0, 0], n_threads)
-    add_images(&sums[0, 0], grad_y.shape[0], grad_y.shape[1], &grad_bias[0])
+    cdef Gradients given = Gradients(&grad_y[0, 0, 0, 0, 0], NULL, NULL)
+    correlate_with_bias(geometry, &given, x, grad_weight, grad_bias, n_threads)
 
 
 def backward_weight_bias_pool(geometry,
@@ -339,25 +338,51 @@ def backward_weight_bias_pool(geometry,
                               float[::1] grad_bias not None,                        # OUT (OC,)
                               int n_threads):
     """Write both from the gradients of maxima, which are spread over few planes of grad_y at a time."""
-    cdef float[:, ::1] sums = aligned(1, grad_pooled.shape[0] * grad_pooled.shape[1], NUMBER)
-    correlate(prepared(geometry), &grad_pooled[0, 0, 0, 0, 0], &index[0, 0, 0, 0, 0], &x[0, 0, 0, 0, 0],
-              &grad_weight[0, 0, 0, 0, 0], &sums[0, 0], n_threads)
-    add_images(&sums[0, 0], grad_pooled.shape[0], grad_pooled.shape[1], &grad_bias[0])
+    cdef Gradients given = Gradients(&grad_pooled[0, 0, 0, 0, 0], &index[0, 0, 0, 0, 0], NULL)
+    correlate_with_bias(geometry, &given, x, grad_weight, grad_bias, n_threads)
 
 
-cdef correlate(Prepared ready, const float* grad_y, const int* index, const float* x, float* total, float* plane_sums,
-               int n_threads):
-    """Write the weights' gradient, and the sum of each plane of grad_y unless that is NULL.
+def backward_weight_bias_relu(geometry,
+                              const float[:, :, :, :, ::1] grad_y not None,         # IN  (N, OC, OD, OH, OW)
+                              const float[:, :, :, :, ::1] y not None,              # IN  the same
+                              const float[:, :, :, :, ::1] x not None,              # IN  (N, IC, ID, IH, IW)
+                              float[:, :, :, :, ::1] grad_weight not None,          # OUT (OC, 1, KD, KH, KW)
+                              float[::1] grad_bias not None,                        # OUT (OC,)
+                              int n_threads):
+    """Write both from the gradient of ReLU's outputs y, which goes back through it a few planes at a time."""
+    cdef Gradients given = Gradients(&grad_y[0, 0, 0, 0, 0], NULL, &y[0, 0, 0, 0, 0])
+    correlate_with_bias(geometry, &given, x, grad_weight, grad_bias, n_threads)
 
-    With an index, grad_y is the gradient of maxima.
-    """
+
+cdef struct Gradients:                  # of the outputs,
+    const float* values
+    const int* index                    # or of maxima in windows of 2×2, and where these stood,
+    const float* y                      # or of ReLU's outputs, and these; else NULL
+
+
+cdef inline bint are_made(const Gradients* g) noexcept nogil:
+    """Whether those of the outputs are still to be made of what there is."""
+    return g.index != NULL or g.y != NULL
+
+
+cdef correlate_with_bias(geometry, const Gradients* g, const float[:, :, :, :, ::1] x,
+                         float[:, :, :, :, ::1] grad_weight, float[::1] grad_bias, int n_threads):
+    """The weights' gradient, and the sums of all planes, image by image."""
+    cdef Py_ssize_t images = x.shape[0], filters = grad_bias.shape[0]
+    cdef float[:, ::1] sums = aligned(1, images * filters, NUMBER)
+    correlate(prepared(geometry), g, &x[0, 0, 0, 0, 0], &grad_weight[0, 0, 0, 0, 0], &sums[0, 0], n_threads)
+    add_images(&sums[0, 0], images, filters, &grad_bias[0])
+
+
+cdef correlate(Prepared ready, const Gradients* g, const float* x, float* total, float* plane_sums, int n_threads):
+    """Write the weights' gradient, and the sum of each plane of grad_y unless that is NULL."""
     cdef ConvSizes* s = &ready.sizes
     cdef Py_ssize_t images = images_of(s), shares = blocks(s.N, images), share, j
     cdef float[:, ::1] partial = aligned(shares, s.OC * s.KD * s.KH * s.KW, NUMBER)
     if worth_copies(s, FEW_PAIRED):
-        backward_weight_by_pixels(ready, grad_y, index, x, partial, images, plane_sums, n_threads)
+        backward_weight_by_pixels(ready, g, x, partial, images, plane_sums, n_threads)
     else:
-        backward_weight_by_rows(ready, grad_y, index, x, partial, images, plane_sums, n_threads)
+        backward_weight_by_rows(ready, g, x, partial, images, plane_sums, n_threads)
     for j in range(s.OC * s.KD * s.KH * s.KW):
         total[j] = partial[0, j]
     for share in range(1, shares):
@@ -365,24 +390,24 @@ cdef correlate(Prepared ready, const float* grad_y, const int* index, const floa
             total[j] += partial[share, j]
 
 
-cdef backward_weight_by_rows(Prepared ready, const float* grad_y, const int* index, const float* x, float[:, ::1] partial,
+cdef backward_weight_by_rows(Prepared ready, const Gradients* g, const float* x, float[:, ::1] partial,
                              Py_ssize_t images, float* plane_sums, int n_threads):
     """Write a set of weights per share of the images; one task per share and few channels."""
     cdef ConvSizes* s = &ready.sizes
     cdef Layout* l = &ready.layout
     cdef Rows* rows = &ready.rows
     cdef Py_ssize_t channels = channels_of(s, l, partial.shape[0]), channel_blocks = blocks(s.IC, channels)
-    cdef Py_ssize_t spread = spread_numbers(s, IMAGES) if index != NULL else 0
-    cdef float[:, ::1] scratch = own_pages(n_threads, l.numbers + sum_numbers(s, channels) + spread, NUMBER)
+    cdef Py_ssize_t made = made_numbers(s, IMAGES) if are_made(g) else 0
+    cdef float[:, ::1] scratch = own_pages(n_threads, l.numbers + sum_numbers(s, channels) + made, NUMBER)
     cdef Py_ssize_t task, thread
     for thread in range(n_threads):
         put_frame(l, &scratch[thread, 0])
     for task in prange(partial.shape[0] * channel_blocks, nogil=True, schedule="static", num_threads=n_threads):
-        backward_weight_share(s, l, rows, grad_y, index, x, &partial[task // channel_blocks, 0],
+        backward_weight_share(s, l, rows, g, x, &partial[task // channel_blocks, 0],
                               task // channel_blocks * images, images, task % channel_blocks * channels, channels,
                               &scratch[threadid(), 0], plane_sums)
-        if plane_sums != NULL and index == NULL:
-            sum_share(s, grad_y, task // channel_blocks * images, images, task % channel_blocks * channels, channels,
+        if plane_sums != NULL and not are_made(g):
+            sum_share(s, g.values, task // channel_blocks * images, images, task % channel_blocks * channels, channels,
                       plane_sums)
 
 
@@ -395,22 +420,29 @@ cdef void sum_share(ConvSizes* s, const float* grad_y, Py_ssize_t n, Py_ssize_t 
         sum_planes(grad_y + plane * cells, cells, min(channels, s.IC - c) * s.FG, plane_sums + plane)
 
 
-cdef inline Py_ssize_t spread_numbers(ConvSizes* s, Py_ssize_t planes) noexcept nogil:
-    """Room for planes of grad_y that are made of the gradients of maxima, and for what `expect` asks for behind them."""
-    return planes * s.OH * s.OW + vf_LANES + AHEAD
+cdef inline Py_ssize_t made_numbers(ConvSizes* s, Py_ssize_t planes) noexcept nogil:
+    """Room for planes of grad_y that are made, and for what `expect` asks for behind them."""
+    return planes * s.OD * s.OH * s.OW + vf_LANES + AHEAD
 
 
-cdef void spread_planes(ConvSizes* s, const float* grad_pooled, const int* index, Py_ssize_t plane, Py_ssize_t count,
-                        Py_ssize_t step, float* planes, float* plane_sums) noexcept nogil:
-    """Make `count` planes of grad_y of the gradients of their maxima, and sum each; every `step`-th from `plane` on."""
+cdef void make_planes(ConvSizes* s, const Gradients* g, Py_ssize_t plane, Py_ssize_t count, Py_ssize_t step,
+                      float* planes, float* plane_sums) noexcept nogil:
+    """Make `count` planes of grad_y, every `step`-th from `plane` on, and sum each."""
     cdef PoolSizes p = quads_of(s.OH, s.OW)
-    cdef float[MOST_SPREAD] sums
-    cdef Py_ssize_t i, first
+    cdef Py_ssize_t i, j, first, cells = s.OD * s.OH * s.OW
+    cdef float[MOST_MADE] sums
+    cdef const float* values
+    cdef const float* y
     for i in range(count):
-        first = (plane + i * step) * p.out_cells
-        spread_plane(&p, grad_pooled + first, index + first, s.N * s.OC * p.out_cells - first, planes + i * p.in_cells,
-                     (count - i) * p.in_cells)
-    sum_planes(<const float*> planes, p.in_cells, count, sums)
+        if g.index != NULL:
+            first = (plane + i * step) * p.out_cells
+            spread_plane(&p, g.values + first, g.index + first, s.N * s.OC * p.out_cells - first, planes + i * cells,
+                         (count - i) * cells)
+        else:
+            values, y = g.values + (plane + i * step) * cells, g.y + (plane + i * step) * cells
+            for j in range(cells):
+                planes[i * cells + j] = 0 if y[j] <= 0 else values[j]
+    sum_planes(<const float*> planes, cells, count, sums)
     for i in range(count):
         plane_sums[plane + i * step] = sums[i]
 
@@ -435,14 +467,14 @@ cdef inline Py_ssize_t channels_of(ConvSizes* s, Layout* l, Py_ssize_t shares) n
     return max(<Py_ssize_t> 1, min(most, blocks(s.IC, blocks(TASKS, shares))))
 
 
-cdef void backward_weight_share(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y, const int* index,
-                                const float* x, float* partial, Py_ssize_t n0, Py_ssize_t images, Py_ssize_t c0,
-                                Py_ssize_t channels, float* tiles, float* plane_sums) noexcept nogil:
+cdef void backward_weight_share(ConvSizes* s, Layout* l, Rows* rows, const Gradients* g, const float* x, float* partial,
+                                Py_ssize_t n0, Py_ssize_t images, Py_ssize_t c0, Py_ssize_t channels, float* tiles,
+                                float* plane_sums) noexcept nogil:
     cdef Py_ssize_t n, c, block, taps = s.KD * s.KH * s.KW, one = sum_numbers(s, 1), added = 0
     # Of small planes, several images of a channel are gone through at once.
     cdef Py_ssize_t at_once = min(min(l.channels, IMAGES), images), channels_at_once = l.channels // at_once
     cdef float* sums = tiles + l.numbers
-    cdef float* spread = sums + sum_numbers(s, channels)
+    cdef float* made = sums + sum_numbers(s, channels)
     images = min(images, s.N - n0)
     channels = min(channels, s.IC - c0)
     memset(partial + c0 * s.FG * taps, 0, channels * s.FG * taps * sizeof(float))
@@ -450,8 +482,8 @@ cdef void backward_weight_share(ConvSizes* s, Layout* l, Rows* rows, const float
     for n in range(blocks(images, at_once)):
         for block in range(blocks(channels, channels_at_once)):
             c = block * channels_at_once
-            add_channels(s, l, rows, grad_y, index, x, n0 + n * at_once, min(at_once, images - n * at_once), c0 + c,
-                         min(channels_at_once, channels - c), sums + c * one, tiles, spread, plane_sums)
+            add_channels(s, l, rows, g, x, n0 + n * at_once, min(at_once, images - n * at_once), c0 + c,
+                         min(channels_at_once, channels - c), sums + c * one, tiles, made, plane_sums)
         added += at_once * s.OD * s.OH * s.OW
         if added >= SUM_PIXELS or n == blocks(images, at_once) - 1:
             added = 0
@@ -459,9 +491,9 @@ cdef void backward_weight_share(ConvSizes* s, Layout* l, Rows* rows, const float
                 add_lanes(s, rows, sums + c * one, partial + (c0 + c) * s.FG * taps)
 
 
-cdef void add_channels(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y, const int* index, const float* x,
-                       Py_ssize_t n, Py_ssize_t images, Py_ssize_t c, Py_ssize_t channels, float* sums, float* tiles,
-                       float* spread, float* plane_sums) noexcept nogil:
+cdef void add_channels(ConvSizes* s, Layout* l, Rows* rows, const Gradients* g, const float* x, Py_ssize_t n,
+                       Py_ssize_t images, Py_ssize_t c, Py_ssize_t channels, float* sums, float* tiles, float* made,
+                       float* plane_sums) noexcept nogil:
     """Add the products of some channels of some images to the channels' sums."""
     cdef Py_ssize_t i, f, od, oh, block, count, plane, first, within, one = sum_numbers(s, 1) // s.FG
     cdef Py_ssize_t pixels = s.OD * s.OH * s.OW, x_image = channels * l.tile, apart = s.OC * pixels
@@ -480,14 +512,14 @@ cdef void add_channels(ConvSizes* s, Layout* l, Rows* rows, const float* grad_y,
                     tile = tiles + i * l.tile
                     plane = n * s.OC + (c + i) * s.FG + f
                     first = plane * pixels + (od * s.OH + oh) * s.OW
-                    planes = grad_y + first
+                    planes = g.values + first
                     within = images                     # images in which vectors beside the rows stay in the array
-                    while s.OW < nf_LANES and within > 0 and index == NULL and (
+                    while s.OW < nf_LANES and within > 0 and not are_made(g) and (
                             first + (within - 1) * apart + count * s.OW + nf_LANES > s.N * apart):
                         within -= 1
-                    if index != NULL:
-                        spread_planes(s, grad_y, index, plane, images, s.OC, spread, plane_sums)
-                        planes, apart = spread, pixels
+                    if are_made(g):
+                        make_planes(s, g, plane, images, s.OC, made, plane_sums)
+                        planes, apart = made, pixels
                     multiply_rows(rows, within, tile, x_image, planes, apart, s.OW, count, sums + (i * s.FG + f) * one)
                     for within in range(within, images):
                         copy_in_rows(planes + within * apart, 0, edge, 0, 1, count * s.OW)

@@ -106,3 +106,8 @@ def backward_weight_bias_pool(geometry, grad_pooled, index, x, grad_weight, grad
     pool = PoolGeometry.of("max_pool2d", grad_y.shape, 2)
     max_pool_reference.backward_input(pool, grad_pooled, index, grad_y, n_threads)
     backward_weight_bias(geometry, grad_y, x, grad_weight, grad_bias, n_threads)
+
+
+def backward_weight_bias_relu(geometry, grad_y, y, x, grad_weight, grad_bias, n_threads):
+    """Write both from the gradient of ReLU's outputs y: it passes where they are above 0, or NaN."""
+    backward_weight_bias(geometry, np.where(y <= 0, 0, grad_y), x, grad_weight, grad_bias, n_threads)

@@ -80,17 +80,20 @@ def weight_and_bias(op, geometry, dtype):
     return doing_more(op, "backward_weight", "backward_weight_bias", op, geometry, dtype)
 
 
-def weight_and_bias_of_pooled(op, geometry, dtype):
-    """Return the variant that computes both from the gradients of the maxima that `pooling` computes; None: apart.
+def weight_and_bias_behind(other, op, geometry, dtype):
+    """Return the variant that computes both from the gradient of what `other` makes of the outputs; None: apart.
+
+    `other` is "relu", or "max_pool2d" for the maxima that `pooling` computes.
 
     Examples
     --------
-    >>> weight_and_bias_of_pooled("conv2d", ConvGeometry.parse("mb64ic1ih28oc6kh5ph2"), np.dtype(np.float32))
+    >>> weight_and_bias_behind("max_pool2d", "conv2d", ConvGeometry.parse("mb64ic1ih28oc6kh5ph2"), np.dtype(np.float32))
     'depthwise'
     """
     if weight_and_bias(op, geometry, dtype) is None:
         return None
-    return doing_more(op, "backward_weight", "backward_weight_bias_pool", "max_pool2d", geometry, dtype)
+    more = "backward_weight_bias_relu" if other == "relu" else "backward_weight_bias_pool"
+    return doing_more(op, "backward_weight", more, other, geometry, dtype)
 
 
 def doing_more(op, direction, more, other, geometry, dtype):

@@ -144,6 +144,7 @@ class ConvGeometry(Problem):
         "backward_bias": (("grad_y",), "grad_bias"),
         "backward_weight_bias": (("grad_y", "x"), ("grad_weight", "grad_bias")),
         "backward_weight_bias_pool": (("grad_pooled", "index", "x"), ("grad_weight", "grad_bias")),
+        "backward_weight_bias_relu": (("grad_y", "y", "x"), ("grad_weight", "grad_bias")),
     }
     OPTIONAL = ("bias",)
     DTYPES = {"index": np.int32}

@@ -16,9 +16,9 @@ which is still at hand. It stands for the same problems as ``forward``, and is c
 has none, ReLU follows its ``forward`` (epilogues.py), so that every variant serves and the bits are the same.
 ``forward_pool`` is another: the maxima of ReLU, of convolutions in windows of 2×2 side by side. Variants that have it
 are asked for it where they are chosen for ``forward`` (`dispatch.pooling`). So is ``backward_weight_bias``, both
-gradients in one pass, where they are chosen for ``backward_weight`` (`dispatch.weight_and_bias`), and the same from the
-gradients of such maxima, ``backward_weight_bias_pool`` (`dispatch.weight_and_bias_of_pooled`); and what goes back
-through ReLU or max-pooling and a normalization at once (`dispatch.doing_more`).
+gradients in one pass, where they are chosen for ``backward_weight`` (`dispatch.weight_and_bias`), with ``_relu`` or
+``_pool`` behind it the same from the gradient of ReLU or of such maxima (`dispatch.weight_and_bias_behind`); and what
+goes back through ReLU or max-pooling and a normalization at once (`dispatch.doing_more`).
 """
 
 import contextlib

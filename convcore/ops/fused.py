@@ -7,7 +7,7 @@ the only ones that a gradient flows through, whether ReLU stands before the wind
 
 from convcore.autograd import as_tensor, record
 from convcore.kernels import ConvGeometry, PoolGeometry, registry, run
-from convcore.kernels.dispatch import doing_more, pooling, weight_and_bias_of_pooled
+from convcore.kernels.dispatch import doing_more, pooling, weight_and_bias_behind
 from convcore.ops import conv
 from convcore.ops.activation import relu_gradient
 from convcore.ops.batch_norm import Problem as Normalization
@@ -33,8 +33,9 @@ def conv_relu(op, x, weight, bias=None, *, stride=1, padding=0, padding_value=0,
 
 def conv_relu_backward(record, grad_y, needs):
     """The gradient passes where the output is positive, and on to the convolution's input, weight and bias."""
-    grad = relu_gradient(grad_y, record.saved["y"])
-    return conv.gradients(record.attributes["convolution"], record, grad, needs)
+    op, y = record.attributes["convolution"], record.saved["y"]
+    found = _weight_and_bias("relu", op, record, (grad_y, y), needs)
+    return found or conv.gradients(op, record, relu_gradient(grad_y, y), needs)
 
 
 def conv_relu_max_pool(op, x, weight, bias=None, *, window, stride=1, padding=0, padding_value=0, dilation=1, groups=1):
@@ -56,13 +57,17 @@ def conv_relu_max_pool(op, x, weight, bias=None, *, window, stride=1, padding=0,
 def conv_relu_max_pool_backward(record, grad_y, needs):
     """Each gradient goes to the cell that won, if any, and on to the convolution's input, weight and bias."""
     op, pool, index = record.attributes["convolution"], record.attributes["pooling"], record.saved["index"]
-    if needs == (False, True, True) and _in_quads(pool):
-        variant = weight_and_bias_of_pooled(op, record.geometry, grad_y.dtype)
-        if variant:
-            arrays = grad_y, index, record.saved["x"]
-            return None, *run(op, "backward_weight_bias_pool", record.geometry, *arrays, variant=variant)
-    grad = run(pool.op, "backward_input", pool, grad_y, index)
-    return conv.gradients(op, record, grad, needs)
+    found = _weight_and_bias(pool.op, op, record, (grad_y, index), needs) if _in_quads(pool) else None
+    return found or conv.gradients(op, record, run(pool.op, "backward_input", pool, grad_y, index), needs)
+
+
+def _weight_and_bias(other, op, record, gradient, needs):
+    """Return the gradients of a convolution whose input needs none, from that of what follows it; None: not in one."""
+    variant = needs == (False, True, True) and weight_and_bias_behind(other, op, record.geometry, gradient[0].dtype)
+    if not variant:
+        return None
+    direction = "backward_weight_bias_relu" if other == "relu" else "backward_weight_bias_pool"
+    return None, *run(op, direction, record.geometry, *gradient, record.saved["x"], variant=variant)
 
 
 def relu_max_pool(x, rank, window):

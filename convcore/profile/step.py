@@ -189,9 +189,10 @@ def _rows(steps, labels, roof):
 
 def _why(made):
     """Return why this variant computes a convolution; who does more in the same pass was chosen for the first of it."""
-    first = {"forward_pool": "forward", "backward_weight_bias": "backward_weight",
-             "backward_weight_bias_pool": "backward_weight"}  # fmt: skip
-    return explain(made.op, made.geometry, first.get(made.direction, made.direction))
+    first = made.direction
+    if first == "forward_pool" or first.startswith("backward_weight"):
+        first = first.removesuffix("_pool").removesuffix("_relu").removesuffix("_bias")
+    return explain(made.op, made.geometry, first)
 
 
 def _events(steps, labels):

@@ -210,7 +210,7 @@ ROWS = RowsGeometry(2, 3)
          f"kernels: no op 'conv9d'; there are {', '.join(sorted(registry.VARIANTS))}"),
         (("conv2d", "sideways", GEOMETRY, X, WEIGHT, BIAS), {}, ValueError,
          "conv2d: direction must be one of forward, forward_relu, forward_pool, backward_input, backward_weight, "
-         "backward_bias, backward_weight_bias, backward_weight_bias_pool, got 'sideways'"),
+         "backward_bias, backward_weight_bias, backward_weight_bias_pool, backward_weight_bias_relu, got 'sideways'"),
         (("conv2d", "forward", "mb2ic3ih6iw5oc4kh3", X, WEIGHT, BIAS), {}, TypeError,
          "conv2d: the geometry must be a ConvGeometry or another geometry, got 'mb2ic3ih6iw5oc4kh3'"),
         (("conv2d", "forward", None, X, WEIGHT, BIAS), {}, TypeError,

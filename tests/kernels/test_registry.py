@@ -178,7 +178,7 @@ def test_errors_of_register(arguments, kind, message):
         (lambda: kernels.explain("conv2d", "ic1"), "geometry: 'ic1' lacks ih, oc, kh"),
         (lambda: kernels.explain("conv2d", GEOMETRY, "sideways"), "conv2d: direction must be one of forward, "
          "forward_relu, forward_pool, backward_input, backward_weight, backward_bias, backward_weight_bias, "
-         "backward_weight_bias_pool, got 'sideways'"),
+         "backward_weight_bias_pool, backward_weight_bias_relu, got 'sideways'"),
         (lambda: kernels.explain("conv2d", GEOMETRY, level="v5"),
          f"conv2d: level must be one of {', '.join(isa.LEVELS)}, got 'v5'"),
     ],

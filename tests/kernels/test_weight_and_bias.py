@@ -96,12 +96,48 @@ def test_from_gradients_of_maxima(problem, variant, level, whole):
         assert bits(found) == bits(expected)
 
 
+BEHIND_RELU = [
+    (problem, variant, level)
+    for problem in [*POOLED, *PROBLEMS[8:]]
+    for variant in kernels.variants("conv2d")
+    if hasattr(registry.load("conv2d", variant, cc.isa.DEFAULT), "backward_weight_bias_relu")
+    for level in kernels.levels_of("conv2d", variant)
+    if not refused("conv2d", variant, level, "backward_weight_bias_relu", ConvGeometry.parse(problem), "f4")
+]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(("problem", "variant", "level"), BEHIND_RELU)
+def test_from_gradients_of_relu(problem, variant, level, whole):
+    """The bits of ReLU's way back first; with whole numbers, those of the definition."""
+    geometry = ConvGeometry.parse(problem)
+    rng = np.random.default_rng(1)
+    draw = (lambda shape: rng.integers(-3, 4, shape)) if whole else (lambda shape: rng.uniform(-1, 1, shape))
+    grad, y, x = (draw(geometry.shapes[name]).astype("f4") for name in ("grad_y", "y", "x"))
+    how = dict(variant="reference", level=None) if whole else dict(variant=variant, level=level)
+    grad_y = np.where(y > 0, grad, 0).astype("f4")
+    expected = run(geometry.op, "backward_weight_bias", geometry, grad_y, x, **how)
+    for n_threads in THREADS:
+        found = run(geometry.op, "backward_weight_bias_relu", geometry, grad, y, x, variant=variant, level=level,
+                    n_threads=n_threads)  # fmt: skip
+        assert bits(found) == bits(expected)
+
+
+def test_nan_passes_relu_on_its_way_back():
+    geometry = ConvGeometry.parse("mb2ic1ih9oc7kh3")
+    grad, y, x = (np.ones(geometry.shapes[name], "f4") for name in ("grad_y", "y", "x"))
+    y[0, 3, 2, 2], y[1, 4] = np.nan, -1
+    for variant in ("depthwise", "reference"):
+        _, bias = run("conv2d", "backward_weight_bias_relu", geometry, grad, y, x, variant=variant)
+        assert_same(bias, np.array([98, 98, 98, 98, 49, 98, 98], "f4"))
+
+
 def test_which_variants_pool_their_gradients():
     assert {variant for _, variant, _ in POOLED_CELLS} == {"depthwise", "reference"}
     assert len({problem for problem, variant, _ in POOLED_CELLS if variant == "depthwise"}) == 7
     large = ConvGeometry.parse("mb3ic1ih80oc8kh5ph2")
     assert kernels.refusal("conv2d", "depthwise", "backward_weight_bias_pool", large, np.dtype("f4")) == (
-        "would spread the gradients of planes of 80 × 80 once for each band of rows"
+        "would make the gradients of planes of 80 × 80 once for each band of rows"
     )
     line = ConvGeometry.parse("mb3ic1iw80oc8kw5")
     assert kernels.refusal("conv1d", "depthwise", "backward_weight_bias_pool", line, np.dtype("f4")) == (
@@ -120,6 +156,25 @@ def test_nothing_outside_is_touched(problem, variant, level, after):
     out = [np.zeros(geometry.shapes[name], "f4") for name in ("grad_weight", "grad_bias")]
     arrays, out = ([list(fenced(array))[after] for array in some] for some in (arrays, out))
     run("conv2d", "backward_weight_bias_pool", geometry, *arrays, variant=variant, level=level, n_threads=2, out=out)
+
+
+def test_who_is_asked_for_gradients_of_relu():
+    def found(needs_x):
+        geometry = ConvGeometry.parse("mb8ic1ih28oc8kh5ph2")
+        x, w, b = (cc.Tensor(integers(geometry.shapes[name], "f4", [2, i]), requires_grad=needs_x or i > 0)
+                   for i, name in enumerate(("x", "weight", "bias")))  # fmt: skip
+        calls = []
+        with cc.Tape() as tape:
+            y = fused.conv_relu("conv2d", x, w, b, padding=2)
+        with kernels.program.observing(lambda made: calls.append((made.op, made.direction))):
+            tape.backward(y, grad=np.ones(y.shape, np.float32))
+        return calls
+
+    assert found(False) == [("conv2d", "backward_weight_bias_relu")]
+    apart = [("relu", "backward_input"), ("conv2d", "backward_weight_bias")]
+    assert found(True) == [apart[0], ("conv2d", "backward_input"), apart[1]]
+    with kernels.use_variant("relu", "reference"):
+        assert found(False) == apart
 
 
 def pooled_directions(needs_x, **how):
