@@ -64,12 +64,14 @@ def supports(direction, geometry, dtype, level):
     cdef Py_ssize_t band = c.band if worth_copies(&s, FEW) else l.band
     if direction == "forward_pool" and band < s.OH and band % 2:
         return f"computes {band} rows at a time, which no whole windows fill"
-    if direction in ("backward_weight_bias_pool", "backward_weight_bias_relu") and (
-            s.OD * (c.bands if worth_copies(&s, FEW_PAIRED) else l.bands) > 1):
+    cdef bint makes = direction in ("backward_weight_bias_pool", "backward_weight_bias_relu")
+    if makes and s.OD * (c.bands if worth_copies(&s, FEW_PAIRED) else l.bands) > 1:
         return f"would make the gradients of planes of {s.OH} × {s.OW} once for each band of rows"
     if direction == "backward_input" and s.SD * s.SH * s.SW > PLACES:
         return f"a step of the stride has {s.SD * s.SH * s.SW} places, more than {PLACES}"
     cdef Py_ssize_t numbers = l.numbers + sum_numbers(&s, 1) * direction.startswith("backward_weight")
+    if makes:
+        numbers += made_numbers(&s, MOST_MADE)
     if numbers > SCRATCH_NUMBERS:
         return f"the least part of it works with {numbers} numbers, more than {SCRATCH_NUMBERS}"
     return None
