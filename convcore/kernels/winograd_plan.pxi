@@ -5,6 +5,7 @@ cdef enum:
     TILES = 28              # tiles in a block, about,
     IMAGE_TILES = 64        # and of whole images whose tiles are added up in it, at most
     TILE_NUMBERS = 1572864  # numbers in the transformed tiles of a block, at most
+    HELD_NUMBERS = 1048576  # that parts of images hold back for each other, at most
     SOME_WEIGHTS = 524288   # numbers in the transformed filters: more than stay in a core's cache,
     MANY_WEIGHTS = 4194304  # and more than stay in a cache that is shared
     CHANNELS = 16           # channels whose filters a task transforms
@@ -75,7 +76,7 @@ cdef Problem problem_of(object geometry, bint backward):
 
 cdef void cut(Problem* p) noexcept nogil:
     """Choose the tile, and how many of them make a block; the cut looks at the problem alone."""
-    cdef Py_ssize_t most, width, weights
+    cdef Py_ssize_t most, width, weights, tasks
     p.m = best_side(p.r, p.IH, p.IW) if p.adds else best_side(p.r, p.OH, p.OW)
     p.side = p.m + p.r - 1
     p.points = p.side * p.side
@@ -99,9 +100,13 @@ cdef void cut(Problem* p) noexcept nogil:
         p.R = bands_of(p, most)
     p.parts = p.held_rows = p.held_numbers = 0
     if p.adds and p.R < p.TH:
-        p.parts = 1 if p.tiles_first else max(<Py_ssize_t> 1, min(blocks(<Py_ssize_t> TASKS, max(<Py_ssize_t> 1, p.N * p.G)), p.TH // p.R))
         p.held_rows = p.r - 1 + p.IH + p.r - 1 - p.OH           # of a part, and around the image
         p.held_numbers = round_up(p.held_rows + 1, vf_LANES) + (p.r - 1 + p.held_rows) * p.OW * vf_LANES
+        p.parts = 1
+        tasks = max(<Py_ssize_t> 1, p.N * p.G)
+        if not p.tiles_first and tasks < TASKS:
+            p.parts = max(<Py_ssize_t> 1, min(blocks(<Py_ssize_t> TASKS, tasks), min(
+                p.TH // p.R, HELD_NUMBERS // (tasks * p.held_numbers * blocks(p.K, vf_LANES)))))
     p.tile_step = odd_vectors(p.R * p.TC * p.pitch)
     p.weight_step = odd_vectors((PANEL if p.tiles_first else blocks(p.K, vf_LANES)) * vf_LANES * p.C)
     width = p.TC * p.m + p.r - 1
