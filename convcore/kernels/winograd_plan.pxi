@@ -1,7 +1,9 @@
 # How conv2d_winograd cuts a problem: tiles, blocks of them, panels of filters, and what a task works with.
 
 cdef enum:
-    STRIP = 16              # tiles side by side in a strip, at most
+    STRIP = 64              # tiles side by side in a strip, at most, as long as their transforms stay in a core's cache:
+    STRIP_NUMBERS = 262144  # so many numbers; more for short strips,
+    SHORT_STRIP = 16        # of so many tiles, as each reads what is beside it again
     TILES = 28              # tiles in a block, about,
     IMAGE_TILES = 64        # and of whole images whose tiles are added up in it, at most
     TILE_NUMBERS = 1572864  # numbers in the transformed tiles of a block, at most
@@ -86,7 +88,8 @@ cdef void cut(Problem* p) noexcept nogil:
     most = max(<Py_ssize_t> 1, TILE_NUMBERS // (p.points * p.pitch))
     p.TH = blocks(p.IH if p.adds else p.OH, p.m)
     p.TW = blocks(p.IW if p.adds else p.OW, p.m)
-    p.TC = p.TW if p.adds else blocks(p.TW, blocks(p.TW, min(<Py_ssize_t> STRIP, most)))
+    p.TC = p.TW if p.adds else blocks(p.TW, blocks(p.TW, min(most, min(<Py_ssize_t> STRIP, max(
+        <Py_ssize_t> SHORT_STRIP, STRIP_NUMBERS // (p.points * p.pitch))))))
     p.strips = blocks(p.TW, p.TC)
     p.bands = p.N * p.strips * p.TH
     # Filters are best transformed once, for blocks of tiles that stay in the cache. But where few blocks would come of

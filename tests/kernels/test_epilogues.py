@@ -228,7 +228,7 @@ def test_who_pools():
         "mb100ic3ih12oc40kh3ph1pv2",
         "mb7ic1ih3oc1kh2",  # a single window
         "mb40ic3ih33oc4kh3sh2ph1pvcircular",
-        "mb2ic20ih31iw151oc33kh3ph1",  # strips of an image, of odd width and height
+        "mb2ic20ih31iw271oc33kh3ph1",  # strips of an image, of odd width and height
         "mb1ic130ih14oc260kh3ph1",
         "mb5ic20ih7oc50kh5ph2",
         "mb9ic3ih33oc18kh5ph2",  # vectors of filters; one that is not full
