@@ -120,7 +120,8 @@ def draw(document, path):
     from matplotlib.patches import Patch
 
     shown = [Patch(color=COLORS[way], label=way) for way in COLORS if way in ways]
-    panel.legend(handles=shown, frameon=False, loc="lower right", labelcolor=INK, fontsize=9)
+    panel.legend(handles=shown, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(shown),
+                 labelcolor=INK, fontsize=9)  # fmt: skip
     step, threads = document["step_seconds"], document["n_threads"]
     title = (f"A step of {document['batch_size']} observations: {1e3 * step:.2f} ms, "
              f"{threads} thread{'s' if threads > 1 else ''}, {document['machine']['processor']}")  # fmt: skip
