@@ -39,6 +39,7 @@ include "winograd_filters.pxi"
 include "winograd_overlap_add.pxi"
 include "winograd_weights.pxi"
 include "pool_lanes.pxi"
+include "forward_directions.pxi"
 
 DTYPE = np.float32                      # the only one: wider numbers are asked for by those who want little rounding
 # How many times larger than that of a plain sum the bound on the rounding error is: what the transforms may multiply
@@ -46,21 +47,6 @@ DTYPE = np.float32                      # the only one: wider numbers are asked 
 ROUNDING_FACTOR = max(GROWTH.values())
 
 # The three directions
-
-def forward(geometry, x, weight, bias, y, n_threads):
-    """Write y; one task per block of tiles and group, or per panel of filters."""
-    convolve_images(geometry, x, weight, bias, y, None, False, n_threads)
-
-
-def forward_relu(geometry, x, weight, bias, y, n_threads):
-    """Write ReLU(y), before lanes become planes."""
-    convolve_images(geometry, x, weight, bias, y, None, True, n_threads)
-
-
-def forward_pool(geometry, x, weight, bias, pooled, index, n_threads):
-    """Write the maxima of ReLU(y) in windows of 2×2 and their places, before lanes become planes."""
-    convolve_images(geometry, x, weight, bias, pooled, index, True, n_threads)
-
 
 def convolve_images(geometry,
                     const float[:, :, :, ::1] x not None,       # IN  (N, IC, IH, IW)
@@ -70,7 +56,10 @@ def convolve_images(geometry,
                     int[:, :, :, ::1] index,                    # OUT (N, OC, OH/2, OW/2) or None
                     bint relu,
                     int n_threads):
-    """Forward, with or without ReLU or pooling behind it."""
+    """Write y; one task per block of tiles and group, or per panel of filters.
+
+    ReLU and pooling come before lanes become planes.
+    """
     cdef Problem p = problem_of(geometry, False)
     p.relu = relu
     if index is not None:
@@ -116,7 +105,7 @@ cdef convolve(Problem* p, int n_threads):
     cdef float* s = &shared[0, 0]
     cdef float* held = &held_memory[0, 0] if held_memory.shape[0] > 0 else NULL
     cdef Py_ssize_t channel_blocks = blocks(p.C, CHANNELS), filter_tasks = p.panels * channel_blocks
-    cdef Py_ssize_t channel_vectors = blocks(p.C, vf_LANES), band = 0, end, task
+    cdef Py_ssize_t channel_vectors = blocks(p.C, vf_LANES), filter_vectors = blocks(p.K, vf_LANES), band = 0, end, task
     if p.tiles_first:
         while band < p.bands:
             end = min(band + p.R, p.bands)
@@ -133,9 +122,9 @@ cdef convolve(Problem* p, int n_threads):
             convolve_blocks(p, first_band(p, task // p.G), first_band(p, task // p.G + 1), task % p.G, s,
                             &memory[threadid(), 0], held + (task if p.parts > 1 else threadid()) * owner_step)
         if p.parts > 1:
-            for task in prange(p.N * p.G * blocks(p.K, vf_LANES), nogil=True, schedule="static", num_threads=n_threads):
-                hand_on_rows(p, task // blocks(p.K, vf_LANES) // p.G, task // blocks(p.K, vf_LANES) % p.G,
-                             task % blocks(p.K, vf_LANES), held, owner_step, &memory[threadid(), 0])
+            for task in prange(p.N * p.G * filter_vectors, nogil=True, schedule="static", num_threads=n_threads):
+                hand_on_rows(p, task // filter_vectors // p.G, task // filter_vectors % p.G, task % filter_vectors, held,
+                             owner_step, &memory[threadid(), 0])
 
 
 # A block of tiles

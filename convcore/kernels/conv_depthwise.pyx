@@ -17,7 +17,7 @@ from convcore.kernels.common cimport (
 )
 from convcore.kernels.kept import Kept
 from convcore.kernels.pool_sizes cimport Limits, PoolSizes, end_of, find_limits, first_of, in_quads
-from convcore.kernels.relu cimport apply_relu
+from convcore.kernels.relu cimport apply_relu, pass_back_relu
 
 include "depthwise_rows.pxi"
 include "depthwise_layout.pxi"
@@ -28,6 +28,7 @@ include "depthwise_taps.pxi"
 include "depthwise_edges.pxi"
 include "depthwise_prepared.pxi"
 include "pool_rows.pxi"
+include "forward_directions.pxi"
 include "plane_sums.pxi"
 
 VOLUMETRIC = True
@@ -64,7 +65,7 @@ def supports(direction, geometry, dtype, level):
     cdef Py_ssize_t band = c.band if worth_copies(&s, FEW) else l.band
     if direction == "forward_pool" and band < s.OH and band % 2:
         return f"computes {band} rows at a time, which no whole windows fill"
-    cdef bint makes = direction in ("backward_weight_bias_pool", "backward_weight_bias_relu")
+    cdef bint makes = direction.startswith("backward_weight_bias_")
     if makes and s.OD * (c.bands if worth_copies(&s, FEW_PAIRED) else l.bands) > 1:
         return f"would make the gradients of planes of {s.OH} × {s.OW} once for each band of rows"
     if direction == "backward_input" and s.SD * s.SH * s.SW > PLACES:
@@ -100,30 +101,18 @@ cdef ConvSizes sizes_of(direction, geometry):
 
 # forward: for each tap, a few rows of y += weight · rows of cells
 
-def forward(geometry, x, weight, bias, y, n_threads):
-    """Write y; one task per few channels of an image, or per band of rows."""
-    convolve_all(geometry, x, weight, bias, y, None, False, n_threads)
+def convolve_images(geometry,
+                    const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
+                    const float[:, :, :, :, ::1] weight not None,  # IN  (OC, 1, KD, KH, KW)
+                    const float[::1] bias,                         # IN  (OC,) or None
+                    float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW), or (N, OC, 1, OH/2, OW/2)
+                    int[:, :, :, :, ::1] index,                    # OUT (N, OC, 1, OH/2, OW/2) or None
+                    bint relu,
+                    int n_threads):
+    """Write y; one task per few channels of an image, or per band of rows.
 
-
-def forward_relu(geometry, x, weight, bias, y, n_threads):
-    """Write ReLU(y), row by row as they are made."""
-    convolve_all(geometry, x, weight, bias, y, None, True, n_threads)
-
-
-def forward_pool(geometry, x, weight, bias, pooled, index, n_threads):
-    """Write the maxima of ReLU(y) in windows of 2×2 and their places, band by band; y is written nowhere else."""
-    convolve_all(geometry, x, weight, bias, pooled, index, True, n_threads)
-
-
-def convolve_all(geometry,
-                 const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
-                 const float[:, :, :, :, ::1] weight not None,  # IN  (OC, 1, KD, KH, KW)
-                 const float[::1] bias,                         # IN  (OC,) or None
-                 float[:, :, :, :, ::1] y not None,             # OUT (N, OC, OD, OH, OW), or (N, OC, 1, OH/2, OW/2)
-                 int[:, :, :, :, ::1] index,                    # OUT (N, OC, 1, OH/2, OW/2) or None
-                 bint relu,
-                 int n_threads):
-    """Forward, with or without ReLU or pooling behind it."""
+    ReLU and pooling follow plane by plane, or band by band.
+    """
     cdef Prepared ready = prepared(geometry)
     cdef ConvSizes* s = &ready.sizes
     cdef Layout* l = &ready.layout
@@ -431,19 +420,16 @@ cdef void make_planes(ConvSizes* s, const Gradients* g, Py_ssize_t plane, Py_ssi
                       float* planes, float* plane_sums) noexcept nogil:
     """Make `count` planes of grad_y, every `step`-th from `plane` on, and sum each."""
     cdef PoolSizes p = quads_of(s.OH, s.OW)
-    cdef Py_ssize_t i, j, first, cells = s.OD * s.OH * s.OW
+    cdef Py_ssize_t i, first, cells = s.OD * s.OH * s.OW
     cdef float[MOST_MADE] sums
-    cdef const float* values
-    cdef const float* y
     for i in range(count):
         if g.index != NULL:
             first = (plane + i * step) * p.out_cells
             spread_plane(&p, g.values + first, g.index + first, s.N * s.OC * p.out_cells - first, planes + i * cells,
                          (count - i) * cells)
         else:
-            values, y = g.values + (plane + i * step) * cells, g.y + (plane + i * step) * cells
-            for j in range(cells):
-                planes[i * cells + j] = 0 if y[j] <= 0 else values[j]
+            first = (plane + i * step) * cells
+            pass_back_relu(g.values + first, g.y + first, planes + i * cells, cells)
     sum_planes(<const float*> planes, cells, count, sums)
     for i in range(count):
         plane_sums[plane + i * step] = sums[i]

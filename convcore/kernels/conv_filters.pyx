@@ -19,6 +19,7 @@ include "filters_tile.pxi"
 include "conv_patch.pxi"
 include "conv_plan.pxi"
 include "pool_lanes.pxi"
+include "forward_directions.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
@@ -109,21 +110,6 @@ cdef void set_bias(Plan* f, const float* bias, float* padded) noexcept nogil:
             memcpy(padded + g * lanes_of(f), bias + g * f.FG, f.FG * sizeof(float))
 
 
-def forward(geometry, x, weight, bias, y, n_threads):
-    """Write y; one task per band of an image and group."""
-    convolve_images(geometry, x, weight, bias, y, None, False, n_threads)
-
-
-def forward_relu(geometry, x, weight, bias, y, n_threads):
-    """Write ReLU(y), before filters become rows of pixels."""
-    convolve_images(geometry, x, weight, bias, y, None, True, n_threads)
-
-
-def forward_pool(geometry, x, weight, bias, pooled, index, n_threads):
-    """Write the maxima of ReLU(y) in windows of 2×2 and their places, before filters become rows of pixels."""
-    convolve_images(geometry, x, weight, bias, pooled, index, True, n_threads)
-
-
 def convolve_images(geometry,
                     const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
                     const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, KD, KH, KW)
@@ -132,7 +118,7 @@ def convolve_images(geometry,
                     int[:, :, :, :, ::1] index,                    # OUT (N, OC, 1, OH/2, OW/2) or None
                     bint relu,
                     int n_threads):
-    """Forward, with or without ReLU or pooling behind it."""
+    """Write y; one task per band of an image and group. ReLU and pooling come before filters become rows of pixels."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Extent[3] e
     cdef Plan f

@@ -27,6 +27,7 @@ include "images_plan.pxi"
 include "images_constant.pxi"
 include "images_prepared.pxi"
 include "images_pool.pxi"
+include "forward_directions.pxi"
 include "plane_sums.pxi"
 
 VOLUMETRIC = True
@@ -35,38 +36,21 @@ DTYPE = np.float32              # the only one
 NUMBER, INDEX = np.dtype(DTYPE), np.dtype(np.intp)
 
 
-def forward(geometry, x, weight, bias, y, n_threads):
-    """Write y; one task per few images, group, block of filters and few rows of y."""
-    convolve_images(geometry, x, weight, bias, y, False, n_threads)
-
-
-def forward_relu(geometry, x, weight, bias, y, n_threads):
-    """Write ReLU(y), before lanes become images again."""
-    convolve_images(geometry, x, weight, bias, y, True, n_threads)
-
-
 def convolve_images(geometry,
                     const float[:, :, :, :, ::1] x not None,        # IN  (N, IC, ID, IH, IW)
                     const float[:, :, :, :, ::1] weight not None,   # IN  (OC, IC/G, KD, KH, KW)
                     const float[::1] bias,                          # IN  (OC,) or None
-                    float[:, :, :, :, ::1] y not None,              # OUT (N, OC, OD, OH, OW)
+                    float[:, :, :, :, ::1] y not None,              # OUT (N, OC, OD, OH, OW), or (N, OC, 1, OH/2, OW/2)
+                    int[:, :, :, :, ::1] index,                     # OUT (N, OC, 1, OH/2, OW/2) or None
                     bint relu,
                     int n_threads):
-    """Forward, with or without ReLU behind it."""
-    convolve(prepared(geometry, FORWARD), &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
-             &bias[0] if bias is not None else NULL, &y[0, 0, 0, 0, 0], NULL, relu, n_threads)
+    """Write y; one task per few images, group, block of filters and few rows of y.
 
-
-def forward_pool(geometry,
-                 const float[:, :, :, :, ::1] x not None,        # IN  (N, IC, 1, IH, IW)
-                 const float[:, :, :, :, ::1] weight not None,   # IN  (OC, IC/G, 1, KH, KW)
-                 const float[::1] bias,                          # IN  (OC,) or None
-                 float[:, :, :, :, ::1] pooled not None,         # OUT (N, OC, 1, OH/2, OW/2)
-                 int[:, :, :, :, ::1] index not None,            # OUT the same
-                 int n_threads):
-    """Write the maxima of ReLU(y) in windows of 2×2 and their places, before lanes become images again."""
+    ReLU and pooling come before lanes become images again.
+    """
     convolve(prepared(geometry, FORWARD), &x[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0],
-             &bias[0] if bias is not None else NULL, &pooled[0, 0, 0, 0, 0], &index[0, 0, 0, 0, 0], True, n_threads)
+             &bias[0] if bias is not None else NULL, &y[0, 0, 0, 0, 0],
+             &index[0, 0, 0, 0, 0] if index is not None else NULL, relu, n_threads)
 
 
 def backward_input(geometry,

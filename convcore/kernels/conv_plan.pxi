@@ -47,7 +47,7 @@ cdef void cut(Plan* f, Py_ssize_t CB, Py_ssize_t few_pixels, Py_ssize_t result_n
     most_rows = max(<Py_ssize_t> 1, PATCH_NUMBERS // (f.CB * row) - f.span)
     if result_numbers:
         most_rows = min(most_rows, max(<Py_ssize_t> 1, RESULT_NUMBERS // result_numbers))
-    enough = blocks(f.A.count, max(<Py_ssize_t> 1, blocks(TASKS, max(<Py_ssize_t> 1, f.N * f.G))))       # rows that leave enough tasks
+    enough = blocks(f.A.count, blocks(TASKS, max(<Py_ssize_t> 1, f.N * f.G)))       # rows that leave enough tasks
     f.rows = min(f.A.count, most_rows, max(enough, blocks(few_pixels, f.pixels)))
     f.bands = blocks(f.A.count, f.rows)
     f.rows = blocks(f.A.count, f.bands)

@@ -159,7 +159,7 @@ cdef Plan plan_of(ConvSizes* s, bint is_forward) noexcept:
     cdef Plan p
     cdef Py_ssize_t wanted
     p.grid = grid_of(s)
-    p.G, p.relu = s.G, False
+    p.G = s.G
     if is_forward:
         p.M, p.K, p.row_step, p.k_step = s.FG, s.CG, s.CG, 1
         source_is_x(&p.grid)

@@ -21,6 +21,7 @@ include "shifted_tile.pxi"
 include "conv_patch.pxi"
 include "conv_plan.pxi"
 include "pool_rows.pxi"
+include "forward_directions.pxi"
 
 VOLUMETRIC = True
 DTYPE = np.float32              # the only one: problems in float64 are computed by variants that are there to be read
@@ -135,21 +136,6 @@ cdef void put(const float* tile, Py_ssize_t filters, Py_ssize_t width, Py_ssize_
             p += run
 
 
-def forward(geometry, x, weight, bias, y, n_threads):
-    """Write y; one task per band of an image (or few small images) and group."""
-    convolve_images(geometry, x, weight, bias, y, None, False, n_threads)
-
-
-def forward_relu(geometry, x, weight, bias, y, n_threads):
-    """Write ReLU(y), band by band."""
-    convolve_images(geometry, x, weight, bias, y, None, True, n_threads)
-
-
-def forward_pool(geometry, x, weight, bias, pooled, index, n_threads):
-    """Write the maxima of ReLU(y) in windows of 2×2 and their places, band by band; y is written nowhere else."""
-    convolve_images(geometry, x, weight, bias, pooled, index, True, n_threads)
-
-
 def convolve_images(geometry,
                     const float[:, :, :, :, ::1] x not None,       # IN  (N, IC, ID, IH, IW)
                     const float[:, :, :, :, ::1] weight not None,  # IN  (OC, IC/G, KD, KH, KW)
@@ -158,7 +144,7 @@ def convolve_images(geometry,
                     int[:, :, :, :, ::1] index,                    # OUT (N, OC, 1, OH/2, OW/2) or None
                     bint relu,
                     int n_threads):
-    """Forward, with or without ReLU or pooling behind it."""
+    """Write y; one task per band of an image (or few small images) and group. ReLU and pooling follow band by band."""
     cdef ConvSizes s = conv_sizes(geometry)
     cdef Extent[3] e
     cdef Plan f

@@ -80,19 +80,19 @@ def weight_and_bias(op, geometry, dtype):
     return doing_more(op, "backward_weight", "backward_weight_bias", op, geometry, dtype)
 
 
-def weight_and_bias_behind(other, op, geometry, dtype):
+def weight_and_bias_behind(other, more, op, geometry, dtype):
     """Return the variant that computes both from the gradient of what `other` makes of the outputs; None: apart.
 
-    `other` is "relu", or "max_pool2d" for the maxima that `pooling` computes.
+    `other` is "relu", or "max_pool2d" for the maxima that `pooling` computes, `more` the direction that does it.
 
     Examples
     --------
-    >>> weight_and_bias_behind("max_pool2d", "conv2d", ConvGeometry.parse("mb64ic1ih28oc6kh5ph2"), np.dtype(np.float32))
+    >>> lenet = ConvGeometry.parse("mb64ic1ih28oc6kh5ph2")
+    >>> weight_and_bias_behind("relu", "backward_weight_bias_relu", "conv2d", lenet, np.dtype(np.float32))
     'depthwise'
     """
     if weight_and_bias(op, geometry, dtype) is None:
         return None
-    more = "backward_weight_bias_relu" if other == "relu" else "backward_weight_bias_pool"
     return doing_more(op, "backward_weight", more, other, geometry, dtype)
 
 

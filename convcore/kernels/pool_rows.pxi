@@ -20,8 +20,7 @@ cdef void pool_rows(ConvSizes* s, const float* rows, Py_ssize_t room, Py_ssize_t
     """
     cdef PoolSizes p = quads_of(count, s.OW)
     cdef Py_ssize_t OH = s.OH // 2, OW = s.OW // 2, j, first = (plane * OH + oh // 2) * OW
-    pool_plane(&p, rows, room, True, y + first, index + first,
-               (planes - 1) * OH * OW + p.out_cells)
+    pool_plane(&p, rows, room, True, y + first, index + first, (planes - 1) * OH * OW + p.out_cells)
     if oh > 0:
         for j in range(first, first + p.out_cells):
             if index[j] >= 0:

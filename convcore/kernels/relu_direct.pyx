@@ -3,7 +3,7 @@
 from cython.parallel cimport prange
 
 from convcore.kernels.common cimport floating
-from convcore.kernels.relu cimport apply_relu
+from convcore.kernels.relu cimport apply_relu, pass_back_relu
 
 cdef enum:
     BLOCK = 16384
@@ -34,11 +34,5 @@ def backward_input(geometry, const floating[::1] grad_y not None, const floating
     """Write grad_x = grad_y where y > 0, else 0; the output tells as much as the input would."""
     cdef Py_ssize_t block, size = y.shape[0]
     for block in prange((size + BLOCK - 1) // BLOCK, nogil=True, schedule="static", num_threads=n_threads):
-        backward_block(&grad_y[block * BLOCK], &y[block * BLOCK], &grad_x[block * BLOCK],
+        pass_back_relu(&grad_y[block * BLOCK], &y[block * BLOCK], &grad_x[block * BLOCK],
                        min(<Py_ssize_t> BLOCK, size - block * BLOCK))
-
-
-cdef void backward_block(const floating* grad_y, const floating* y, floating* grad_x, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(count):
-        grad_x[j] = 0 if y[j] <= 0 else grad_y[j]

@@ -34,7 +34,7 @@ def conv_relu(op, x, weight, bias=None, *, stride=1, padding=0, padding_value=0,
 def conv_relu_backward(record, grad_y, needs):
     """The gradient passes where the output is positive, and on to the convolution's input, weight and bias."""
     op, y = record.attributes["convolution"], record.saved["y"]
-    found = _weight_and_bias("relu", op, record, (grad_y, y), needs)
+    found = _weight_and_bias("relu", "backward_weight_bias_relu", record, (grad_y, y), needs)
     return found or conv.gradients(op, record, relu_gradient(grad_y, y), needs)
 
 
@@ -57,17 +57,19 @@ def conv_relu_max_pool(op, x, weight, bias=None, *, window, stride=1, padding=0,
 def conv_relu_max_pool_backward(record, grad_y, needs):
     """Each gradient goes to the cell that won, if any, and on to the convolution's input, weight and bias."""
     op, pool, index = record.attributes["convolution"], record.attributes["pooling"], record.saved["index"]
-    found = _weight_and_bias(pool.op, op, record, (grad_y, index), needs) if _in_quads(pool) else None
+    found = None
+    if _in_quads(pool):
+        found = _weight_and_bias(pool.op, "backward_weight_bias_pool", record, (grad_y, index), needs)
     return found or conv.gradients(op, record, run(pool.op, "backward_input", pool, grad_y, index), needs)
 
 
-def _weight_and_bias(other, op, record, gradient, needs):
+def _weight_and_bias(other, direction, record, gradient, needs):
     """Return the gradients of a convolution whose input needs none, from that of what follows it; None: not in one."""
-    variant = needs == (False, True, True) and weight_and_bias_behind(other, op, record.geometry, gradient[0].dtype)
-    if not variant:
+    op, geometry = record.attributes["convolution"], record.geometry
+    if needs != (False, True, True):
         return None
-    direction = "backward_weight_bias_relu" if other == "relu" else "backward_weight_bias_pool"
-    return None, *run(op, direction, record.geometry, *gradient, record.saved["x"], variant=variant)
+    variant = weight_and_bias_behind(other, direction, op, geometry, gradient[0].dtype)
+    return variant and (None, *run(op, direction, geometry, *gradient, record.saved["x"], variant=variant))
 
 
 def relu_max_pool(x, rank, window):
